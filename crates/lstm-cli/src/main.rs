@@ -1,0 +1,3 @@
+//! The `lstm` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Series for forecasting: CSV reading, windows, splits, scalers, generators.

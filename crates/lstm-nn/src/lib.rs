@@ -1,0 +1,1 @@
+//! Networks: LSTM stacks with a head, initialisation, losses, saved models.

@@ -1,0 +1,1 @@
+//! Scalars, views, errors and the backend contract of the lstm workspace.

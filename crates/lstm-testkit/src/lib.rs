@@ -1,0 +1,1 @@
+//! Naive backend, oracle, laws, tolerances and golden cases for testing lstm backends.

@@ -1,0 +1,1 @@
+//! Training loops, stop rules, forecasting and metrics over any lstm backend.

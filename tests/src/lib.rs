@@ -1,0 +1,1 @@
+//! Laws, goldens and command-line tests over the whole workspace.
