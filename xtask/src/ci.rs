@@ -1,0 +1,241 @@
+//! `cargo xtask ci`: all that CI runs, cheapest first, with the seconds of each step.
+//!
+//! The steps are the table [`STEPS`]. The last one is the README's own test command; its seconds are split
+//! among the named groups of [`tests`], so that no test runs twice.
+
+mod tests;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{root, tidy};
+
+/// Which steps to run; all of them unless told otherwise.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Start at this step
+    #[arg(long, value_name = "STEP", conflicts_with = "only", value_parser = STEPS.map(|s| s.name))]
+    from: Option<String>,
+    /// Run this step alone (may be given several times)
+    #[arg(long, value_name = "STEP", value_parser = STEPS.map(|s| s.name))]
+    only: Vec<String>,
+    /// Print the steps and stop
+    #[arg(long)]
+    list: bool,
+}
+
+/// One line of the closing table, and what it does.
+struct Step {
+    name: &'static str,
+    action: Action,
+}
+
+enum Action {
+    /// Arguments of a `cargo` command, with the variables that it gets.
+    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    /// The invariants, in this process.
+    Tidy,
+    /// A `cargo test` command whose seconds are split among the groups of tests.
+    Tests(&'static [&'static str]),
+}
+
+/// Everything that CI runs, in this order. Only `fetch` may use the network.
+const STEPS: [Step; 10] = [
+    Step { name: "fetch", action: Action::Cargo(&["fetch", "--locked"], &[]) },
+    Step { name: "fmt", action: Action::Cargo(&["fmt", "--all", "--check"], &[]) },
+    Step { name: "tidy", action: Action::Tidy },
+    Step {
+        name: "clippy",
+        action: Action::Cargo(
+            &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            &[],
+        ),
+    },
+    Step {
+        name: "docs",
+        action: Action::Cargo(
+            &["doc", "--locked", "--no-deps", "--workspace"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
+    },
+    Step { name: "build", action: Action::Cargo(&["test", "--locked", "--workspace", "--no-run"], &[]) },
+    Step { name: "package", action: Action::Cargo(&["package", "--locked", "--workspace"], &[]) },
+    Step {
+        name: "release",
+        action: Action::Cargo(&["build", "--locked", "--release", "--package", "lstm-cli"], &[]),
+    },
+    Step {
+        name: "standalone",
+        action: Action::Cargo(
+            &[
+                "run",
+                "--release",
+                "--manifest-path",
+                "examples/standalone/Cargo.toml",
+                "--target-dir",
+                "target",
+            ],
+            &[],
+        ),
+    },
+    Step { name: "test", action: Action::Tests(&["test", "--workspace"]) },
+];
+
+/// Minutes that each group may take on two cores, out of [`WHOLE`].
+const SHARES: [(&str, u64); 3] = [(LINTS, 6), (tests::LAWS, 6), (tests::COMMAND_LINE, 3)];
+
+/// The group of all steps but the tests.
+const LINTS: &str = "build and lints";
+
+/// Minutes that all steps together may take on two cores from a cold clone.
+const WHOLE: u64 = 25;
+
+/// Runs the chosen steps until one fails, then prints the table.
+///
+/// # Errors
+/// If a step fails; its name is in the error.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let chosen: Vec<&Step> = STEPS
+        .iter()
+        .skip_while(|step| args.from.as_ref().is_some_and(|from| from != step.name))
+        .filter(|step| args.only.is_empty() || args.only.iter().any(|only| only == step.name))
+        .collect();
+    if args.list {
+        for step in &chosen {
+            println!("{:<12}{}", step.name, step.action.command());
+        }
+        return Ok(());
+    }
+
+    let mut table = Table::default();
+    let mut outcome = Ok(());
+    for step in chosen {
+        println!("\n== {}: {}", step.name, step.action.command());
+        let start = Instant::now();
+        outcome = perform(step, &mut table).with_context(|| format!("step {} failed", step.name));
+        println!("== {}: {:.1} s", step.name, start.elapsed().as_secs_f64());
+        if outcome.is_err() {
+            break;
+        }
+    }
+    println!("\n{}", table.text());
+    outcome
+}
+
+fn perform(step: &Step, table: &mut Table) -> Result<()> {
+    let start = Instant::now();
+    let outcome = match &step.action {
+        Action::Tidy => tidy::run(),
+        Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
+        Action::Tests(args) => {
+            let seen = tests::run(cargo(args))?;
+            for (group, time) in seen.seconds {
+                table.add(step.name, group, time);
+            }
+            table.tests = Some((seen.passed, seen.failed));
+            return if seen.success { Ok(()) } else { Err(anyhow::anyhow!("a test failed")) };
+        }
+    };
+    table.add(step.name, LINTS, start.elapsed());
+    outcome
+}
+
+fn finish(command: &mut Command) -> Result<()> {
+    let status = command.status().context("cargo does not start")?;
+    if !status.success() {
+        bail!("cargo ended with {status}");
+    }
+    Ok(())
+}
+
+/// `cargo` with these arguments at the root; offline after `fetch`, so that a lost network shows at once.
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    if args.first() != Some(&"fetch") {
+        command.env("CARGO_NET_OFFLINE", "true");
+    }
+    // A working tree with changes is packaged as it is; in CI the tree must be clean.
+    if args.first() == Some(&"package") && std::env::var_os("CI").is_none() {
+        command.arg("--allow-dirty");
+    }
+    command
+}
+
+impl Action {
+    /// The command as a person would type it.
+    fn command(&self) -> String {
+        match self {
+            Action::Tidy => "cargo xtask tidy".to_owned(),
+            Action::Tests(args) => format!("cargo {}", args.join(" ")),
+            Action::Cargo(args, variables) => {
+                let variables: String =
+                    variables.iter().map(|(name, value)| format!("{name}=\"{value}\" ")).collect();
+                format!("{variables}cargo {}", args.join(" "))
+            }
+        }
+    }
+}
+
+/// Seconds by step and by group, and the count of tests.
+#[derive(Default)]
+struct Table {
+    rows: Vec<(&'static str, &'static str, Duration)>,
+    tests: Option<(u64, u64)>,
+}
+
+impl Table {
+    fn add(&mut self, step: &'static str, group: &'static str, time: Duration) {
+        self.rows.push((step, group, time));
+    }
+
+    /// The closing table: steps, then groups against their shares, then the count of tests.
+    fn text(&self) -> String {
+        let mut lines = vec![format!("{:<12}{:<28}{:>8}", "step", "group", "seconds")];
+        for (step, group, time) in &self.rows {
+            lines.push(format!("{step:<12}{group:<28}{:>8.1}", time.as_secs_f64()));
+        }
+        lines.push(String::new());
+        for (group, minutes) in SHARES {
+            let time = self.rows.iter().filter(|row| row.1 == group).map(|row| row.2).sum();
+            lines.push(against(group, time, minutes));
+        }
+        lines.push(against("all", self.rows.iter().map(|row| row.2).sum(), WHOLE));
+        if let Some((passed, failed)) = self.tests {
+            lines.push(format!("\n{passed} passed, {failed} failed"));
+        }
+        lines.join("\n")
+    }
+}
+
+/// One line of time against its share; a share is a promise to whoever waits, so going over it is a warning.
+fn against(what: &str, time: Duration, minutes: u64) -> String {
+    let over = if time > Duration::from_secs(60 * minutes) { "   warning: over its share" } else { "" };
+    format!("{what:<40}{:>8.1} of {}{over}", time.as_secs_f64(), 60 * minutes)
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn the_table_sums_groups_and_warns() {
+        let mut table = Table::default();
+        table.add("fmt", LINTS, Duration::from_secs(1));
+        table.add("clippy", LINTS, Duration::from_secs(400));
+        table.add("test", tests::LAWS, Duration::from_secs(10));
+        table.tests = Some((12, 0));
+        let text = table.text();
+        assert_eq!(text.matches("over its share").count(), 1, "{text}");
+        assert!(text.contains("401.0 of 360   warning: over its share"), "{text}");
+        assert!(text.ends_with("12 passed, 0 failed"), "{text}");
+    }
+
+    #[test]
+    fn the_last_step_is_the_readme_command() {
+        let last = STEPS.last().map(|step| step.action.command());
+        assert_eq!(last.as_deref(), Some("cargo test --workspace"));
+    }
+}
