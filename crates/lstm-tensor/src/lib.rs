@@ -4,6 +4,7 @@
 //! - [`reference`]: every provided operation, composed from the primitives
 //! - [`StackSpec`], [`Plan`], [`TapeLayout`]: what a stack is and what a pass over it stores
 //! - [`ParamLayout`], [`Arena`]: all parameters of a model in one flat buffer
+//! - [`check`]: what every backend asks of its operands, written once
 //! - [`philox`]: random numbers that depend on what they are for, never on where they are drawn
 //!
 //! Letters used throughout: `T` steps, `B` batch rows, `I` inputs, `H` hidden units, `P` state width
@@ -11,6 +12,7 @@
 //! `[T, B, I]`, row-major. Gates stand in PyTorch's order: input, forget, cell (g), output.
 
 mod backend;
+pub mod check;
 mod element;
 mod error;
 mod ops;

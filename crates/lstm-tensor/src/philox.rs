@@ -4,6 +4,7 @@
 //! A draw is a pure function of (key, counter). The key is the model's seed, the counter says what the
 //! number is for; so the same mask comes out on every device, in every thread, forward and backward.
 
+use crate::Distribution;
 use core::convert::Infallible;
 use rand::TryRng;
 
@@ -96,6 +97,29 @@ pub fn normal(a: u32, b: u32) -> f64 {
     const SCALE: f64 = 1.0 / 4_294_967_296.0;
     let radius = libm::sqrt(-2.0 * libm::log((f64::from(a) + 1.0) * SCALE));
     radius * libm::cos(2.0 * std::f64::consts::PI * f64::from(b) * SCALE)
+}
+
+/// What [`Backend::random`](crate::Backend::random) writes for one unit: a mask's unit `u` is decided by
+/// word `u mod 4` of block `u / 4`, a normal unit is made of words `2 (u mod 2)` and the next of block
+/// `u / 2`.
+#[must_use]
+pub fn value(
+    distribution: Distribution,
+    seed: u64,
+    [step, time, sample]: [u32; 3],
+    place: Place,
+    unit: usize,
+) -> f64 {
+    let block = |block| philox4x32([step, time, sample, place.word(block)], key(seed));
+    match distribution {
+        Distribution::Mask { keep } if keeps(block(unit / 4)[unit % 4], keep) => 1.0 / keep,
+        Distribution::Mask { .. } => 0.0,
+        Distribution::Normal { std } => {
+            let words = block(unit / 2);
+            let first = 2 * (unit % 2);
+            std * normal(words[first], words[first + 1])
+        }
+    }
 }
 
 /// What an independent stream is for.

@@ -77,6 +77,26 @@ impl Span {
             .map_or(usize::MAX, |n| n.saturating_add(1))
     }
 
+    /// Whether it shares an element with `other`, a rectangle that holds no element twice and has one
+    /// stride larger than all that the other stride reaches.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        if self.offset >= other.end() || other.offset >= self.end() {
+            return false;
+        }
+        (0..self.rows).any(|r| (0..self.cols).any(|c| other.contains(self.at(r, c))))
+    }
+
+    /// Whether element `index` of the buffer belongs to it; strides as for [`Span::overlaps`].
+    fn contains(&self, index: usize) -> bool {
+        let tall = if self.row_stride >= self.col_stride { *self } else { self.transposed() };
+        let Some(distance) = index.checked_sub(tall.offset) else { return false };
+        let row = distance.checked_div(tall.row_stride).map_or(0, |row| row.min(tall.rows - 1));
+        let rest = distance - row * tall.row_stride;
+        let col = rest.checked_div(tall.col_stride).map_or(0, |col| col.min(tall.cols - 1));
+        rest == col * tall.col_stride
+    }
+
     /// Whether rows follow each other without a hole, columns adjacent.
     #[must_use]
     pub const fn is_dense(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Linear layer `y = x Wᵀ + b`, forward and backward.
 
-use crate::{Backend, Error, Float, GemmArgs, LinearGrad, Result, View, ViewMut};
+use crate::{Backend, Float, GemmArgs, LinearGrad, Result, View, ViewMut, check};
 
 /// Default of [`Backend::linear_forward`].
 ///
@@ -13,13 +13,7 @@ pub fn linear_forward<B: Backend, F: Float>(
     bias: Option<View<'_, B, F>>,
     y: ViewMut<'_, B, F>,
 ) -> Result<()> {
-    const OP: &str = "linear_forward";
-    let outputs = weight.span.rows;
-    x.check(OP, "x", [x.span.rows, weight.span.cols])?;
-    Error::check_shape(OP, "y", &[x.span.rows, outputs], &y.span.shape())?;
-    if let Some(bias) = bias {
-        bias.check(OP, "bias", [1, outputs])?;
-    }
+    check::linear_forward(&x, &weight, bias.as_ref(), &y)?;
     let span = y.span;
     let transposed = View::new(weight.buffer, weight.span.transposed());
     backend.gemm(&GemmArgs::SET, x, transposed, ViewMut::new(y.buffer, span))?;
@@ -41,17 +35,7 @@ pub fn linear_backward<B: Backend, F: Float>(
     grad: LinearGrad<'_, B, F>,
     d_x: Option<ViewMut<'_, B, F>>,
 ) -> Result<()> {
-    const OP: &str = "linear_backward";
-    let (rows, outputs) = (x.span.rows, weight.span.rows);
-    x.check(OP, "x", [rows, weight.span.cols])?;
-    d_y.check(OP, "d_y", [rows, outputs])?;
-    Error::check_shape(OP, "d_weight", &weight.span.shape(), &grad.weight.shape())?;
-    if let Some(bias) = grad.bias {
-        Error::check_shape(OP, "d_bias", &[1, outputs], &bias.shape())?;
-    }
-    if let Some(d_x) = &d_x {
-        Error::check_shape(OP, "d_x", &x.span.shape(), &d_x.span.shape())?;
-    }
+    check::linear_backward(&x, &weight, &d_y, &grad, d_x.as_ref())?;
     let d_y_transposed = View::new(d_y.buffer, d_y.span.transposed());
     backend.gemm(&GemmArgs::ADD, d_y_transposed, x, ViewMut::new(grad.d_params, grad.weight))?;
     if let Some(bias) = grad.bias {

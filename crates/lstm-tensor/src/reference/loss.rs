@@ -9,7 +9,7 @@
 //! | relative absolute | `w |e| / target` | `w sign(e) / target` |
 
 use crate::{
-    Backend, Binary, Error, Float, LossArgs, LossKind, Operand, Reduce, Result, Span, Unary, View, ViewMut,
+    Backend, Binary, Float, LossArgs, LossKind, Operand, Reduce, Result, Span, Unary, View, ViewMut, check,
 };
 
 /// Default of [`Backend::loss`].
@@ -22,18 +22,13 @@ pub fn loss<B: Backend, F: Float>(
     d_prediction: ViewMut<'_, B, F>,
     value: &mut B::Buffer<f64>,
 ) -> Result<()> {
-    const OP: &str = "loss";
+    check::loss(&args, &d_prediction, value)?;
     let LossArgs { kind, scale, prediction, target, row_weights } = args;
     let [rows, cols] = prediction.span.shape();
-    target.check(OP, "target", [rows, cols])?;
-    Error::check_shape(OP, "d_prediction", &[rows, cols], &d_prediction.span.shape())?;
-    d_prediction.check(OP, "d_prediction")?;
-
     let whole = Span::dense(0, rows, cols);
     let mut weight = backend.alloc::<F>(rows * cols)?;
     backend.fill(F::from_f64(scale), ViewMut::new(&mut weight, whole))?;
     if let Some(row_weights) = row_weights {
-        row_weights.check(OP, "row_weights", [1, rows])?;
         let column = View::new(row_weights.buffer, row_weights.span.transposed());
         for c in 0..cols {
             let here = whole.cols_at(c, 1);

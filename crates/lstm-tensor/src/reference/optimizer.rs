@@ -11,8 +11,8 @@
 //! | Adam, TensorFlow 1 | `p -= r √(1 - b2ᵗ) / (1 - b1ᵗ) m / (√s + eps)` |
 
 use crate::{
-    Backend, Binary, Control, Error, Float, Operand, Reduce, Result, Rule, Span, Storage, Unary, View,
-    ViewMut, control_slot,
+    Backend, Binary, Control, Float, Operand, Reduce, Result, Rule, Span, Storage, Unary, View, ViewMut,
+    check, control_slot,
 };
 
 /// Default of [`Backend::clip`].
@@ -26,6 +26,7 @@ pub fn clip<B: Backend, F: Float>(
     grads: &mut B::Buffer<F>,
     control: &mut Control<B>,
 ) -> Result<()> {
+    check::clip(limit, max_norm, control)?;
     let all = Span::dense(0, 1, grads.len());
     if let Some(limit) = limit {
         let clamp = Unary::Clamp { low: -limit, high: limit };
@@ -63,15 +64,8 @@ pub fn update<B: Backend, F: Float>(
     slots: &mut [B::Buffer<F>],
     control: &Control<B>,
 ) -> Result<()> {
-    const OP: &str = "update";
+    check::update(rule, params, grads, slots, control)?;
     let n = params.len();
-    Error::check_shape(OP, "gradients", &[n], &[grads.len()])?;
-    Error::check_shape(
-        OP,
-        "slots",
-        &vec![n; rule.slots()],
-        &slots.iter().map(Storage::len).collect::<Vec<_>>(),
-    )?;
     let (mut values, mut bad_step) = ([0.0; control_slot::COUNT], [0]);
     backend.download(&control.values, 0, &mut values)?;
     backend.download(&control.bad_step, 0, &mut bad_step)?;

@@ -24,7 +24,7 @@ use crate::philox::{Place, Site};
 use crate::{
     Arena, Backend, Backward, BatchShape, Binary, Distribution, Draw, Error, Float, Forward, GemmArgs,
     KernelChoice, Mode, Operand, Packed, ParamEntry, Plan, Result, Scratch, Span, StackSpec, State, Storage,
-    TapeLayout, Unary, View, ViewMut, Weights,
+    TapeLayout, Unary, View, ViewMut, Weights, check,
 };
 
 /// Default of [`Backend::plan`]: the plain tape, nothing packed.
@@ -69,7 +69,7 @@ pub fn prepare<B: Backend, F: Float>(
     params: &Arena<B, F>,
     packed: &mut Packed<B, F>,
 ) -> Result<()> {
-    Error::check_bounds("prepare", "params", plan.params.len(), params.values().len())?;
+    check::prepare(plan, params, packed)?;
     packed.mark(params);
     Ok(())
 }
@@ -97,32 +97,13 @@ impl<'a> LayerParams<'a> {
     }
 }
 
-/// Checks everything that forward and backward share.
-///
-/// # Errors
-/// [`Error::Shape`], [`Error::Bounds`], [`Error::Stale`].
-fn check<B: Backend, F: Float>(
-    op: &'static str,
-    plan: &Plan,
-    weights: &Weights<'_, B, F>,
-    x: &B::Buffer<F>,
-    states: &[Option<&State<B, F>>],
-    scratch: &Scratch<B, F>,
-) -> Result<()> {
-    let (steps, rows) = (plan.shape.steps, plan.shape.rows);
-    weights.packed.check(op, weights.params)?;
-    Error::check_bounds(op, "params", plan.params.len(), weights.params.values().len())?;
-    Error::check_shape(op, "x", &[steps * rows * plan.spec.input], &[x.len()])?;
-    let (h, c) = plan.spec.state_len(rows);
-    for state in states.iter().flatten() {
-        Error::check_shape(op, "hidden state", &[h], &[state.h.len()])?;
-        Error::check_shape(op, "cell state", &[c], &[state.c.len()])?;
+/// The answer to a plan of another kernel, which has other workspaces.
+fn other_kernel(op: &'static str, plan: &Plan) -> Error {
+    Error::Invalid {
+        what: "plan",
+        value: format!("one for {:?} ({op})", plan.kernel),
+        must: "the reference's",
     }
-    Error::check_bounds(op, "tape of gates", plan.tape.gates_len, scratch.tape.gates.len())?;
-    Error::check_bounds(op, "tape of cell states", plan.tape.cell_len, scratch.tape.cell.len())?;
-    Error::check_bounds(op, "tape of hidden states", plan.tape.hidden_len, scratch.tape.hidden.len())?;
-    let sizes: Vec<_> = scratch.workspace.iter().map(Storage::len).collect();
-    Error::check_shape(op, "workspace", &plan.workspace, &sizes)
 }
 
 /// Drops elements of `y [T B, N]` in place with the mask of one site, which `mask` receives.
@@ -165,15 +146,13 @@ pub fn stack_forward<B: Backend, F: Float>(
     args: Forward<'_, B, F>,
     scratch: &mut Scratch<B, F>,
 ) -> Result<()> {
-    const OP: &str = "stack_forward";
+    check::stack_forward(plan, &args, scratch)?;
     let Forward { weights, draw, x, initial, y, mut last } = args;
-    check(OP, plan, &weights, x, &[initial, last.as_deref()], scratch)?;
     let (spec, steps, rows) = (&plan.spec, plan.shape.steps, plan.shape.rows);
-    Error::check_shape(OP, "y", &[steps * rows * spec.output()], &[y.len()])?;
     let params = weights.params.values();
     let tape = &mut scratch.tape;
     let [u, z, term, mask, ..] = scratch.workspace.as_mut_slice() else {
-        return Err(Error::Shape { op: OP, what: "workspace", expected: vec![4], got: vec![] });
+        return Err(other_kernel("stack_forward", plan));
     };
 
     let input = Span::dense(0, steps * rows, spec.input);
@@ -266,28 +245,13 @@ pub fn stack_backward<B: Backend, F: Float>(
     args: Backward<'_, B, F>,
     scratch: &mut Scratch<B, F>,
 ) -> Result<()> {
-    const OP: &str = "stack_backward";
+    check::stack_backward(plan, &args, scratch)?;
     let Backward { weights, draw, x, initial, d_y, d_last, d_params, d_x, mut d_initial } = args;
-    check(OP, plan, &weights, x, &[initial, d_last, d_initial.as_deref()], scratch)?;
-    if plan.mode != Mode::Train {
-        return Err(Error::Invalid {
-            what: "mode",
-            value: "Infer".into(),
-            must: "Train for a backward pass",
-        });
-    }
     let (spec, steps, rows) = (&plan.spec, plan.shape.steps, plan.shape.rows);
     let params = weights.params.values();
-    Error::check_shape(OP, "d_params", &[params.len()], &[d_params.len()])?;
-    if let Some(d_y) = d_y {
-        Error::check_shape(OP, "d_y", &[steps * rows * spec.output()], &[d_y.len()])?;
-    }
-    if let Some(d_x) = &d_x {
-        Error::check_shape(OP, "d_x", &[x.len()], &[d_x.len()])?;
-    }
     let tape = &scratch.tape;
     let [u, dz, term, mask, d_u, dc, factor] = scratch.workspace.as_mut_slice() else {
-        return Err(Error::Shape { op: OP, what: "workspace", expected: vec![7], got: vec![] });
+        return Err(other_kernel("stack_backward", plan));
     };
 
     // `d_u` is the gradient of a layer's output on the way in and of its input on the way out.
@@ -452,10 +416,7 @@ pub fn step<B: Backend, F: Float>(
     y: &mut B::Buffer<F>,
     scratch: &mut Scratch<B, F>,
 ) -> Result<()> {
-    if plan.shape.steps != 1 || plan.mode != Mode::Infer {
-        let value = format!("for {} steps in {:?} mode", plan.shape.steps, plan.mode);
-        return Err(Error::Invalid { what: "plan", value, must: "for one step in Infer mode" });
-    }
+    check::step(plan, &weights, x, state, y, scratch)?;
     let mut last = State::zeros(backend, &plan.spec, plan.shape.rows)?;
     let args = Forward { weights, draw: None, x, initial: Some(state), y, last: Some(&mut last) };
     backend.stack_forward(plan, args, scratch)?;
