@@ -193,12 +193,18 @@ impl<B: Backend, F: Float> Packed<B, F> {
         self.generation = params.generation();
     }
 
+    /// Whether `prepare` ran after the last change of `params`.
+    #[must_use]
+    pub fn follows(&self, params: &Arena<B, F>) -> bool {
+        self.generation == params.generation()
+    }
+
     /// Checks that `prepare` ran after the last change of `params`; in release builds it trusts.
     ///
     /// # Errors
     /// [`Error::Stale`].
     pub fn check(&self, op: &'static str, params: &Arena<B, F>) -> Result<()> {
-        if cfg!(debug_assertions) && self.generation != params.generation() {
+        if cfg!(debug_assertions) && !self.follows(params) {
             return Err(Error::Stale { op });
         }
         Ok(())

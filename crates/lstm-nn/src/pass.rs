@@ -1,0 +1,416 @@
+//! Passes over a batch of one shape: all memory allocated once, used again for every batch.
+
+use crate::{Error, Loss, Model, Network, Readout, Result};
+use lstm_tensor::philox::{Place, Site};
+use lstm_tensor::{
+    Arena, Backend, Backward, BatchShape, Binary, Distribution, Draw, Float, Forward, KernelChoice,
+    LinearGrad, LossArgs, Mode, Operand, Packed, Plan, Scratch, Span, State, View, ViewMut, Weights,
+};
+
+/// What both kinds of pass share: the stack's forward pass and the head.
+struct Body<B: Backend, F: Float> {
+    network: Network,
+    plan: Plan,
+    packed: Packed<B, F>,
+    scratch: Scratch<B, F>,
+    x: B::Buffer<F>,
+    /// Output of the stack, `[T, B, P]`.
+    y: B::Buffer<F>,
+    /// Output of the head, `[R, O]`; empty without one.
+    out: B::Buffer<F>,
+}
+
+impl<B: Backend, F: Float> Body<B, F> {
+    fn new(
+        backend: &B,
+        model: &Model<B, F>,
+        steps: usize,
+        rows: usize,
+        mode: Mode,
+        kernel: KernelChoice,
+    ) -> Result<Self> {
+        let network = model.network().clone();
+        let plan = backend.plan::<F>(&network.stack, &BatchShape::new(steps, rows), mode, kernel)?;
+        let head = network.head.unwrap_or(0);
+        Ok(Self {
+            packed: Packed::empty(backend, plan.packed)?,
+            scratch: plan.scratch(backend)?,
+            x: backend.alloc(steps * rows * network.inputs())?,
+            y: backend.alloc(steps * rows * network.stack.output())?,
+            out: backend.alloc(network.output_rows(steps, rows) * head)?,
+            network,
+            plan,
+        })
+    }
+
+    /// The rows of the stack's output that are read, `[R, P]`.
+    fn read(&self) -> Span {
+        let (steps, rows) = (self.plan.shape.steps, self.plan.shape.rows);
+        let all = Span::dense(0, steps * rows, self.network.stack.output());
+        match self.network.readout {
+            Readout::Last => all.rows_at((steps - 1) * rows, rows),
+            Readout::Every => all,
+        }
+    }
+
+    /// Head parameters in the arena: weight and bias.
+    fn head(&self, params: &Arena<B, F>) -> Option<(Span, Span)> {
+        let layout = params.layout();
+        Some((layout.get("head.weight")?.span(), layout.get("head.bias")?.span()))
+    }
+
+    /// The network's output, `[R, O]`.
+    fn output(&self) -> View<'_, B, F> {
+        match self.network.head {
+            Some(outputs) => View::new(&self.out, Span::dense(0, self.read().rows, outputs)),
+            None => View::new(&self.y, self.read()),
+        }
+    }
+
+    fn forward(
+        &mut self,
+        backend: &B,
+        model: &Model<B, F>,
+        draw: Option<Draw<'_, B>>,
+        initial: Option<&State<B, F>>,
+        last: Option<&mut State<B, F>>,
+    ) -> Result<()> {
+        let params = model.params();
+        if !self.packed.follows(params) {
+            backend.prepare(&self.plan, params, &mut self.packed)?;
+        }
+        let weights = Weights { params, packed: &self.packed };
+        let args = Forward { weights, draw, x: &self.x, initial, y: &mut self.y, last };
+        backend.stack_forward(&self.plan, args, &mut self.scratch)?;
+        if let Some((weight, bias)) = self.head(params) {
+            let read = self.read();
+            let out = Span::dense(0, read.rows, weight.rows);
+            let (weight, bias) = (View::new(params.values(), weight), View::new(params.values(), bias));
+            backend.linear_forward(
+                View::new(&self.y, read),
+                weight,
+                Some(bias),
+                ViewMut::new(&mut self.out, out),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn download_output(&self, backend: &B, out: &mut Vec<F>) -> Result<()> {
+        let view = self.output();
+        out.resize(view.span.rows * view.span.cols, F::ZERO);
+        Ok(backend.download(view.buffer, view.span.offset, out)?)
+    }
+}
+
+/// Activations of one layer over a batch, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerTrace {
+    /// Hidden units `H`.
+    pub units: usize,
+    /// Gate activations `[T, B, 4, H]`, order i f g o.
+    pub gates: Vec<f64>,
+    /// Cell state `[T, B, H]`.
+    pub cell: Vec<f64>,
+    /// Hidden state `[T, B, H]`.
+    pub hidden: Vec<f64>,
+}
+
+/// A forward pass without a tape.
+pub struct InferPass<B: Backend, F: Float> {
+    body: Body<B, F>,
+}
+
+impl<B: Backend, F: Float> InferPass<B, F> {
+    /// Memory for batches of `rows` sequences of `steps` steps.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Invalid`], [`lstm_tensor::Error::Memory`].
+    pub fn new(backend: &B, model: &Model<B, F>, steps: usize, rows: usize) -> Result<Self> {
+        Ok(Self { body: Body::new(backend, model, steps, rows, Mode::Infer, KernelChoice::Auto)? })
+    }
+
+    /// Predicts from `x [T, B, I]`; `out` becomes `[R, O]`. The state starts at `state` and is left
+    /// there, or starts at zero.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Shape`] where `x` has another size.
+    pub fn predict(
+        &mut self,
+        backend: &B,
+        model: &Model<B, F>,
+        x: &[F],
+        state: Option<&mut State<B, F>>,
+        out: &mut Vec<F>,
+    ) -> Result<()> {
+        load(backend, "x", x, &mut self.body.x)?;
+        match state {
+            None => self.body.forward(backend, model, None, None, None)?,
+            Some(state) => {
+                let rows = self.body.plan.shape.rows;
+                let mut last = State::zeros(backend, &self.body.network.stack, rows)?;
+                self.body.forward(backend, model, None, Some(state), Some(&mut last))?;
+                *state = last;
+            }
+        }
+        self.body.download_output(backend, out)
+    }
+}
+
+/// Options of a [`TrainPass`] besides its shape.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TrainOptions {
+    /// What is made small.
+    pub loss: Loss,
+    /// Standard deviation of Gaussian noise on the input (a denoising LSTM).
+    pub input_noise: f64,
+    /// Seed of dropout and noise.
+    pub seed: u64,
+    /// Implementation.
+    pub kernel: KernelChoice,
+}
+
+impl TrainOptions {
+    /// `loss`, no noise, seed 0.
+    #[must_use]
+    pub fn new(loss: Loss) -> Self {
+        Self { loss, input_noise: 0.0, seed: 0, kernel: KernelChoice::Auto }
+    }
+
+    /// Sets the standard deviation of the input noise.
+    #[must_use]
+    pub fn input_noise(mut self, std: f64) -> Self {
+        self.input_noise = std;
+        self
+    }
+
+    /// Sets the seed of dropout and noise.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+/// Forward, loss and backward over batches of one shape.
+pub struct TrainPass<B: Backend, F: Float> {
+    body: Body<B, F>,
+    options: TrainOptions,
+    target: B::Buffer<F>,
+    row_weights: Option<B::Buffer<F>>,
+    d_out: B::Buffer<F>,
+    d_y: B::Buffer<F>,
+    noise: Option<B::Buffer<F>>,
+    value: B::Buffer<f64>,
+    step: B::Buffer<u32>,
+    samples: B::Buffer<u32>,
+}
+
+impl<B: Backend, F: Float> TrainPass<B, F> {
+    /// Memory for batches of `rows` sequences of `steps` steps.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for impossible options, [`lstm_tensor::Error::Memory`].
+    pub fn new(
+        backend: &B,
+        model: &Model<B, F>,
+        steps: usize,
+        rows: usize,
+        options: TrainOptions,
+    ) -> Result<Self> {
+        let body = Body::new(backend, model, steps, rows, Mode::Train, options.kernel)?;
+        if !(options.input_noise.is_finite() && options.input_noise >= 0.0) {
+            return Err(Error::Invalid {
+                what: "input noise",
+                value: options.input_noise.to_string(),
+                must: "a finite number, not negative".into(),
+            });
+        }
+        let read = body.read();
+        let outputs = body.network.outputs();
+        let row_weights = match (options.loss.weights(steps)?, body.network.readout) {
+            (None, _) => None,
+            (Some(_), Readout::Last) => {
+                return Err(Error::Invalid {
+                    what: "step weights",
+                    value: "given".into(),
+                    must: "absent where only the last step is read".into(),
+                });
+            }
+            (Some(weights), Readout::Every) => {
+                let per_row: Vec<F> =
+                    weights.iter().flat_map(|&w| std::iter::repeat_n(F::from_f64(w), rows)).collect();
+                let mut buffer = backend.alloc(per_row.len())?;
+                backend.upload(&per_row, &mut buffer, 0)?;
+                Some(buffer)
+            }
+        };
+        let noise = match options.input_noise > 0.0 {
+            true => Some(backend.alloc(steps * rows * body.network.inputs())?),
+            false => None,
+        };
+        Ok(Self {
+            target: backend.alloc(read.rows * outputs)?,
+            row_weights,
+            d_out: backend.alloc(read.rows * outputs)?,
+            d_y: backend.alloc(steps * rows * body.network.stack.output())?,
+            noise,
+            value: backend.alloc(1)?,
+            step: backend.alloc(1)?,
+            samples: backend.alloc(rows)?,
+            body,
+            options,
+        })
+    }
+
+    /// Rows `B` of a batch.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.body.plan.shape.rows
+    }
+
+    /// Bytes of tape, workspaces and packed weights.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.body.plan.bytes::<F>()
+    }
+
+    /// Adds the gradient of one batch to `grads` and its loss to the running sum.
+    ///
+    /// `x [T, B, I]`; `target [B, O]` or, reading every step, `[T, B, O]`. `step` and `samples [B]`
+    /// (each row's index in the order of the epoch) address the randomness. `batch` is the number of
+    /// rows that a mean is taken over: [`TrainPass::rows`], or more where this is one shard of a batch.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Shape`] where sizes differ.
+    #[allow(clippy::too_many_arguments, reason = "one argument per thing that a step depends on")]
+    pub fn accumulate(
+        &mut self,
+        backend: &B,
+        model: &Model<B, F>,
+        grads: &mut Arena<B, F>,
+        x: &[F],
+        target: &[F],
+        (step, samples): (u32, &[u32]),
+        batch: usize,
+    ) -> Result<()> {
+        load(backend, "x", x, &mut self.body.x)?;
+        load(backend, "target", target, &mut self.target)?;
+        load(backend, "samples", samples, &mut self.samples)?;
+        backend.upload(&[step], &mut self.step, 0)?;
+        let (steps, rows) = (self.body.plan.shape.steps, self.rows());
+        let draw = Draw { seed: self.options.seed, step: &self.step, samples: &self.samples };
+        if let Some(noise) = &mut self.noise {
+            let span = Span::dense(0, steps * rows, self.body.network.inputs());
+            let place = Place { site: Site::InputNoise, layer: 0, reverse: false };
+            let normal = Distribution::Normal { std: self.options.input_noise };
+            backend.random(normal, draw, place, 0, ViewMut::new(noise, span))?;
+            let (clean, added) = (Operand::Here(span), Operand::of(&*noise, span));
+            backend.zip(Binary::Add, clean, added, ViewMut::new(&mut self.body.x, span))?;
+        }
+        let draw = self.body.network.stack.has_dropout().then_some(draw);
+        self.body.forward(backend, model, draw, None, None)?;
+
+        let output = self.body.output();
+        let [out_rows, outputs] = output.span.shape();
+        let dense = Span::dense(0, out_rows, outputs);
+        let row_weights = self.row_weights.as_ref().map(|w| View::new(w, Span::dense(0, 1, out_rows)));
+        let args = LossArgs {
+            kind: self.options.loss.kind,
+            scale: self.options.loss.scale(batch, out_rows / rows * outputs),
+            prediction: output,
+            target: View::new(&self.target, dense),
+            row_weights,
+        };
+        let read = self.body.read();
+        let params = model.params();
+        let head = self.body.head(params);
+        let d_read = ViewMut::new(&mut self.d_y, read);
+        match head {
+            None => backend.loss(args, d_read, &mut self.value)?,
+            Some((weight, bias)) => {
+                backend.loss(args, ViewMut::new(&mut self.d_out, dense), &mut self.value)?;
+                let grad = LinearGrad { d_params: grads.values_mut(), weight, bias: Some(bias) };
+                let (x, weight) = (View::new(&self.body.y, read), View::new(params.values(), weight));
+                backend.linear_backward(x, weight, View::new(&self.d_out, dense), grad, Some(d_read))?;
+            }
+        }
+        let args = Backward {
+            weights: Weights { params, packed: &self.body.packed },
+            draw,
+            x: &self.body.x,
+            initial: None,
+            d_y: Some(&self.d_y),
+            d_last: None,
+            d_params: grads.values_mut(),
+            d_x: None,
+            d_initial: None,
+        };
+        Ok(backend.stack_backward(&self.body.plan, args, &mut self.body.scratch)?)
+    }
+
+    /// Runs the network without dropout over `x [T, B, I]` and gives its output `[R, O]` and the
+    /// activations of every layer.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Shape`] where `x` has another size.
+    pub fn trace(&mut self, backend: &B, model: &Model<B, F>, x: &[F]) -> Result<(Vec<F>, Vec<LayerTrace>)> {
+        load(backend, "x", x, &mut self.body.x)?;
+        self.body.forward(backend, model, None, None, None)?;
+        let mut out = Vec::new();
+        self.body.download_output(backend, &mut out)?;
+        let traces = (0..self.body.network.stack.layers.len()).map(|l| self.layer_trace(backend, l));
+        Ok((out, traces.collect::<Result<_>>()?))
+    }
+
+    fn layer_trace(&self, backend: &B, l: usize) -> Result<LayerTrace> {
+        let (layout, tape) = (&self.body.plan.tape, &self.body.scratch.tape);
+        let read = |buffer: &B::Buffer<F>, len: usize| -> Result<Vec<F>> {
+            let mut host = vec![F::ZERO; len];
+            backend.download(buffer, 0, &mut host)?;
+            Ok(host)
+        };
+        let gates = read(&tape.gates, layout.gates_len)?;
+        let cell = read(&tape.cell, layout.cell_len)?;
+        let hidden = read(&tape.hidden, layout.hidden_len)?;
+        let row = |host: &[F], span: Span, r: usize| -> Vec<f64> {
+            (0..span.cols).map(|c| host[span.at(r, c)].to_f64()).collect()
+        };
+        let mut trace =
+            LayerTrace { units: layout.layers[l].units, gates: vec![], cell: vec![], hidden: vec![] };
+        for t in 0..layout.steps.len() {
+            for r in 0..layout.rows {
+                for k in 0..4 {
+                    trace.gates.extend(row(&gates, layout.gate(l, t, k), r));
+                }
+                trace.cell.extend(row(&cell, layout.cell(l, t), r));
+                trace.hidden.extend(row(&hidden, layout.hidden(l, t), r));
+            }
+        }
+        Ok(trace)
+    }
+
+    /// The sum of losses since it was last taken. Waits for the device.
+    ///
+    /// # Errors
+    /// As [`Backend::download`].
+    pub fn take_loss(&mut self, backend: &B) -> Result<f64> {
+        let mut value = [0.0];
+        backend.download(&self.value, 0, &mut value)?;
+        backend.upload(&[0.0], &mut self.value, 0)?;
+        Ok(value[0])
+    }
+}
+
+/// Uploads host values that must fill a buffer exactly.
+fn load<B: Backend, E: lstm_tensor::Element>(
+    backend: &B,
+    what: &'static str,
+    values: &[E],
+    to: &mut B::Buffer<E>,
+) -> Result<()> {
+    use lstm_tensor::Storage;
+    lstm_tensor::Error::check_shape("load batch", what, &[to.len()], &[values.len()])?;
+    Ok(backend.upload(values, to, 0)?)
+}
