@@ -1,0 +1,82 @@
+//! One cell of text: missing, a number, a boolean, or something else.
+
+/// What a single cell says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Cell {
+    /// Nothing, or one of the usual words for nothing.
+    Missing,
+    /// A finite number.
+    Number(f64),
+    /// TRUE or FALSE, as 1 or 0.
+    Boolean(f64),
+    /// Infinity, or a number beyond the range of a double.
+    NonFinite,
+    /// Anything else.
+    Text,
+}
+
+/// Reads a trimmed cell.
+pub(crate) fn read(cell: &str) -> Cell {
+    if is_missing(cell) {
+        return Cell::Missing;
+    }
+    // The words that Rust's parser knows (inf, infinity, nan with a sign) and overflowing literals are not finite.
+    match cell.parse::<f64>() {
+        Ok(value) if value.is_finite() => Cell::Number(value),
+        Ok(_) => Cell::NonFinite,
+        Err(_) if cell.eq_ignore_ascii_case("true") => Cell::Boolean(1.0),
+        Err(_) if cell.eq_ignore_ascii_case("false") => Cell::Boolean(0.0),
+        Err(_) => Cell::Text,
+    }
+}
+
+/// Whether a cell stands for a value that is not there.
+pub(crate) fn is_missing(cell: &str) -> bool {
+    const WORDS: [&str; 14] =
+        ["-", "--", ".", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nil", "null", "none", "missing"];
+    cell.is_empty() || (cell.len() <= 7 && WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word)))
+}
+
+/// What to do about a cell that is not a number, guessed from how it looks.
+pub(crate) fn remedy(cell: &str) -> &'static str {
+    let digits = cell.chars().any(|c| c.is_ascii_digit());
+    let swapped = cell.replace('.', "").replace(',', ".");
+    if digits && cell.contains(',') && swapped.parse::<f64>().is_ok() {
+        "write decimals with a point and no thousands separator"
+    } else if digits
+        && cell.chars().any(|c| matches!(c, '$' | '€' | '£' | '¥' | '%' | '\'' | ' ' | '_' | ','))
+    {
+        "write plain digits without signs or separators"
+    } else {
+        "correct the cell or remove the row"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_read() {
+        for word in ["", "NaN", "nan", "NA", "n/a", "NULL", "-", "None", "#N/A"] {
+            assert_eq!(read(word), Cell::Missing, "{word}");
+        }
+        for word in ["inf", "-inf", "Infinity", "1e400", "+nan"] {
+            assert_eq!(read(word), Cell::NonFinite, "{word}");
+        }
+        for word in ["abc", "1,5", "0x1f", "1 2", "12a", "$5", "1_000"] {
+            assert_eq!(read(word), Cell::Text, "{word}");
+        }
+        assert_eq!(read("-1.5e3"), Cell::Number(-1500.0));
+        assert_eq!(read("TRUE"), Cell::Boolean(1.0));
+        assert_eq!(read("False"), Cell::Boolean(0.0));
+    }
+
+    #[test]
+    fn remedies_follow_the_look_of_the_cell() {
+        assert!(remedy("1,5").contains("point"));
+        assert!(remedy("1.234,5").contains("point"));
+        assert!(remedy("$5").contains("plain digits"));
+        assert!(remedy("abc").contains("correct"));
+    }
+}

@@ -1,0 +1,409 @@
+//! CSV text to a table: delimiter, header, quotes, and every way in which a file can be malformed.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes;
+use crate::cell::{self, Cell};
+use crate::error::{Error, Place, Result, listed, shown};
+use crate::stamp;
+use crate::table::{Builder, Table};
+
+/// The delimiters that are looked for, likeliest first.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// How a CSV file is to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CsvOptions {
+    /// The delimiter, or `None` to find it among comma, semicolon, tab, and bar.
+    pub delimiter: Option<char>,
+    /// Whether the first row holds names; `None` expects names and refuses a first row that looks like data.
+    pub header: Option<bool>,
+    /// The longest input in bytes that is read into memory.
+    pub max_bytes: u64,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self { delimiter: None, header: None, max_bytes: 4 << 30 }
+    }
+}
+
+/// Reads a CSV file into a table of text cells.
+///
+/// # Errors
+/// The [`Error`] that names the file, line and column: unreadable or foreign bytes, no rows, no header, ragged rows,
+/// stray quotes, duplicate names, a delimiter that does not split.
+pub fn read_table(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let text = bytes::read_path(path, &name, options.max_bytes)?;
+    parse(&text, &name, options)
+}
+
+/// Reads CSV text from any reader into a table of text cells; `name` stands for the file in messages.
+///
+/// ```
+/// let text = "month,passengers\n1949-01,112\n1949-02,118\n";
+/// let table = lstm_data::read_table_from(text.as_bytes(), "air.csv", &Default::default())?;
+/// assert_eq!((table.rows(), table.columns()[1].cell(0)), (2, "112"));
+/// # Ok::<(), lstm_data::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`read_table`].
+pub fn read_table_from(reader: impl Read, name: &str, options: &CsvOptions) -> Result<Table> {
+    let text = bytes::read(reader, name, options.max_bytes)?;
+    parse(&text, name, options)
+}
+
+fn parse(text: &str, name: &str, options: &CsvOptions) -> Result<Table> {
+    if text.trim().is_empty() {
+        return Err(Error::Empty { at: Place::file(name) });
+    }
+    let delimiter = match options.delimiter {
+        Some(given) => usable(given)?,
+        None => sniff(text).map_or(b',', |(delimiter, _)| delimiter),
+    };
+    let mut rows = Rows::new(text, name, delimiter);
+    let mut first = ::csv::StringRecord::new();
+    let Some(first_line) = rows.next(&mut first)? else {
+        return Err(Error::Empty { at: Place::file(name) });
+    };
+    if let (Some(given), 1, Some((found, columns))) = (options.delimiter, first.len(), sniff(text)) {
+        if found != delimiter {
+            let at = Place::file(name).line(first_line);
+            let (given, found) = (spelt(given), spelt(char::from(found)));
+            return Err(Error::WrongDelimiter { at, given, found, columns });
+        }
+    }
+    let mut row = ::csv::StringRecord::new();
+    let mut line = rows.next(&mut row)?;
+    let mut table = if options.header == Some(false) {
+        let mut table = Builder::new(name, delimiter, first_line, std::iter::repeat_n("", first.len()))?;
+        table.push(first_line, first.iter());
+        table
+    } else {
+        if options.header.is_none() && holds_data(&first, &row) {
+            let at = Place::file(name).line(first_line);
+            let cells: Vec<&str> = first.iter().collect();
+            return Err(Error::NoHeader { at, row: shown(&listed(cells.iter())) });
+        }
+        if line.is_none() {
+            return Err(Error::NoRows { at: Place::file(name).line(first_line) });
+        }
+        Builder::new(name, delimiter, first_line, first.iter())?
+    };
+    while let Some(at) = line {
+        if row.len() != first.len() {
+            return Err(Error::Ragged {
+                at: Place::file(name).line(at),
+                header: first_line,
+                expected: first.len(),
+                got: row.len(),
+                delimiter: spelt(char::from(delimiter)),
+            });
+        }
+        table.push(at, row.iter());
+        line = rows.next(&mut row)?;
+    }
+    Ok(table.finish())
+}
+
+/// Records of CSV text with the true line of each.
+///
+/// The `csv` crate reads leniently: an unclosed quote swallows the rest of the file and text after a closing quote is
+/// glued on. Here the raw bytes of each record are checked, so that neither passes as data.
+struct Rows<'a> {
+    text: &'a str,
+    name: &'a str,
+    delimiter: u8,
+    reader: ::csv::Reader<&'a [u8]>,
+    /// Bytes whose line ends are counted in `line`.
+    counted: usize,
+    line: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn new(text: &'a str, name: &'a str, delimiter: u8) -> Self {
+        let reader = ::csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        Self { text, name, delimiter, reader, counted: 0, line: 1 }
+    }
+
+    /// Reads the next record and gives its line, or `None` at the end.
+    fn next(&mut self, record: &mut ::csv::StringRecord) -> Result<Option<u64>> {
+        let more = self.reader.read_record(record).map_err(|error| Error::Io {
+            at: Place::file(self.name),
+            reason: std::io::Error::other(error.to_string()),
+        })?;
+        if !more {
+            return Ok(None);
+        }
+        let bytes = self.text.as_bytes();
+        let end = position(self.reader.position().byte(), bytes.len());
+        let mut start = position(record.position().map_or(0, ::csv::Position::byte), end);
+        // The position is that before any blank lines, which the reader skips, and before the LF of a CRLF.
+        while start < end && matches!(bytes[start], b'\r' | b'\n') {
+            start += 1;
+        }
+        self.line += bytes::line_ends(&bytes[self.counted.min(start)..start]);
+        self.counted = start;
+        match quote_fault(&bytes[start..end], self.delimiter) {
+            Some((offset, fault)) => {
+                let line = self.line + bytes::line_ends(&bytes[start..start + offset]);
+                Err(Error::Quote { at: Place::file(self.name).line(line), fault })
+            }
+            None => Ok(Some(self.line)),
+        }
+    }
+}
+
+fn position(byte: u64, limit: usize) -> usize {
+    usize::try_from(byte).map_or(limit, |byte| byte.min(limit))
+}
+
+/// What is wrong with the quotes of one raw record, and at which byte the field begins.
+fn quote_fault(raw: &[u8], delimiter: u8) -> Option<(usize, &'static str)> {
+    let mut at = 0;
+    while at < raw.len() {
+        if raw[at] != b'"' {
+            // A quote inside an unquoted field is an ordinary character.
+            at += raw[at..].iter().position(|b| *b == delimiter).map_or(raw.len() - at, |n| n + 1);
+            continue;
+        }
+        let start = at;
+        at += 1;
+        loop {
+            match raw[at..].iter().position(|b| *b == b'"') {
+                None => return Some((start, "a quote is opened and never closed")),
+                Some(n) if raw.get(at + n + 1) == Some(&b'"') => at += n + 2,
+                Some(n) => {
+                    at += n + 1;
+                    break;
+                }
+            }
+        }
+        match raw.get(at) {
+            None | Some(b'\r' | b'\n') => return None,
+            Some(b) if *b == delimiter => at += 1,
+            Some(_) => return Some((start, "text follows a closing quote")),
+        }
+    }
+    None
+}
+
+fn usable(given: char) -> Result<u8> {
+    match u8::try_from(given) {
+        Ok(byte) if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n\0.-+".contains(&byte) => {
+            Ok(byte)
+        }
+        _ => Err(Error::BadDelimiter { given: shown(&given.to_string()) }),
+    }
+}
+
+fn spelt(delimiter: char) -> String {
+    shown(&delimiter.to_string())
+}
+
+/// The delimiter that splits the first lines into most columns, the same number in each, and that number.
+///
+/// When none splits evenly, the one that the first line has most of: the ragged row is then reported against it.
+fn sniff(text: &str) -> Option<(u8, usize)> {
+    let mut even = None;
+    let mut first = None;
+    for delimiter in DELIMITERS {
+        let counts = separators(text, delimiter, 20);
+        let Some(&count) = counts.first() else { continue };
+        if count == 0 {
+            continue;
+        }
+        if counts.iter().all(|other| *other == count) && even.is_none_or(|(_, most)| count > most) {
+            even = Some((delimiter, count));
+        }
+        if first.is_none_or(|(_, most)| count > most) {
+            first = Some((delimiter, count));
+        }
+    }
+    even.or(first).map(|(delimiter, count)| (delimiter, count + 1))
+}
+
+/// How many unquoted delimiters each of the first lines that are not blank has.
+fn separators(text: &str, delimiter: u8, lines: usize) -> Vec<usize> {
+    let mut counts = Vec::with_capacity(lines);
+    let (mut count, mut quoted, mut blank) = (0, false, true);
+    for byte in text.bytes() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\r' | b'\n' if !quoted => {
+                if !blank {
+                    counts.push(count);
+                }
+                if counts.len() == lines {
+                    return counts;
+                }
+                (count, blank) = (0, true);
+                continue;
+            }
+            _ if byte == delimiter && !quoted => count += 1,
+            _ => {}
+        }
+        blank = false;
+    }
+    if !blank {
+        counts.push(count);
+    }
+    counts
+}
+
+/// Whether the row that should hold names looks like data: all numbers and times, or a time above a time.
+fn holds_data(first: &::csv::StringRecord, second: &::csv::StringRecord) -> bool {
+    let is_number = |cell: &str| matches!(cell::read(cell), Cell::Number(_) | Cell::NonFinite);
+    let mut present = first.iter().map(str::trim).filter(|cell| !cell.is_empty()).peekable();
+    let all = present.peek().is_some() && present.all(|cell| is_number(cell) || stamp::looks_like_time(cell));
+    let time_above_time = first
+        .iter()
+        .zip(second)
+        .any(|(above, below)| stamp::looks_like_time(above.trim()) && stamp::looks_like_time(below.trim()));
+    all || time_above_time
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Table> {
+        read_table_from(text.as_bytes(), "a.csv", &CsvOptions::default())
+    }
+
+    fn cells(table: &Table) -> Vec<Vec<&str>> {
+        (0..table.rows()).map(|row| table.columns().iter().map(|c| c.cell(row)).collect()).collect()
+    }
+
+    fn message(text: &str) -> String {
+        read(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn delimiters_are_found() {
+        for delimiter in [",", ";", "\t", "|"] {
+            let table = read(&"t,a,b\n2020-01,1,2\n2020-02,3,4\n".replace(',', delimiter)).unwrap();
+            assert_eq!(cells(&table), [["2020-01", "1", "2"], ["2020-02", "3", "4"]]);
+        }
+        let commas = read("t;a\n2020-01;1,5\n2020-02;2,5\n").unwrap();
+        assert_eq!((commas.delimiter(), commas.columns()[1].cell(0)), (';', "1,5"));
+        assert_eq!(read("a\n1\n2\n").unwrap().columns().len(), 1);
+    }
+
+    #[test]
+    fn quotes_marks_line_ends_and_blank_lines() {
+        let table =
+            read("\u{feff}\"t\",\"a, b\"\r\n\r\n x ,\"say \"\"hi\"\"\"\r\n\"two\r\nlines\",4\r\nend,5")
+                .unwrap();
+        assert_eq!(table.columns()[1].name(), "a, b");
+        assert_eq!(cells(&table), [["x", "say \"hi\""], ["two\r\nlines", "4"], ["end", "5"]]);
+        assert_eq!([0, 1, 2].map(|row| table.line(row)), [3, 4, 6]);
+        let old = read("t,a\rx,1\ry,2\r").unwrap();
+        assert_eq!((old.line(0), old.line(1)), (2, 3));
+    }
+
+    #[test]
+    fn malformed_files_are_named() {
+        assert_eq!(message(""), "a.csv: is empty; a header line and rows below it are expected");
+        assert_eq!(message("\n \n"), "a.csv: is empty; a header line and rows below it are expected");
+        assert_eq!(message("t,a\n"), "a.csv, line 1: a header and no rows below it; add the data");
+        assert_eq!(
+            message("t,a\nx,1\ny,2,3\n"),
+            "a.csv, line 3: 3 fields where the first row (line 1) has 2; look for a missing or extra ',' or quote in \
+             that line"
+        );
+        assert_eq!(
+            message("t,a,t\nx,1,2\n"),
+            "a.csv, line 1: columns 1 and 3 are both called 't'; rename one"
+        );
+        assert_eq!(
+            message("t,a\nx,1\ny,\"2\nz,3\n"),
+            "a.csv, line 3: a quote is opened and never closed; close the quote, or double it to mean the character \
+             itself"
+        );
+        assert!(message("t,a\nx,\"1\"2\n").starts_with("a.csv, line 2: text follows a closing quote"));
+    }
+
+    #[test]
+    fn a_missing_header_is_noticed_and_can_be_told() {
+        assert_eq!(
+            message("2014-07-01 00:00:00,10\n2014-07-01 00:30:00,11\n"),
+            "a.csv, line 1: the first row holds data (2014-07-01 00:00:00, 10), not column names; add a header line, \
+             or pass --no-header to call the columns c1, c2, ..."
+        );
+        assert!(message("1\n2\n3\n").contains("holds data (1)"));
+        assert!(message("2020-01-01,clear,3\n2020-01-02,mist,4\n").contains("--no-header"));
+        assert!(read("id,2019,2020\nA,1,2\n").is_ok());
+        let options = CsvOptions { header: Some(false), ..CsvOptions::default() };
+        let table = read_table_from(&b"1,2\n3,4\n"[..], "a.csv", &options).unwrap();
+        assert_eq!((table.rows(), table.columns()[1].name(), table.line(0)), (2, "c2", 1));
+    }
+
+    #[test]
+    fn a_wrong_delimiter_is_noticed() {
+        let given = |delimiter| CsvOptions { delimiter: Some(delimiter), ..CsvOptions::default() };
+        let error = read_table_from(&b"t;a\nx;1\n"[..], "a.csv", &given(',')).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.csv, line 1: splitting at ',' gives a single column, while ';' would give 2; pass --delimiter ';'"
+        );
+        assert!(read_table_from(&b"t:a\nx:1\n"[..], "a.csv", &given(':')).is_ok());
+        assert!(matches!(
+            read_table_from(&b"t;a\nx;1\n"[..], "a.csv", &given('"')),
+            Err(Error::BadDelimiter { .. })
+        ));
+    }
+
+    #[test]
+    fn paths_that_are_no_files_are_named() {
+        assert!(matches!(read_table(".", &CsvOptions::default()), Err(Error::Folder { .. })));
+        assert!(matches!(read_table("no such file", &CsvOptions::default()), Err(Error::Io { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read_table_from(&bytes[..], "a.csv", &CsvOptions::default());
+        }
+
+        #[test]
+        fn no_text_of_csv_characters_causes_a_panic(text in "[a1\",;\r\n\t .:/-]{0,80}") {
+            if let Ok(table) = read(&text) {
+                for row in 0..table.rows() {
+                    prop_assert!(table.line(row) >= 1);
+                }
+            }
+        }
+
+        #[test]
+        fn quoted_cells_come_back(rows in proptest::collection::vec(("[a-z\",;\n]{1,8}", "[a-z\",;]{1,8}"), 1..8)) {
+            let quote = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
+            let mut text = String::from("k,v\n");
+            let mut lines = Vec::new();
+            for (a, b) in &rows {
+                lines.push(1 + text.matches('\n').count() as u64);
+                text += &format!("{},{}\n", quote(a), quote(b));
+            }
+            let options = CsvOptions { delimiter: Some(','), ..CsvOptions::default() };
+            let table = read_table_from(text.as_bytes(), "a.csv", &options).unwrap();
+            for (row, (a, b)) in rows.iter().enumerate() {
+                prop_assert_eq!(table.columns()[0].cell(row), a.trim());
+                prop_assert_eq!(table.columns()[1].cell(row), b.trim());
+                prop_assert_eq!(table.line(row), lines[row]);
+            }
+        }
+    }
+}
