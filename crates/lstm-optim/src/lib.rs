@@ -1,1 +1,15 @@
-//! Optimizers, learning-rate schedules and gradient clipping on a backend.
+//! Optimizers, learning-rate schedules and gradient clipping, on any backend.
+//!
+//! An [`OptimizerConfig`] is plain data: a rule, a learning rate, a [`Schedule`], limits on the
+//! gradient. An [`Optimizer`] holds the moments on the device and applies the configuration to a
+//! model's parameter arena; it knows nothing of networks.
+
+mod config;
+mod error;
+mod optimizer;
+mod schedule;
+
+pub use config::OptimizerConfig;
+pub use error::{Error, Result};
+pub use optimizer::{Optimizer, OptimizerState};
+pub use schedule::{Schedule, Unit, WarmUp};

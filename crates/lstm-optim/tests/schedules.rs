@@ -1,0 +1,40 @@
+//! Learning rates of 41 steps against PyTorch's, from tests/golden/schedules.json.
+
+use lstm_optim::{OptimizerConfig, Schedule, Unit};
+use serde_json::Value;
+
+fn config(case: &Value) -> OptimizerConfig {
+    let float = |name: &str| case["options"][name].as_f64().unwrap();
+    let count = |name: &str| case["options"][name].as_u64().unwrap();
+    let config = OptimizerConfig::sgd(float("lr"));
+    let step = |unit| Schedule::Step { every: count("size"), factor: float("gamma"), unit };
+    let cosine = || Schedule::Cosine { period: count("t_max"), minimum: float("eta_min") };
+    let warm = |config: OptimizerConfig| config.warm_up(count("warmup"), float("start_factor"));
+    match case["schedule"].as_str().unwrap() {
+        "step" => config.schedule(step(Unit::Steps)),
+        "step_samples" => config.schedule(step(Unit::Samples)),
+        "exponential" => config.schedule(Schedule::Exponential { factor: float("gamma") }),
+        "cosine" => config.schedule(cosine()),
+        "warmup_constant" => warm(config),
+        "warmup_cosine" => warm(config.schedule(cosine())),
+        other => panic!("unknown schedule {other}"),
+    }
+}
+
+#[test]
+fn rates_are_pytorchs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/schedules.json");
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    assert!(cases.len() >= 9);
+    for case in cases {
+        let (name, config) = (&case["name"], config(case));
+        config.validate().unwrap();
+        let batch = case["options"]["batch"].as_u64().unwrap_or(1);
+        for (k, expected) in case["lr"].as_array().unwrap().iter().enumerate() {
+            let (expected, got) = (expected.as_f64().unwrap(), config.rate(k as u64, k as u64 * batch));
+            let error = (got - expected).abs();
+            assert!(error <= 1e-12 * expected.abs().max(1e-3), "{name} step {k}: {got} against {expected}");
+        }
+    }
+}
