@@ -73,12 +73,12 @@ fn parse(text: &str, name: &str, options: &CsvOptions) -> Result<Table> {
     let Some(first_line) = rows.next(&mut first)? else {
         return Err(Error::Empty { at: Place::file(name) });
     };
-    if let (Some(given), 1, Some((found, columns))) = (options.delimiter, first.len(), sniff(text)) {
-        if found != delimiter {
-            let at = Place::file(name).line(first_line);
-            let (given, found) = (spelt(given), spelt(char::from(found)));
-            return Err(Error::WrongDelimiter { at, given, found, columns });
-        }
+    if let (Some(given), 1, Some((found, columns))) = (options.delimiter, first.len(), sniff(text))
+        && found != delimiter
+    {
+        let at = Place::file(name).line(first_line);
+        let (given, found) = (spelt(given), spelt(char::from(found)));
+        return Err(Error::WrongDelimiter { at, given, found, columns });
     }
     let mut row = ::csv::StringRecord::new();
     let mut line = rows.next(&mut row)?;

@@ -494,7 +494,7 @@ pub fn closest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     names
         .into_iter()
         .map(|candidate| (distance(&wanted, candidate), candidate))
-        .filter(|(d, _)| *d <= (wanted.len() / 3).max(1))
+        .filter(|(d, _)| *d <= wanted.len().div_ceil(3))
         .min_by_key(|(d, _)| *d)
         .map(|(_, candidate)| candidate)
 }
