@@ -1,1 +1,19 @@
-//! Training loops, stop rules, forecasting and metrics over any lstm backend.
+//! Training loops, stop rules, forecasting, baselines and metrics, over any backend.
+//!
+//! - [`Fit`]: steps of training with a state that can be saved and resumed exactly
+//! - [`Source`]: where batches come from
+//! - [`forecaster`]: a series in, a forecast with an honest comparison out
+//! - [`free_run`]: a network fed with its own predictions
+//! - [`metrics`], [`baseline`]: what a forecast is held against
+
+pub mod baseline;
+mod error;
+mod fit;
+pub mod forecaster;
+pub mod free_run;
+pub mod metrics;
+mod source;
+
+pub use error::{Error, Result};
+pub use fit::{Best, Fit, FitConfig, Flow, Observe, Outcome, Progress, Stop, TrainState, Validate};
+pub use source::{Fresh, RandomWindows, Rows, SampleShape, SequenceSource, Source};

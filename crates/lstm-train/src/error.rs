@@ -1,0 +1,64 @@
+//! What can go wrong while training and forecasting.
+
+/// Result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A training run or a forecast that could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A network or a model file.
+    #[error(transparent)]
+    Network(#[from] lstm_nn::Error),
+    /// An operation of the backend.
+    #[error(transparent)]
+    Tensor(#[from] lstm_tensor::Error),
+    /// An optimizer setting.
+    #[error(transparent)]
+    Optimizer(#[from] lstm_optim::Error),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] lstm_data::Error),
+    /// A setting that no run can have.
+    #[error("{what} is {value}, but must be {must}")]
+    Invalid {
+        /// Name of the setting.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be valid.
+        must: String,
+    },
+    /// The loss or a gradient became NaN or infinite; the parameters are those before that step.
+    #[error(
+        "training diverged at step {step}: the loss or a gradient is no finite number (last finite loss \
+         {last_loss}); lower the learning rate or set a gradient clip"
+    )]
+    Diverged {
+        /// Optimizer step, from 1.
+        step: u64,
+        /// Last loss that was finite.
+        last_loss: f64,
+    },
+    /// The series has too few rows.
+    #[error(
+        "the series has {rows} rows, but a lookback of {lookback} and a horizon of {horizon} need {needed} to \
+         train, validate and test on; lower --lookback or --horizon, or give more rows"
+    )]
+    TooShort {
+        /// Rows there are.
+        rows: usize,
+        /// Rows needed.
+        needed: usize,
+        /// Rows that a window reads.
+        lookback: usize,
+        /// Rows that a window predicts.
+        horizon: usize,
+    },
+    /// A saved state belongs to another run.
+    #[error("the saved state does not fit this run: {why}")]
+    State {
+        /// What differs.
+        why: String,
+    },
+}

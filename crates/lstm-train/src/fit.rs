@@ -1,0 +1,519 @@
+//! The training loop: one state, one step, and rules that say when to stop.
+
+use crate::{Error, Fresh, Result, Rows, Source};
+use lstm_data::shuffled;
+use lstm_nn::{Loss, Model, TrainOptions, TrainPass};
+use lstm_optim::{Optimizer, OptimizerConfig, OptimizerState};
+use lstm_tensor::philox::{Philox, Purpose};
+use lstm_tensor::{Arena, Backend, Binary, Float, Operand, Span, ViewMut};
+use serde::{Deserialize, Serialize};
+
+/// When training ends: at the first rule that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Stop {
+    /// Optimizer steps at most.
+    pub max_steps: u64,
+    /// The target loss is not looked at before this many samples.
+    #[serde(default)]
+    pub min_samples: u64,
+    /// End where the loss of the last batch is at most this, looked at every `check_every` steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_loss: Option<f64>,
+    /// End after this many validations without a new best one; the best weights are restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+}
+
+impl Stop {
+    /// After a fixed number of optimizer steps.
+    #[must_use]
+    pub const fn after(max_steps: u64) -> Self {
+        Self { max_steps, min_samples: 0, target_loss: None, patience: None }
+    }
+}
+
+/// Everything that a training run depends on, besides its data and network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FitConfig {
+    /// Samples of a step.
+    pub batch: usize,
+    /// Rows of a micro-shard, whose gradients are added in a fixed binary tree; the whole batch if
+    /// absent. The sum depends on this number, not on how many threads compute it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard_rows: Option<usize>,
+    /// What is made small.
+    pub loss: Loss,
+    /// Standard deviation of Gaussian noise on the inputs.
+    #[serde(default)]
+    pub input_noise: f64,
+    /// Update rule, rate, schedule, clipping.
+    pub optimizer: OptimizerConfig,
+    /// When to end.
+    pub stop: Stop,
+    /// Steps from one report, validation and check to the next.
+    pub check_every: u64,
+    /// Whether an epoch goes through a finite set in random order.
+    pub shuffle: bool,
+    /// Seed of order, dropout and noise.
+    pub seed: u64,
+}
+
+impl FitConfig {
+    /// Mean squared error with this optimizer, shuffled, checked every 100 steps, seed 0.
+    #[must_use]
+    pub fn new(batch: usize, optimizer: OptimizerConfig, stop: Stop) -> Self {
+        Self {
+            batch,
+            shard_rows: None,
+            loss: Loss::mse(),
+            input_noise: 0.0,
+            optimizer,
+            stop,
+            check_every: 100,
+            shuffle: true,
+            seed: 0,
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let positive = |what, value: u64| {
+            if value > 0 {
+                return Ok(());
+            }
+            Err(Error::Invalid { what, value: "0".into(), must: "at least 1".into() })
+        };
+        positive("batch", self.batch as u64)?;
+        positive("shard rows", self.shard_rows.unwrap_or(1) as u64)?;
+        positive("number of steps", self.stop.max_steps)?;
+        positive("steps between checks", self.check_every)
+    }
+}
+
+/// The best weights that a validation has seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best<F> {
+    /// Optimizer steps taken then.
+    pub step: u64,
+    /// What the validation gave.
+    pub value: f64,
+    /// Parameters as they lie in the arena.
+    pub params: Vec<F>,
+}
+
+/// All that a run needs to go on exactly where it stood, plain data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainState<F> {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Parameters as they lie in the arena.
+    pub params: Vec<F>,
+    /// Moments and counters; the schedule follows from the counters.
+    pub optimizer: OptimizerState<F>,
+    /// Current epoch.
+    pub epoch: u32,
+    /// Samples of the current epoch that have been used.
+    pub index: usize,
+    /// Best validation so far.
+    pub best: Option<Best<F>>,
+    /// Validations since the best one.
+    pub strikes: u32,
+    /// Sum of the losses since the last report.
+    pub loss_sum: f64,
+    /// Steps in that sum.
+    pub loss_count: u64,
+    /// Loss of the last batch.
+    pub last_loss: f64,
+}
+
+/// A report of the running loop.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps taken.
+    pub step: u64,
+    /// Steps at most.
+    pub max_steps: u64,
+    /// Current epoch, from 0.
+    pub epoch: u32,
+    /// Samples used so far.
+    pub samples: u64,
+    /// Mean loss since the last report.
+    pub loss: f64,
+    /// Loss of the last batch, before its update.
+    pub last_loss: f64,
+    /// What the validation gave, if there is one.
+    pub validation: Option<f64>,
+    /// Learning rate of the next step.
+    pub learning_rate: f64,
+}
+
+/// Answer of an observer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End after this step.
+    Stop,
+}
+
+/// Measures what should become small, after every `check_every` steps.
+pub type Validate<'a, B, F> = &'a mut dyn FnMut(&B, &Model<B, F>) -> Result<f64>;
+
+/// Is told after every step how many were taken, and given a report every `check_every` steps.
+pub type Observe<'a> = &'a mut dyn FnMut(u64, Option<&Progress>) -> Flow;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All steps were taken.
+    Finished,
+    /// The target loss was reached.
+    TargetReached,
+    /// Validation got no better.
+    OutOfPatience,
+    /// The observer asked for it.
+    Interrupted,
+}
+
+/// A model in training.
+pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
+    backend: &'a B,
+    source: &'a S,
+    config: FitConfig,
+    model: Model<B, F>,
+    optimizer: Optimizer<B, F>,
+    /// Gradient arenas of the shard tree; the first is the batch's gradient.
+    gradients: Vec<Arena<B, F>>,
+    /// One pass per number of rows that occurs.
+    passes: Vec<TrainPass<B, F>>,
+    order: Vec<u32>,
+    order_of: Option<u32>,
+    x: Vec<F>,
+    y: Vec<F>,
+    epoch: u32,
+    index: usize,
+    best: Option<Best<F>>,
+    strikes: u32,
+    loss_sum: f64,
+    loss_count: u64,
+    last_loss: f64,
+}
+
+impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
+    /// A run before its first step.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the source does not fit the network or a setting is impossible.
+    pub fn new(backend: &'a B, model: Model<B, F>, source: &'a S, config: FitConfig) -> Result<Self> {
+        config.validate()?;
+        let (shape, network) = (source.shape(), model.network());
+        let targets = network.output_rows(shape.steps, 1) * network.outputs();
+        if shape.inputs != network.inputs() || shape.targets != targets {
+            return Err(Error::Invalid {
+                what: "network",
+                value: format!("one of {} inputs and {targets} outputs per sample", network.inputs()),
+                must: format!("one of {} inputs and {} outputs, as the data", shape.inputs, shape.targets),
+            });
+        }
+        if source.samples() == Some(0) {
+            return Err(Error::Invalid {
+                what: "data",
+                value: "empty".into(),
+                must: "at least one sample".into(),
+            });
+        }
+        let optimizer = Optimizer::new(backend, &config.optimizer, model.params().layout())?;
+        let gradients = vec![model.gradients(backend)?];
+        Ok(Self {
+            backend,
+            source,
+            config,
+            model,
+            optimizer,
+            gradients,
+            passes: Vec::new(),
+            order: Vec::new(),
+            order_of: None,
+            x: Vec::new(),
+            y: Vec::new(),
+            epoch: 0,
+            index: 0,
+            best: None,
+            strikes: 0,
+            loss_sum: 0.0,
+            loss_count: 0,
+            last_loss: f64::NAN,
+        })
+    }
+
+    /// A run that goes on where `state` was taken, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Fit::new`]; [`Error::State`] where the state belongs to another run.
+    pub fn resume(
+        backend: &'a B,
+        model: Model<B, F>,
+        source: &'a S,
+        config: FitConfig,
+        state: TrainState<F>,
+    ) -> Result<Self> {
+        let mut fit = Self::new(backend, model, source, config)?;
+        if state.seed != fit.config.seed {
+            return Err(Error::State { why: format!("seed {} instead of {}", state.seed, fit.config.seed) });
+        }
+        fit.model.upload(backend, &state.params)?;
+        fit.optimizer.restore(backend, &state.optimizer)?;
+        fit.epoch = state.epoch;
+        fit.index = state.index;
+        fit.best = state.best;
+        fit.strikes = state.strikes;
+        fit.loss_sum = state.loss_sum;
+        fit.loss_count = state.loss_count;
+        fit.last_loss = state.last_loss;
+        Ok(fit)
+    }
+
+    /// All that [`Fit::resume`] needs.
+    ///
+    /// # Errors
+    /// As [`Backend::download`].
+    pub fn state(&self) -> Result<TrainState<F>> {
+        Ok(TrainState {
+            seed: self.config.seed,
+            params: self.model.download(self.backend)?,
+            optimizer: self.optimizer.state(self.backend)?,
+            epoch: self.epoch,
+            index: self.index,
+            best: self.best.clone(),
+            strikes: self.strikes,
+            loss_sum: self.loss_sum,
+            loss_count: self.loss_count,
+            last_loss: self.last_loss,
+        })
+    }
+
+    /// The model as it stands.
+    #[must_use]
+    pub fn model(&self) -> &Model<B, F> {
+        &self.model
+    }
+
+    /// Ends training and gives the model.
+    #[must_use]
+    pub fn into_model(self) -> Model<B, F> {
+        self.model
+    }
+
+    /// The best validation so far.
+    #[must_use]
+    pub fn best(&self) -> Option<&Best<F>> {
+        self.best.as_ref()
+    }
+
+    /// Optimizer steps taken.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.optimizer.step()
+    }
+
+    /// One optimizer step over one batch; the last batch of an epoch may be smaller.
+    ///
+    /// # Errors
+    /// Of the source and of the backend.
+    pub fn step(&mut self) -> Result<()> {
+        let step = self.optimizer.step();
+        let (rows, samples): (Vec<usize>, Vec<u32>) = match self.source.samples() {
+            None => (Vec::new(), (0..self.config.batch as u32).map(|r| self.index as u32 + r).collect()),
+            Some(count) => {
+                self.arrange(count);
+                let end = (self.index + self.config.batch).min(count);
+                let rows = self.order[self.index..end].iter().map(|&row| row as usize).collect();
+                (rows, (self.index as u32..end as u32).collect())
+            }
+        };
+        let batch = samples.len();
+        let shape = self.source.shape();
+        // Endless data is drawn for the whole batch at once, then cut into shards.
+        self.x.resize(shape.steps * shape.inputs * batch, F::ZERO);
+        self.y.resize(shape.targets * batch, F::ZERO);
+        let fresh = Fresh { seed: self.config.seed, step: step as u32, count: batch };
+        let which = if rows.is_empty() { Rows::Fresh(fresh) } else { Rows::Chosen(&rows) };
+        self.source.fill(which, &mut self.x, &mut self.y)?;
+
+        self.tree(step as u32, &samples, 0, batch, 0)?;
+        self.optimizer.apply(self.backend, self.model.params_mut(), &mut self.gradients[0], batch)?;
+        let mut loss = 0.0;
+        for pass in &mut self.passes {
+            loss += pass.take_loss(self.backend)?;
+        }
+        self.last_loss = loss;
+        self.loss_sum += loss;
+        self.loss_count += 1;
+        self.index += batch;
+        if self.source.samples().is_some_and(|count| self.index >= count) {
+            (self.epoch, self.index) = (self.epoch + 1, 0);
+        }
+        Ok(())
+    }
+
+    /// Brings the order of the current epoch: a pure function of (seed, epoch).
+    fn arrange(&mut self, count: usize) {
+        if self.order_of == Some(self.epoch) {
+            return;
+        }
+        self.order = if self.config.shuffle {
+            shuffled(count as u32, &mut Philox::new(self.config.seed, Purpose::Order, self.epoch))
+        } else {
+            (0..count as u32).collect()
+        };
+        self.order_of = Some(self.epoch);
+    }
+
+    /// Gradient of rows `first .. end` of the batch into arena `depth`: halves at the largest power of
+    /// two of shards, the left one first.
+    fn tree(&mut self, step: u32, samples: &[u32], first: usize, end: usize, depth: usize) -> Result<()> {
+        if self.gradients.len() <= depth {
+            self.gradients.push(self.model.gradients(self.backend)?);
+        }
+        let shard = self.config.shard_rows.unwrap_or(samples.len()).min(samples.len());
+        let shards = (end - first).div_ceil(shard);
+        if shards <= 1 {
+            return self.leaf(step, samples, first, end, depth);
+        }
+        let middle = first + shards.next_power_of_two() / 2 * shard;
+        self.tree(step, samples, first, middle, depth)?;
+        self.tree(step, samples, middle, end, depth + 1)?;
+        let (left, right) = self.gradients.split_at_mut(depth + 1);
+        let all = Span::dense(0, 1, self.model.params().layout().len());
+        let (sum, added) = (Operand::Here(all), Operand::of(right[0].values(), all));
+        self.backend.zip(Binary::Add, sum, added, ViewMut::new(left[depth].values_mut(), all))?;
+        Ok(self.backend.fill(F::ZERO, ViewMut::new(right[0].values_mut(), all))?)
+    }
+
+    /// Gradient of one shard, added to arena `depth`.
+    fn leaf(&mut self, step: u32, samples: &[u32], first: usize, end: usize, depth: usize) -> Result<()> {
+        let (rows, batch) = (end - first, samples.len());
+        let shape = self.source.shape();
+        let at = match self.passes.iter().position(|pass| pass.rows() == rows) {
+            Some(at) => at,
+            None => {
+                let options = TrainOptions::new(self.config.loss.clone())
+                    .input_noise(self.config.input_noise)
+                    .seed(self.config.seed);
+                self.passes.push(TrainPass::new(self.backend, &self.model, shape.steps, rows, options)?);
+                self.passes.len() - 1
+            }
+        };
+        let network = self.model.network();
+        let read = network.output_rows(shape.steps, 1);
+        let (x, y);
+        let (x, y) = if rows == batch {
+            (self.x.as_slice(), self.y.as_slice())
+        } else {
+            x = columns(&self.x, shape.steps, batch, shape.inputs, first..end);
+            y = columns(&self.y, read, batch, network.outputs(), first..end);
+            (x.as_slice(), y.as_slice())
+        };
+        let address = (step, &samples[first..end]);
+        let grads = &mut self.gradients[depth];
+        Ok(self.passes[at].accumulate(self.backend, &self.model, grads, x, y, address, batch)?)
+    }
+
+    /// Trains until a rule of [`Stop`] applies. `validate` measures what should become small; where it
+    /// is given, the best weights are restored at the end. `observe` is called after every step.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] where a loss or gradient is not finite; the model then holds the best
+    /// weights seen, or those before the bad step.
+    pub fn run(&mut self, mut validate: Option<Validate<'_, B, F>>, observe: Observe<'_>) -> Result<Outcome> {
+        let outcome = loop {
+            if self.optimizer.step() >= self.config.stop.max_steps {
+                break Outcome::Finished;
+            }
+            let before = self.last_loss;
+            self.step()?;
+            let step = self.optimizer.step();
+            if !self.last_loss.is_finite() || self.optimizer.bad_step(self.backend)?.is_some() {
+                self.restore_best()?;
+                return Err(Error::Diverged { step, last_loss: before });
+            }
+            let check = step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps;
+            let report = match check {
+                false => None,
+                true => {
+                    let validation = match &mut validate {
+                        Some(validate) => Some(validate(self.backend, &self.model)?),
+                        None => None,
+                    };
+                    if let Some(value) = validation {
+                        self.judge(value)?;
+                    }
+                    Some(self.report(validation))
+                }
+            };
+            if observe(step, report.as_ref()) == Flow::Stop {
+                break Outcome::Interrupted;
+            }
+            let stop = &self.config.stop;
+            let reached = |target| self.last_loss <= target && self.optimizer.samples() >= stop.min_samples;
+            if check && stop.target_loss.is_some_and(reached) {
+                break Outcome::TargetReached;
+            }
+            if stop.patience.is_some_and(|patience| self.strikes >= patience) {
+                break Outcome::OutOfPatience;
+            }
+        };
+        self.restore_best()?;
+        Ok(outcome)
+    }
+
+    fn judge(&mut self, value: f64) -> Result<()> {
+        if self.best.as_ref().is_none_or(|best| value < best.value) {
+            let params = self.model.download(self.backend)?;
+            self.best = Some(Best { step: self.optimizer.step(), value, params });
+            self.strikes = 0;
+        } else {
+            self.strikes += 1;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, validation: Option<f64>) -> Progress {
+        let loss = self.loss_sum / self.loss_count.max(1) as f64;
+        (self.loss_sum, self.loss_count) = (0.0, 0);
+        Progress {
+            step: self.optimizer.step(),
+            max_steps: self.config.stop.max_steps,
+            epoch: self.epoch,
+            samples: self.optimizer.samples(),
+            loss,
+            last_loss: self.last_loss,
+            validation,
+            learning_rate: self.optimizer.learning_rate(),
+        }
+    }
+
+    fn restore_best(&mut self) -> Result<()> {
+        match &self.best {
+            Some(best) => Ok(self.model.upload(self.backend, &best.params)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Rows `range` of every step of a time-first `[steps, rows, width]` array.
+fn columns<F: Float>(
+    all: &[F],
+    steps: usize,
+    rows: usize,
+    width: usize,
+    range: std::ops::Range<usize>,
+) -> Vec<F> {
+    (0..steps)
+        .flat_map(|t| &all[(t * rows + range.start) * width..(t * rows + range.end) * width])
+        .copied()
+        .collect()
+}
