@@ -196,7 +196,10 @@ pub enum Error {
         columns: String,
     },
     /// No column holds numbers.
-    #[error("{at}: no column holds numbers to forecast; the columns are {columns}")]
+    #[error(
+        "{at}: no column holds numbers to forecast; the columns are {columns}: look for a wrong delimiter or lines \
+         above the header"
+    )]
     NoTarget {
         /// Where.
         at: Place,

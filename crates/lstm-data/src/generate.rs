@@ -228,6 +228,7 @@ impl Formula {
             })
             .collect();
         let points = self.grid.points.saturating_add(ahead);
+        bounded("grid.points", points, 1)?;
         let mut made = Made { x: Vec::new(), y: Vec::new(), expected: Vec::new() };
         for point in 0..points {
             let x = self.grid.x(point);
@@ -394,6 +395,7 @@ impl TimeInput {
         if self.inputs == 0 {
             return Err(setting("inputs", 0, "must be at least 1"));
         }
+        bounded("inputs", self.inputs, starts.len())?;
         for (name, value) in [("step", self.step), ("latest", self.latest), ("amplitude", self.amplitude)] {
             finite(name, value)?;
         }
@@ -432,6 +434,7 @@ impl ShiftedSine {
         if self.shifts.is_empty() {
             return Err(setting("shifts", "[]", "at least one is needed"));
         }
+        bounded("length", self.length, self.shifts.len())?;
         if self.scale == 0.0 {
             return Err(setting("scale", 0, "must not be zero"));
         }
@@ -448,6 +451,14 @@ impl ShiftedSine {
 
 fn setting(name: &'static str, value: impl ToString, fault: &'static str) -> Error {
     Error::Setting { name, value: value.to_string(), fault }
+}
+
+/// Refuses what would not fit into memory before it is made.
+fn bounded(name: &'static str, count: usize, times: usize) -> Result<()> {
+    match count.checked_mul(times) {
+        Some(numbers) if numbers <= 1 << 28 => Ok(()),
+        _ => Err(setting(name, count, "asks for more than 268 million numbers")),
+    }
 }
 
 fn finite(name: &'static str, value: f64) -> Result<()> {
@@ -556,6 +567,8 @@ mod tests {
         );
         let spec = formula("grid = {start = 0, stop = 1, points = 0}");
         assert!(spec.make(0, &mut Mix(0)).is_err());
+        let spec = formula("grid = {start = 0, stop = 1, points = 1000000000000}");
+        assert!(spec.make(0, &mut Mix(0)).unwrap_err().to_string().contains("268 million"));
         let one = formula("grid = {start = 3, stop = 4, points = 1}");
         assert_eq!(one.make(0, &mut Mix(0)).unwrap().x, [3.0]);
     }

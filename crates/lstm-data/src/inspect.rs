@@ -102,19 +102,26 @@ pub struct TimeSummary {
 pub fn summarise(table: &Table, time: &TimeChoice, order: Option<DateOrder>) -> Result<Summary> {
     let axis = time_summary(table, time, order)?;
     let season = axis.as_ref().map_or(1, |axis| axis.season);
-    let columns = table.columns().iter().enumerate().map(|(at, column)| {
-        let mut summary = column_summary(table, column);
-        if matches!(column.kind(), Kind::Number) && season > 1 {
-            summary.season_correlation =
-                repaired(table, at, time, order).and_then(|values| correlation(&values, season));
+    let mut columns: Vec<ColumnSummary> =
+        table.columns().iter().map(|column| column_summary(table, column)).collect();
+    if season > 1 {
+        let whole = |column: &ColumnSummary| {
+            column.kind == Kind::Number && column.bad == 0 && column.numbers.is_some()
+        };
+        let at: Vec<usize> = (0..columns.len()).filter(|at| columns.get(*at).is_some_and(whole)).collect();
+        if let Some(series) = repaired(table, &at, time, order) {
+            for (at, values) in at.iter().zip(series.values.columns()) {
+                if let Some(column) = columns.get_mut(*at) {
+                    column.season_correlation = correlation(&values.to_vec(), season);
+                }
+            }
         }
-        summary
-    });
+    }
     Ok(Summary {
         file: table.file().into(),
         delimiter: table.delimiter(),
         rows: table.rows(),
-        columns: columns.collect(),
+        columns,
         time: axis,
     })
 }
@@ -193,8 +200,8 @@ fn time_summary(table: &Table, choice: &TimeChoice, order: Option<DateOrder>) ->
     }))
 }
 
-/// A column with everything repaired that can be, or `None`.
-fn repaired(table: &Table, at: usize, time: &TimeChoice, order: Option<DateOrder>) -> Option<Vec<f64>> {
+/// Columns with everything repaired that can be, or `None`.
+fn repaired(table: &Table, at: &[usize], time: &TimeChoice, order: Option<DateOrder>) -> Option<Series> {
     let options = SeriesOptions {
         time: time.clone(),
         date_order: order,
@@ -203,7 +210,7 @@ fn repaired(table: &Table, at: usize, time: &TimeChoice, order: Option<DateOrder
         fill: Fill::Linear,
         season: None,
     };
-    Series::from_table(table, &[at], &options).ok().map(|series| series.values.iter().copied().collect())
+    Series::from_table(table, at, &options).ok()
 }
 
 /// Correlation of a series with itself `lag` rows earlier, or `None` for a short or constant one.

@@ -1,5 +1,7 @@
 //! Numbers on an even time axis, made from chosen columns of a table, with every repair asked for and counted.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,7 @@ use crate::cell::{self, Cell};
 use crate::error::{Error, Place, Result, listed, shown};
 use crate::stamp::DateOrder;
 use crate::table::{Column, Kind, Table};
-use crate::time::{self, Grid, TimeAxis, TimeChoice, Times};
+use crate::time::{self, Gap, Grid, TimeAxis, TimeChoice, Times};
 
 /// What happens to rows with the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,16 +107,14 @@ impl Series {
 
         let mut values = Array2::from_elem((rows.total, chosen.len()), f64::NAN);
         let mut lines = vec![0; rows.total];
-        for (place, sources) in &rows.sources {
-            if let Some(first) = sources.first() {
-                lines[*place] = table.line(*first);
-            }
+        for (place, group) in rows.placed() {
+            lines[place] = group.first().map_or(0, |row| table.line(*row));
             for channel in 0..chosen.len() {
-                let present = || sources.iter().map(|row| numbers[[*row, channel]]).filter(|v| !v.is_nan());
+                let present = || group.iter().map(|row| numbers[[*row, channel]]).filter(|v| !v.is_nan());
                 // Divided one by one: the sum of two large numbers may overflow.
                 let count = present().count() as f64;
                 if count > 0.0 {
-                    values[[*place, channel]] = present().map(|v| v / count).sum();
+                    values[[place, channel]] = present().map(|v| v / count).sum();
                 }
             }
         }
@@ -177,20 +177,21 @@ impl Series {
     }
 }
 
-/// The column to forecast: the requested one, or the only one that holds numbers.
+/// The column to forecast: the requested one, or the only one that holds numbers and is not the time.
 ///
 /// # Errors
 /// [`Error::UnknownColumn`], [`Error::NotNumeric`], [`Error::AllMissing`] for a request that cannot be met,
 /// [`Error::SeveralTargets`] or [`Error::NoTarget`] where there is no single candidate.
-pub fn choose_target(table: &Table, requested: Option<&str>) -> Result<usize> {
+pub fn choose_target(table: &Table, requested: Option<&str>, time: &TimeChoice) -> Result<usize> {
     if let Some(name) = requested {
         let at = table.find(name)?;
         let Some(column) = table.columns().get(at) else { return Ok(at) };
         return check_numeric(table, at, column).map(|()| at);
     }
+    let time = time::find(table, time)?;
     let of = |kind| -> Vec<usize> {
         let all = table.columns().iter().enumerate();
-        all.filter(|(_, column)| column.kind() == kind).map(|(at, _)| at).collect()
+        all.filter(|(at, column)| column.kind() == kind && Some(*at) != time).map(|(at, _)| at).collect()
     };
     let mut candidates = of(Kind::Number);
     if candidates.is_empty() {
@@ -259,8 +260,9 @@ fn missing_value(table: &Table, at: usize, rows: usize, count: usize) -> Error {
 /// Which rows of the table make up each row of the series.
 struct Rows {
     total: usize,
-    /// Row of the series, and the rows of the table whose mean it is.
-    sources: Vec<(usize, Vec<usize>)>,
+    groups: Groups,
+    /// Rows to be made, by the group that follows them.
+    gaps: Vec<Gap>,
     axis: Option<TimeAxis>,
     repairs: Repairs,
 }
@@ -268,32 +270,67 @@ struct Rows {
 impl Rows {
     fn arrange(table: &Table, times: Option<&Times>, options: &SeriesOptions) -> Result<Self> {
         let Some(times) = times else {
-            let sources = (0..table.rows()).map(|row| (row, vec![row])).collect();
-            return Ok(Self { total: table.rows(), sources, axis: None, repairs: Repairs::default() });
+            let groups = Groups {
+                order: (0..table.rows()).collect(),
+                ranges: (0..table.rows()).map(|row| row..row + 1).collect(),
+            };
+            return Ok(Self {
+                total: table.rows(),
+                groups,
+                gaps: Vec::new(),
+                axis: None,
+                repairs: Repairs::default(),
+            });
         };
         let (order, unsorted) = in_order(table, times, options.sort)?;
-        let (groups, duplicates) = without_duplicates(table, times, &order, options.duplicates)?;
+        let (groups, duplicates) = without_duplicates(table, times, order, options.duplicates)?;
         let mut repairs = Repairs { unsorted, duplicates, ..Repairs::default() };
         let stamps: Vec<i64> =
             groups.iter().filter_map(|rows| rows.first()).map(|row| times.stamps[*row]).collect();
         let Some(grid) = time::grid(&stamps, times.style) else {
-            let sources: Vec<_> = groups.into_iter().enumerate().collect();
-            return Ok(Self { total: sources.len(), sources, axis: None, repairs });
+            return Ok(Self { total: stamps.len(), groups, gaps: Vec::new(), axis: None, repairs });
         };
         check_grid(table, times, &grid, &groups, options.fill)?;
-        let mut shift = 0;
-        let mut gaps = grid.gaps.iter().peekable();
-        let mut sources = Vec::with_capacity(groups.len());
-        for (row, group) in groups.into_iter().enumerate() {
-            if let Some(gap) = gaps.next_if(|gap| gap.row == row) {
-                shift += usize::try_from(gap.missing).unwrap_or(0);
-            }
-            sources.push((row + shift, group));
-        }
-        repairs.rows = shift;
-        let total = sources.len() + shift;
+        repairs.rows = grid.gaps.iter().map(|gap| made(*gap)).sum();
+        let total = stamps.len() + repairs.rows;
         let first = stamps.first().copied().unwrap_or(0);
-        Ok(Self { total, sources, axis: Some(time::axis(times, &grid, first, total)), repairs })
+        let axis = Some(time::axis(times, &grid, first, total));
+        Ok(Self { total, groups, gaps: grid.gaps, axis, repairs })
+    }
+
+    /// Each row of the series that the table has, and the rows of the table whose mean it is.
+    fn placed(&self) -> impl Iterator<Item = (usize, &[usize])> {
+        let mut gaps = self.gaps.iter().peekable();
+        let mut shift = 0;
+        self.groups.iter().enumerate().map(move |(row, group)| {
+            shift += gaps.next_if(|gap| gap.row == row).map_or(0, |gap| made(*gap));
+            (row + shift, group)
+        })
+    }
+}
+
+/// Rows to be made for a gap; [`check_grid`] has seen to it that they are few.
+fn made(gap: Gap) -> usize {
+    usize::try_from(gap.missing).unwrap_or(0)
+}
+
+/// Rows of the table in the order of time, cut into those with one time each.
+struct Groups {
+    order: Vec<usize>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Groups {
+    fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    fn get(&self, group: usize) -> &[usize] {
+        self.ranges.get(group).and_then(|range| self.order.get(range.clone())).unwrap_or(&[])
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[usize]> {
+        (0..self.len()).map(|group| self.get(group))
     }
 }
 
@@ -319,23 +356,25 @@ fn in_order(table: &Table, times: &Times, sort: bool) -> Result<(Vec<usize>, usi
 fn without_duplicates(
     table: &Table,
     times: &Times,
-    order: &[usize],
+    order: Vec<usize>,
     policy: Duplicates,
-) -> Result<(Vec<Vec<usize>>, usize)> {
-    let mut groups = Vec::with_capacity(order.len());
-    let mut count = 0;
+) -> Result<(Groups, usize)> {
+    let mut ranges = Vec::with_capacity(order.len());
     let mut first_pair = None;
+    let mut start = 0;
     for rows in order.chunk_by(|a, b| times.stamps[*a] == times.stamps[*b]) {
-        count += rows.len() - 1;
+        let end = start + rows.len();
         if let [first, second, ..] = rows {
             first_pair.get_or_insert((*first, *second));
         }
-        groups.push(match policy {
-            Duplicates::Mean => rows.to_vec(),
-            Duplicates::Last => rows.last().into_iter().copied().collect(),
-            Duplicates::Error | Duplicates::First => rows.first().into_iter().copied().collect(),
+        ranges.push(match policy {
+            Duplicates::Mean => start..end,
+            Duplicates::Last => end - 1..end,
+            Duplicates::Error | Duplicates::First => start..start + 1,
         });
+        start = end;
     }
+    let count = order.len() - ranges.len();
     match (first_pair, policy) {
         (Some((first, second)), Duplicates::Error) => Err(Error::DuplicateTime {
             at: time::place(table, times, second),
@@ -343,13 +382,13 @@ fn without_duplicates(
             first_line: table.line(first),
             count,
         }),
-        _ => Ok((groups, count)),
+        _ => Ok((Groups { order, ranges }, count)),
     }
 }
 
 /// Refuses times off the grid, gaps that nobody asked to fill, and gaps that outweigh the data.
-fn check_grid(table: &Table, times: &Times, grid: &Grid, groups: &[Vec<usize>], fill: Fill) -> Result<()> {
-    let source = |row: usize| groups.get(row).and_then(|rows| rows.first()).copied().unwrap_or(0);
+fn check_grid(table: &Table, times: &Times, grid: &Grid, groups: &Groups, fill: Fill) -> Result<()> {
+    let source = |row: usize| groups.get(row).first().copied().unwrap_or(0);
     let at = |row: usize| time::place(table, times, source(row));
     let write = |row: usize| times.style.write(times.stamps[source(row)]);
     let step = || grid.step.to_string();
@@ -447,7 +486,7 @@ mod tests {
 
     fn series(text: &str, options: &SeriesOptions) -> Result<Series> {
         let table = table(text);
-        Series::from_table(&table, &[choose_target(&table, None)?], options)
+        Series::from_table(&table, &[choose_target(&table, None, &TimeChoice::Auto)?], options)
     }
 
     fn message(text: &str) -> String {
@@ -480,14 +519,15 @@ mod tests {
         let got = Series::from_table(&table, &[2, 1], &SeriesOptions::default()).unwrap();
         assert_eq!(got.values, array![[1.0, 1.0], [0.0, 2.0]]);
         assert_eq!(got.names, ["b", "a"]);
-        assert_eq!(choose_target(&table, None).unwrap(), 1);
-        assert_eq!(choose_target(&table, Some("b")).unwrap(), 2);
+        assert_eq!(choose_target(&table, None, &TimeChoice::Auto).unwrap(), 1);
+        assert_eq!(choose_target(&table, Some("b"), &TimeChoice::Auto).unwrap(), 2);
     }
 
     #[test]
     fn the_target_must_be_clear() {
         let table = table("t,load,price,note\n2020-01-01,1,2,x\n2020-01-02,2,3,y\n");
-        let message = |requested| choose_target(&table, requested).unwrap_err().to_string();
+        let message =
+            |requested| choose_target(&table, requested, &TimeChoice::Auto).unwrap_err().to_string();
         assert_eq!(
             message(None),
             "a.csv: several columns hold numbers (load, price); choose one with --target"
@@ -501,10 +541,12 @@ mod tests {
             "a.csv, line 2, column 'note': holds text ('x'), where numbers are needed; choose another column with \
              --target"
         );
+        assert_eq!(choose_target(&table, None, &TimeChoice::Column("load".into())).unwrap(), 2);
         let none = super::tests::table("t,note\n2020-01-01,x\n2020-01-02,y\n");
         assert_eq!(
-            choose_target(&none, None).unwrap_err().to_string(),
-            "a.csv: no column holds numbers to forecast; the columns are t (times), note (text)"
+            choose_target(&none, None, &TimeChoice::Auto).unwrap_err().to_string(),
+            "a.csv: no column holds numbers to forecast; the columns are t (times), note (text): look for a wrong \
+             delimiter or lines above the header"
         );
     }
 
@@ -595,7 +637,7 @@ mod tests {
             "a.csv, column 'y': every value is 5, so there is nothing to learn; choose another --target"
         );
         let table = table("t,y\n2020-01,\n2020-02,NA\n");
-        let error = choose_target(&table, Some("y")).unwrap_err().to_string();
+        let error = choose_target(&table, Some("y"), &TimeChoice::Auto).unwrap_err().to_string();
         assert_eq!(error, "a.csv, column 'y': every value is missing; choose another column with --target");
     }
 

@@ -87,6 +87,13 @@ struct Parts {
     zero: bool,
 }
 
+impl Parts {
+    /// Seconds east of UTC, 0 where none is written.
+    fn offset(&self) -> i32 {
+        self.style.zone.map_or(0, |zone| zone.offset)
+    }
+}
+
 impl Style {
     /// Whether stamps of this style are plain row numbers.
     pub(crate) fn counts(&self) -> bool {
@@ -164,18 +171,18 @@ pub(crate) enum Fault {
 
 /// The style of a column most of whose cells are times, by its name where numbers could be times.
 pub(crate) fn detect<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone) -> Option<Style> {
-    let mut present = cells.clone().filter(|cell| !cell::is_missing(cell));
-    let first = present.next()?;
-    if let Some(style) = numbered(name, cells) {
+    if let Some(style) = numbered(name, cells.clone()) {
         return Some(style);
     }
-    let style = take_apart(first)?.style;
-    let (mut good, mut all) = (1_usize, 1_usize);
-    for cell in present {
+    let (mut style, mut good, mut all) = (None, 0_usize, 0_usize);
+    for cell in cells.filter(|cell| !cell::is_missing(cell)) {
         all += 1;
-        good += usize::from(take_apart(cell).is_some_and(|parts| parts.style.agrees(&style)));
+        if let Some(parts) = take_apart(cell) {
+            good += 1;
+            style.get_or_insert(parts.style);
+        }
     }
-    (good * 2 > all).then_some(style)
+    style.filter(|_| good * 2 > all)
 }
 
 /// Whether a cell by itself reads as a date, with or without a time of day.
@@ -207,6 +214,13 @@ pub(crate) fn names_time(name: &str) -> bool {
         || ["time", "date", "timestamp"].iter().any(|end| name.ends_with(end))
 }
 
+/// Whether a name leaves no doubt that the column is meant to hold times.
+pub(crate) fn must_be_time(name: &str) -> bool {
+    let name = name.to_lowercase();
+    matches!(name.as_str(), "ds" | "ts" | "month" | "year" | "period" | "quarter")
+        || ["time", "date", "timestamp"].iter().any(|end| name.ends_with(end))
+}
+
 /// Reads every cell of a column.
 pub(crate) fn read<'a>(
     name: &str,
@@ -226,42 +240,94 @@ pub(crate) fn read<'a>(
         let stamps = rows(cells, |cell| cell.parse().ok().and_then(stamp))?;
         return Ok(Stamps { stamps, style });
     }
-    let parts = rows(cells, take_apart)?;
-    let Some(mut style) = parts.first().map(|first| first.style) else { return Err(Fault::Row(0)) };
-    if let Some(row) = parts.iter().position(|other| !other.style.agrees(&style)) {
-        return Err(Fault::Row(row));
+    let mut survey = Survey::default();
+    let mut style = None;
+    for (row, cell) in cells.clone().enumerate() {
+        let parts = take_apart(cell).ok_or(Fault::Row(row))?;
+        if !style.get_or_insert(parts.style).agrees(&parts.style) {
+            return Err(Fault::Row(row));
+        }
+        survey.add(row, &parts);
     }
-    style.padded = parts.iter().any(|p| p.zero) || !parts.iter().any(|p| p.single);
-    if let Some(clock) = &mut style.clock {
-        let clocks = || parts.iter().filter_map(|p| p.style.clock);
-        clock.seconds = clocks().any(|c| c.seconds);
-        clock.digits = clocks().map(|c| c.digits).max().unwrap_or(0);
-    }
-    if style.date == Layout::Dmy {
-        style.date = match order.map_or_else(|| day_or_month(&parts, style.separator), Ok)? {
-            DateOrder::Dmy => Layout::Dmy,
-            DateOrder::Mdy => Layout::Mdy,
-        };
-    }
-    let offset = |p: &Parts| p.style.zone.map_or(0, |zone| zone.offset);
-    let mixed = parts.iter().any(|p| offset(p) != parts.first().map_or(0, offset));
-    if mixed {
-        // Offsets that change, as with summer time: only UTC is an even clock for all rows.
-        style.zone = Some(Zone { offset: 0, letter: true, colon: true });
-    }
-    let mut stamps = Vec::with_capacity(parts.len());
-    for (row, p) in parts.iter().enumerate() {
-        let [a, b, c] = p.numbers;
+    let style = survey.settle(style.ok_or(Fault::Row(0))?, order)?;
+    let stamps = rows(cells, |cell| {
+        let parts = take_apart(cell)?;
+        let [a, b, c] = parts.numbers;
         let stamp = match style.date {
-            Layout::Dmy => stamp_of(c, b, a, p.clock),
-            Layout::Mdy => stamp_of(c, a, b, p.clock),
-            Layout::Ym => stamp_of(a, b, 1, p.clock),
-            _ => stamp_of(a, b, c, p.clock),
-        };
-        let utc = if mixed { i64::from(offset(p)) * 1_000_000 } else { 0 };
-        stamps.push(stamp.ok_or(Fault::Row(row))? - utc);
-    }
+            Layout::Dmy => stamp_of(c, b, a, parts.clock),
+            Layout::Mdy => stamp_of(c, a, b, parts.clock),
+            Layout::Ym => stamp_of(a, b, 1, parts.clock),
+            _ => stamp_of(a, b, c, parts.clock),
+        }?;
+        let utc = if survey.mixed { i64::from(parts.offset()) * 1_000_000 } else { 0 };
+        Some(stamp - utc)
+    })?;
     Ok(Stamps { stamps, style })
+}
+
+/// What a first pass over a column learns, so that no row needs to be kept for the second.
+#[derive(Default)]
+struct Survey {
+    single: bool,
+    zero: bool,
+    seconds: bool,
+    digits: u8,
+    offset: Option<i32>,
+    /// Offsets that change, as with summer time.
+    mixed: bool,
+    /// The first row whose first number can only be a day.
+    day_first: Option<usize>,
+    /// The first row whose second number can only be a day.
+    month_first: Option<usize>,
+}
+
+impl Survey {
+    fn add(&mut self, row: usize, parts: &Parts) {
+        self.single |= parts.single;
+        self.zero |= parts.zero;
+        if let Some(clock) = parts.style.clock {
+            self.seconds |= clock.seconds;
+            self.digits = self.digits.max(clock.digits);
+        }
+        self.mixed |= *self.offset.get_or_insert(parts.offset()) != parts.offset();
+        if self.day_first.is_none() && parts.numbers[0] > 12 {
+            self.day_first = Some(row);
+        }
+        if self.month_first.is_none() && parts.numbers[1] > 12 {
+            self.month_first = Some(row);
+        }
+    }
+
+    /// The style of the whole column, from that of its first cell.
+    fn settle(&self, mut style: Style, order: Option<DateOrder>) -> Result<Style, Fault> {
+        style.padded = self.zero || !self.single;
+        if let Some(clock) = &mut style.clock {
+            (clock.seconds, clock.digits) = (self.seconds, self.digits);
+        }
+        if style.date == Layout::Dmy {
+            style.date = match order.map_or_else(|| self.day_or_month(style.separator), Ok)? {
+                DateOrder::Dmy => Layout::Dmy,
+                DateOrder::Mdy => Layout::Mdy,
+            };
+        }
+        if self.mixed {
+            // Only UTC is an even clock for all rows.
+            style.zone = Some(Zone { offset: 0, letter: true, colon: true });
+        }
+        Ok(style)
+    }
+
+    /// Which of two leading numbers is the day: one row with a number above twelve settles it for all.
+    fn day_or_month(&self, separator: char) -> Result<DateOrder, Fault> {
+        match (self.day_first, self.month_first) {
+            (Some(a), Some(b)) => Err(Fault::Row(a.max(b))),
+            (Some(_), None) => Ok(DateOrder::Dmy),
+            (None, Some(_)) => Ok(DateOrder::Mdy),
+            // Dates with dots are day first wherever they are used.
+            (None, None) if separator == '.' => Ok(DateOrder::Dmy),
+            (None, None) => Err(Fault::Ambiguous),
+        }
+    }
 }
 
 fn rows<'a, T>(
@@ -269,20 +335,6 @@ fn rows<'a, T>(
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>, Fault> {
     cells.enumerate().map(|(row, cell)| read(cell).ok_or(Fault::Row(row))).collect()
-}
-
-/// Which of two leading numbers is the day: one row with a number above twelve settles it for all.
-fn day_or_month(parts: &[Parts], separator: char) -> Result<DateOrder, Fault> {
-    let day_first = parts.iter().position(|p| p.numbers[0] > 12);
-    let month_first = parts.iter().position(|p| p.numbers[1] > 12);
-    match (day_first, month_first) {
-        (Some(a), Some(b)) => Err(Fault::Row(a.max(b))),
-        (Some(_), None) => Ok(DateOrder::Dmy),
-        (None, Some(_)) => Ok(DateOrder::Mdy),
-        // Dates with dots are day first wherever they are used.
-        (None, None) if separator == '.' => Ok(DateOrder::Dmy),
-        (None, None) => Err(Fault::Ambiguous),
-    }
 }
 
 /// The style of a column of integers that its name calls times: years, seconds or milliseconds since 1970, or an even
@@ -545,6 +597,7 @@ mod tests {
     #[test]
     fn most_cells_decide() {
         assert!(detect("x", ["2020-01", "2020-02", "oops"].into_iter()).is_some());
+        assert!(detect("x", ["[date]", "2020-01", "2020-02-02"].into_iter()).is_some());
         assert!(detect("x", ["2020-01", "oops", "oops"].into_iter()).is_none());
     }
 

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell;
 use crate::error::{Error, Place, Result, shown};
 use crate::stamp::{self, DAY, DateOrder, Fault, Stamps, Style, date_of, stamp_of};
 use crate::table::{Kind, Table};
@@ -164,7 +163,7 @@ impl TimeAxis {
 
     /// The next `count` times after the last row, written as in the file.
     pub fn next(&self, count: usize) -> Vec<String> {
-        (self.rows..self.rows + count).map(|row| self.label(row)).collect()
+        (self.rows..self.rows.saturating_add(count)).map(|row| self.label(row)).collect()
     }
 
     /// The same axis without its first `rows` rows, or extended where fewer are left.
@@ -194,7 +193,11 @@ pub(crate) fn find(table: &Table, choice: &TimeChoice) -> Result<Option<usize>> 
             let times =
                 || table.columns().iter().enumerate().filter(|(_, column)| column.kind() == Kind::Time);
             let named = times().find(|(_, column)| stamp::names_time(column.name()));
-            Ok(named.or_else(|| times().next()).map(|(at, _)| at))
+            // A text column called "date" is chosen too, so that reading it fails instead of gaps going unseen.
+            let text =
+                || table.columns().iter().enumerate().filter(|(_, column)| column.kind() == Kind::Text);
+            let meant = || text().find(|(_, column)| stamp::must_be_time(column.name()));
+            Ok(named.or_else(|| times().next()).or_else(meant).map(|(at, _)| at))
         }
     }
 }
@@ -203,7 +206,9 @@ pub(crate) fn find(table: &Table, choice: &TimeChoice) -> Result<Option<usize>> 
 pub(crate) fn read(table: &Table, choice: &TimeChoice, order: Option<DateOrder>) -> Result<Option<Times>> {
     let Some(at) = find(table, choice)? else { return Ok(None) };
     let Some(column) = table.columns().get(at) else { return Ok(None) };
-    match stamp::read(column.name(), column.cells(), order) {
+    // Numbers are times where the caller says so, whatever the name.
+    let name = if matches!(choice, TimeChoice::Column(_)) { "time" } else { column.name() };
+    match stamp::read(name, column.cells(), order) {
         Ok(Stamps { stamps, style }) => {
             Ok(Some(Times { column: at, name: column.name().into(), stamps, style }))
         }
@@ -214,7 +219,7 @@ pub(crate) fn read(table: &Table, choice: &TimeChoice, order: Option<DateOrder>)
             Err(Error::NotTime { at: table.place(row, at), cell: shown(column.cell(row)) })
         }
         Err(Fault::Row(row)) => {
-            let first = column.cells().position(|cell| !cell::is_missing(cell)).unwrap_or(0);
+            let first = column.cells().position(stamp::looks_like_time).unwrap_or(0);
             Err(Error::BadTime {
                 at: table.place(row, at),
                 cell: shown(column.cell(row)),
@@ -446,8 +451,24 @@ mod tests {
             error,
             "a.csv: no column is called 'dat' (did you mean 'date'?); the columns are born, when, date"
         );
+        let plain = table("x,y\n1704067200,1\n1704070800,2\n");
+        let times = read(&plain, &TimeChoice::Column("x".into()), None).unwrap().unwrap();
+        assert_eq!(grid(&times.stamps, times.style).unwrap().step.to_string(), "1 hour");
         let error = read(&two, &TimeChoice::Column("when".into()), None).unwrap_err().to_string();
         assert!(error.starts_with("a.csv, line 2, column 'when': 'x' is not a time"), "{error}");
+    }
+
+    #[test]
+    fn a_date_column_without_dates_is_not_passed_over() {
+        let table =
+            read_table_from(&b"date,y\nJan 2020,1\nFeb 2020,2\n"[..], "a.csv", &CsvOptions::default())
+                .unwrap();
+        assert_eq!(
+            read(&table, &TimeChoice::Auto, None).unwrap_err().to_string(),
+            "a.csv, line 2, column 'date': 'Jan 2020' is not a time; write times as 2024-01-31 or 2024-01-31 \
+             12:00:00, or pass --time none to number the rows"
+        );
+        assert!(read(&table, &TimeChoice::None, None).unwrap().is_none());
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl<'a> WindowSet<'a> {
 
     /// Elements of the inputs of a batch of `rows` windows, `[lookback, rows, I]`.
     pub fn x_len(&self, rows: usize) -> usize {
-        self.windows.lookback * rows * self.inputs.len()
+        self.windows.lookback.saturating_mul(rows).saturating_mul(self.inputs.len())
     }
 
     /// Elements of the targets of a batch of `rows` windows, `[rows, horizon, O]` or `[lookback, rows, O]`.
@@ -201,7 +201,7 @@ impl<'a> WindowSet<'a> {
             Target::Block => self.windows.horizon,
             Target::Shifted => self.windows.lookback,
         };
-        steps * rows * self.targets.len()
+        steps.saturating_mul(rows).saturating_mul(self.targets.len())
     }
 
     /// Fills the inputs of the windows that start at these rows, and returns the normalisation of each window and
@@ -245,7 +245,7 @@ impl<'a> WindowSet<'a> {
             Target::Block => (horizon, lookback),
             Target::Shifted => (lookback, 1),
         };
-        self.check_starts(starts, first + steps)?;
+        self.check_starts(starts, first.saturating_add(steps))?;
         let affines = self.fill_inputs(starts, x)?;
         let (rows, width) = (starts.len(), self.targets.len());
         for (b, start) in starts.iter().enumerate() {
