@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 
 use crate::{root, tidy};
 
@@ -35,6 +36,8 @@ struct Step {
 enum Action {
     /// Arguments of a `cargo` command, with the variables that it gets.
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    /// `cargo package` of every crate that is published.
+    Package,
     /// The invariants, in this process.
     Tidy,
     /// A `cargo test` command whose seconds are split among the groups of tests.
@@ -61,7 +64,7 @@ const STEPS: [Step; 10] = [
         ),
     },
     Step { name: "build", action: Action::Cargo(&["test", "--locked", "--workspace", "--no-run"], &[]) },
-    Step { name: "package", action: Action::Cargo(&["package", "--locked", "--workspace"], &[]) },
+    Step { name: "package", action: Action::Package },
     Step {
         name: "release",
         action: Action::Cargo(&["build", "--locked", "--release", "--package", "lstm-cli"], &[]),
@@ -129,6 +132,7 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
     let outcome = match &step.action {
         Action::Tidy => tidy::run(),
         Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
+        Action::Package => package(),
         Action::Tests(args) => {
             let seen = tests::run(cargo(args))?;
             for (group, time) in seen.seconds {
@@ -157,11 +161,23 @@ fn cargo(args: &[&str]) -> Command {
     if args.first() != Some(&"fetch") {
         command.env("CARGO_NET_OFFLINE", "true");
     }
-    // A working tree with changes is packaged as it is; in CI the tree must be clean.
-    if args.first() == Some(&"package") && std::env::var_os("CI").is_none() {
+    command
+}
+
+/// Packs and builds every published crate as a user of the registry would get it.
+fn package() -> Result<()> {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
+    let mut command = cargo(&["package", "--locked", "--workspace"]);
+    for private in
+        metadata.workspace_packages().iter().filter(|p| p.publish.as_ref().is_some_and(Vec::is_empty))
+    {
+        command.args(["--exclude", private.name.as_str()]);
+    }
+    // A working tree with changes is packed as it is; in CI the tree must be clean.
+    if std::env::var_os("CI").is_none() {
         command.arg("--allow-dirty");
     }
-    command
+    finish(&mut command)
 }
 
 impl Action {
@@ -169,6 +185,9 @@ impl Action {
     fn command(&self) -> String {
         match self {
             Action::Tidy => "cargo xtask tidy".to_owned(),
+            Action::Package => {
+                "cargo package --locked --workspace (without what is not published)".to_owned()
+            }
             Action::Tests(args) => format!("cargo {}", args.join(" ")),
             Action::Cargo(args, variables) => {
                 let variables: String =
