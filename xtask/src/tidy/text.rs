@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 const UNSAFE_IN: &[&str] = &[
     "crates/lstm-cuda/",
     "crates/lstm-cuda-emu/",
-    // SIMD kernels, the thread team, and the one call into the gemm library.
+    // SIMD kernels, the team of threads and what it lends them, and the one call into the gemm library.
     "crates/lstm-cpu/src/simd",
-    "crates/lstm-cpu/src/team",
+    "crates/lstm-cpu/src/parallel/",
     "crates/lstm-cpu/src/gemm",
     // The counting allocator of the no-allocation tests: `GlobalAlloc` is an unsafe trait.
     "crates/lstm-testkit/src/alloc",
