@@ -1,1 +1,19 @@
-//! CPU backend of the lstm workspace: fused LSTM stacks over a GEMM library and a thread pool.
+//! The CPU backend: LSTM stacks on a team of threads, over a library of matrix products.
+//!
+//! - [`Cpu`]: the backend; its results do not depend on the number of threads
+//! - [`CpuBuffer`]: its memory, readable in place
+//! - [`Simd`]: the instruction set it uses, chosen at run time
+
+mod backend;
+mod buffer;
+mod cpu;
+mod gemm;
+mod math;
+mod parallel;
+mod primitives;
+mod reduce;
+mod simd;
+
+pub use buffer::CpuBuffer;
+pub use cpu::Cpu;
+pub use simd::Simd;
