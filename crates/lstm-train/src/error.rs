@@ -31,14 +31,14 @@ pub enum Error {
     },
     /// The loss or a gradient became NaN or infinite; the parameters are those before that step.
     #[error(
-        "training diverged at step {step}: the loss or a gradient is no finite number (last finite loss \
-         {last_loss}); lower the learning rate or set a gradient clip"
+        "training diverged at step {step}: the loss or a gradient is no finite number{}; lower the learning \
+         rate or clip the gradient", after(*last_loss)
     )]
     Diverged {
         /// Optimizer step, from 1.
         step: u64,
-        /// Last loss that was finite.
-        last_loss: f64,
+        /// Loss of the step before, if there was one.
+        last_loss: Option<f64>,
     },
     /// The series has too few rows.
     #[error(
@@ -61,4 +61,8 @@ pub enum Error {
         /// What differs.
         why: String,
     },
+}
+
+fn after(last_loss: Option<f64>) -> String {
+    last_loss.map_or_else(String::new, |loss| format!(" (the loss before was {loss:.4e})"))
 }

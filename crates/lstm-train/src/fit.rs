@@ -124,8 +124,8 @@ pub struct TrainState<F> {
     pub loss_sum: f64,
     /// Steps in that sum.
     pub loss_count: u64,
-    /// Loss of the last batch.
-    pub last_loss: f64,
+    /// Loss of the last batch; none before the first.
+    pub last_loss: Option<f64>,
 }
 
 /// A report of the running loop.
@@ -199,7 +199,7 @@ pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     strikes: u32,
     loss_sum: f64,
     loss_count: u64,
-    last_loss: f64,
+    last_loss: Option<f64>,
 }
 
 impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
@@ -245,7 +245,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             strikes: 0,
             loss_sum: 0.0,
             loss_count: 0,
-            last_loss: f64::NAN,
+            last_loss: None,
         })
     }
 
@@ -349,7 +349,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         for pass in &mut self.passes {
             loss += pass.take_loss(self.backend)?;
         }
-        self.last_loss = loss;
+        self.last_loss = Some(loss);
         self.loss_sum += loss;
         self.loss_count += 1;
         self.index += batch;
@@ -436,7 +436,8 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             let before = self.last_loss;
             self.step()?;
             let step = self.optimizer.step();
-            if !self.last_loss.is_finite() || self.optimizer.bad_step(self.backend)?.is_some() {
+            let loss = self.last_loss.unwrap_or(f64::NAN);
+            if !loss.is_finite() || self.optimizer.bad_step(self.backend)?.is_some() {
                 self.restore_best()?;
                 return Err(Error::Diverged { step, last_loss: before });
             }
@@ -451,14 +452,14 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
                     if let Some(value) = validation {
                         self.judge(value)?;
                     }
-                    Some(self.report(validation))
+                    Some(self.report(loss, validation))
                 }
             };
             if observe(step, report.as_ref()) == Flow::Stop {
                 break Outcome::Interrupted;
             }
             let stop = &self.config.stop;
-            let reached = |target| self.last_loss <= target && self.optimizer.samples() >= stop.min_samples;
+            let reached = |target| loss <= target && self.optimizer.samples() >= stop.min_samples;
             if check && stop.target_loss.is_some_and(reached) {
                 break Outcome::TargetReached;
             }
@@ -481,7 +482,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         Ok(())
     }
 
-    fn report(&mut self, validation: Option<f64>) -> Progress {
+    fn report(&mut self, last_loss: f64, validation: Option<f64>) -> Progress {
         let loss = self.loss_sum / self.loss_count.max(1) as f64;
         (self.loss_sum, self.loss_count) = (0.0, 0);
         Progress {
@@ -490,7 +491,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             epoch: self.epoch,
             samples: self.optimizer.samples(),
             loss,
-            last_loss: self.last_loss,
+            last_loss,
             validation,
             learning_rate: self.optimizer.learning_rate(),
         }
