@@ -3,11 +3,35 @@
 //! Everything here is host memory and plain data: a file becomes a [`Table`] of text cells, chosen columns of
 //! it become a [`Series`] of numbers on a time axis, and [`WindowSet`] cuts batches out of that without copying
 //! the series. Nothing prints, draws, or knows of a device.
+//!
+//! ```
+//! use lstm_data::{Method, Part, Scaler, Series, Split, TimeChoice, WindowSet, Windows};
+//!
+//! let text = "month,load\n2020-01,3\n2020-02,5\n2020-03,4\n2020-04,6\n2020-05,5\n2020-06,7\n";
+//! let table = lstm_data::read_table_from(text.as_bytes(), "load.csv", &Default::default())?;
+//! let target = lstm_data::choose_target(&table, None, &TimeChoice::Auto)?;
+//! let series = Series::from_table(&table, &[target], &Default::default())?;
+//!
+//! let split = Split::by_time(series.rows(), None, Part::Count(0), Part::Count(2))?;
+//! let scaler = Scaler::fit(Method::Standard, series.values.view(), split.train.clone())?;
+//! let scaled = scaler.apply(series.values.view())?;
+//!
+//! let windows = Windows::new(2, 1);
+//! let set = WindowSet::new(scaled.view(), windows, &[0])?;
+//! let starts: Vec<usize> = windows.starts(split.train).collect();
+//! let (mut x, mut y) = (vec![0_f32; set.x_len(starts.len())], vec![0_f32; set.y_len(starts.len())]);
+//! set.fill_batch(&starts, &mut x, &mut y)?;
+//! assert_eq!(starts, [0, 1]);
+//! assert_eq!(series.time.map(|axis| axis.next(1)), Some(vec!["2020-07".to_owned()]));
+//! # Ok::<(), lstm_data::Error>(())
+//! ```
 
+mod arrange;
 mod bytes;
 mod cell;
 pub mod csv;
 mod error;
+mod fill;
 pub mod generate;
 pub mod inspect;
 pub mod order;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// How a channel is scaled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Left as it is.
     None,

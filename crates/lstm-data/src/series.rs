@@ -1,15 +1,15 @@
 //! Numbers on an even time axis, made from chosen columns of a table, with every repair asked for and counted.
 
-use std::ops::Range;
-
-use ndarray::{Array2, ArrayViewMut1};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::arrange::Rows;
 use crate::cell::{self, Cell};
 use crate::error::{Error, Place, Result, listed, shown};
+use crate::fill;
 use crate::stamp::DateOrder;
 use crate::table::{Column, Kind, Table};
-use crate::time::{self, Gap, Grid, TimeAxis, TimeChoice, Times};
+use crate::time::{self, TimeAxis, TimeChoice};
 
 /// What happens to rows with the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,9 +138,9 @@ impl Series {
                         fault: "no season follows from the step of this file; use --fill linear",
                     });
                 }
-                Fill::Linear => linear(values.column_mut(channel)),
-                Fill::Previous => previous(values.column_mut(channel)),
-                Fill::Season => seasonal(values.column_mut(channel), season),
+                Fill::Linear => fill::linear(values.column_mut(channel)),
+                Fill::Previous => fill::previous(values.column_mut(channel)),
+                Fill::Season => fill::seasonal(values.column_mut(channel), season),
             }
             repairs.values += missing;
         }
@@ -255,221 +255,6 @@ fn missing_value(table: &Table, at: usize, rows: usize, count: usize) -> Error {
     let missing = |cell: &str| matches!(cell::read(cell), Cell::Missing);
     let row = table.columns().get(at).and_then(|column| column.cells().position(missing)).unwrap_or(0);
     Error::Missing { at: table.place(row, at), count, rows }
-}
-
-/// Which rows of the table make up each row of the series.
-struct Rows {
-    total: usize,
-    groups: Groups,
-    /// Rows to be made, by the group that follows them.
-    gaps: Vec<Gap>,
-    axis: Option<TimeAxis>,
-    repairs: Repairs,
-}
-
-impl Rows {
-    fn arrange(table: &Table, times: Option<&Times>, options: &SeriesOptions) -> Result<Self> {
-        let Some(times) = times else {
-            let groups = Groups {
-                order: (0..table.rows()).collect(),
-                ranges: (0..table.rows()).map(|row| row..row + 1).collect(),
-            };
-            return Ok(Self {
-                total: table.rows(),
-                groups,
-                gaps: Vec::new(),
-                axis: None,
-                repairs: Repairs::default(),
-            });
-        };
-        let (order, unsorted) = in_order(table, times, options.sort)?;
-        let (groups, duplicates) = without_duplicates(table, times, order, options.duplicates)?;
-        let mut repairs = Repairs { unsorted, duplicates, ..Repairs::default() };
-        let stamps: Vec<i64> =
-            groups.iter().filter_map(|rows| rows.first()).map(|row| times.stamps[*row]).collect();
-        let Some(grid) = time::grid(&stamps, times.style) else {
-            return Ok(Self { total: stamps.len(), groups, gaps: Vec::new(), axis: None, repairs });
-        };
-        check_grid(table, times, &grid, &groups, options.fill)?;
-        repairs.rows = grid.gaps.iter().map(|gap| made(*gap)).sum();
-        let total = stamps.len() + repairs.rows;
-        let first = stamps.first().copied().unwrap_or(0);
-        let axis = Some(time::axis(times, &grid, first, total));
-        Ok(Self { total, groups, gaps: grid.gaps, axis, repairs })
-    }
-
-    /// Each row of the series that the table has, and the rows of the table whose mean it is.
-    fn placed(&self) -> impl Iterator<Item = (usize, &[usize])> {
-        let mut gaps = self.gaps.iter().peekable();
-        let mut shift = 0;
-        self.groups.iter().enumerate().map(move |(row, group)| {
-            shift += gaps.next_if(|gap| gap.row == row).map_or(0, |gap| made(*gap));
-            (row + shift, group)
-        })
-    }
-}
-
-/// Rows to be made for a gap; [`check_grid`] has seen to it that they are few.
-fn made(gap: Gap) -> usize {
-    usize::try_from(gap.missing).unwrap_or(0)
-}
-
-/// Rows of the table in the order of time, cut into those with one time each.
-struct Groups {
-    order: Vec<usize>,
-    ranges: Vec<Range<usize>>,
-}
-
-impl Groups {
-    fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    fn get(&self, group: usize) -> &[usize] {
-        self.ranges.get(group).and_then(|range| self.order.get(range.clone())).unwrap_or(&[])
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[usize]> {
-        (0..self.len()).map(|group| self.get(group))
-    }
-}
-
-/// The rows of the table by time, and how many stood out of order.
-fn in_order(table: &Table, times: &Times, sort: bool) -> Result<(Vec<usize>, usize)> {
-    let mut order: Vec<usize> = (0..times.stamps.len()).collect();
-    let Some((row, count)) = time::backward(&times.stamps) else { return Ok((order, 0)) };
-    if !sort {
-        let write = |row: usize| times.style.write(times.stamps[row]);
-        return Err(Error::Unsorted {
-            at: time::place(table, times, row),
-            time: write(row),
-            previous: write(row - 1),
-            count,
-        });
-    }
-    // Stable, so that "first" and "last" of equal times keep their meaning.
-    order.sort_by_key(|row| times.stamps[*row]);
-    Ok((order, count))
-}
-
-/// Groups of rows with one time each, and how many rows repeat a time.
-fn without_duplicates(
-    table: &Table,
-    times: &Times,
-    order: Vec<usize>,
-    policy: Duplicates,
-) -> Result<(Groups, usize)> {
-    let mut ranges = Vec::with_capacity(order.len());
-    let mut first_pair = None;
-    let mut start = 0;
-    for rows in order.chunk_by(|a, b| times.stamps[*a] == times.stamps[*b]) {
-        let end = start + rows.len();
-        if let [first, second, ..] = rows {
-            first_pair.get_or_insert((*first, *second));
-        }
-        ranges.push(match policy {
-            Duplicates::Mean => start..end,
-            Duplicates::Last => end - 1..end,
-            Duplicates::Error | Duplicates::First => start..start + 1,
-        });
-        start = end;
-    }
-    let count = order.len() - ranges.len();
-    match (first_pair, policy) {
-        (Some((first, second)), Duplicates::Error) => Err(Error::DuplicateTime {
-            at: time::place(table, times, second),
-            time: times.style.write(times.stamps[second]),
-            first_line: table.line(first),
-            count,
-        }),
-        _ => Ok((Groups { order, ranges }, count)),
-    }
-}
-
-/// Refuses times off the grid, gaps that nobody asked to fill, and gaps that outweigh the data.
-fn check_grid(table: &Table, times: &Times, grid: &Grid, groups: &Groups, fill: Fill) -> Result<()> {
-    let source = |row: usize| groups.get(row).first().copied().unwrap_or(0);
-    let at = |row: usize| time::place(table, times, source(row));
-    let write = |row: usize| times.style.write(times.stamps[source(row)]);
-    let step = || grid.step.to_string();
-    if let Some(row) = grid.irregular.first().copied() {
-        return Err(Error::Irregular {
-            at: at(row),
-            time: write(row),
-            previous: write(row - 1),
-            step: step(),
-            count: grid.irregular.len(),
-        });
-    }
-    let missing = grid.missing();
-    let Some(longest) = grid.gaps.iter().max_by_key(|gap| gap.missing) else { return Ok(()) };
-    // A typing error in one year must not ask for a terabyte.
-    let rows = groups.len() as u64;
-    if missing > 3 * rows + 16 {
-        let total = missing.saturating_add(rows);
-        return Err(Error::TooManyGaps { at: at(longest.row), step: step(), missing, total });
-    }
-    match (fill, grid.gaps.first()) {
-        (Fill::None, Some(gap)) => Err(Error::Gap {
-            at: at(gap.row),
-            missing: gap.missing,
-            from: write(gap.row - 1),
-            to: write(gap.row),
-            step: step(),
-            total: missing,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn linear(mut column: ArrayViewMut1<'_, f64>) {
-    let rows = column.len();
-    let mut before: Option<usize> = None;
-    let mut row = 0;
-    while row < rows {
-        if !column[row].is_nan() {
-            before = Some(row);
-            row += 1;
-            continue;
-        }
-        let after = (row..rows).find(|at| !column[*at].is_nan());
-        let end = after.unwrap_or(rows);
-        for at in row..end {
-            column[at] = match (before, after) {
-                (Some(a), Some(b)) => {
-                    let share = (at - a) as f64 / (b - a) as f64;
-                    column[a] * (1.0 - share) + column[b] * share
-                }
-                (Some(known), None) | (None, Some(known)) => column[known],
-                (None, None) => return,
-            };
-        }
-        row = end;
-    }
-}
-
-fn previous(mut column: ArrayViewMut1<'_, f64>) {
-    let mut last = column.iter().copied().find(|value| !value.is_nan()).unwrap_or(f64::NAN);
-    for value in &mut column {
-        if value.is_nan() {
-            *value = last;
-        }
-        last = *value;
-    }
-}
-
-fn seasonal(mut column: ArrayViewMut1<'_, f64>, season: usize) {
-    let rows = column.len();
-    for row in 0..rows {
-        if column[row].is_nan() {
-            let before = row.checked_sub(season).map(|at| column[at]).filter(|value| !value.is_nan());
-            let mut after = (row..rows).step_by(season).map(|at| column[at]);
-            if let Some(value) = before.or_else(|| after.find(|value| !value.is_nan())) {
-                column[row] = value;
-            }
-        }
-    }
-    linear(column);
 }
 
 #[cfg(test)]
@@ -614,17 +399,19 @@ mod tests {
     }
 
     #[test]
-    fn each_fill_does_what_it_says() {
-        let nan = f64::NAN;
-        let start = array![nan, 1.0, nan, nan, 4.0, nan];
-        let run = |fill: &dyn Fn(ArrayViewMut1<'_, f64>)| {
-            let mut column = start.clone();
-            fill(column.view_mut());
-            column.to_vec()
-        };
-        assert_eq!(run(&|c| linear(c)), [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]);
-        assert_eq!(run(&|c| previous(c)), [1.0, 1.0, 1.0, 1.0, 4.0, 4.0]);
-        assert_eq!(run(&|c| seasonal(c, 2)), [4.0, 1.0, 4.0, 1.0, 4.0, 1.0]);
+    fn options_read_from_toml_and_go_back() {
+        let text =
+            "time = \"none\"\ndate_order = \"dmy\"\nsort = true\nduplicates = \"mean\"\nfill = \"season\"\n";
+        let options: SeriesOptions = toml::from_str(text).unwrap();
+        assert_eq!((&options.time, options.date_order), (&TimeChoice::None, Some(DateOrder::Dmy)));
+        assert_eq!(toml::to_string(&options).unwrap(), text);
+        let named: SeriesOptions = toml::from_str("time = \"when\"").unwrap();
+        assert_eq!(named.time, TimeChoice::Column("when".into()));
+        assert!(toml::from_str::<SeriesOptions>("fil = \"linear\"").is_err());
+    }
+
+    #[test]
+    fn a_season_must_be_known_to_fill_by_it() {
         let error = series("y\n1\nNA\n", &filled(Fill::Season)).unwrap_err().to_string();
         assert!(error.contains("use --fill linear"), "{error}");
     }

@@ -13,9 +13,9 @@ const HOUR: i64 = DAY / 24;
 const MINUTE: i64 = HOUR / 60;
 const SECOND: i64 = MINUTE / 60;
 
-/// Which column holds the time.
+/// Which column holds the time; in a TOML file `"auto"`, `"none"`, or the column's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "String", into = "String")]
 pub enum TimeChoice {
     /// The column of times whose name says so, else the first column of times, else none.
     #[default]
@@ -24,6 +24,26 @@ pub enum TimeChoice {
     None,
     /// The column of this name.
     Column(String),
+}
+
+impl From<String> for TimeChoice {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "auto" => TimeChoice::Auto,
+            "none" => TimeChoice::None,
+            _ => TimeChoice::Column(text),
+        }
+    }
+}
+
+impl From<TimeChoice> for String {
+    fn from(choice: TimeChoice) -> Self {
+        match choice {
+            TimeChoice::Auto => "auto".into(),
+            TimeChoice::None => "none".into(),
+            TimeChoice::Column(name) => name,
+        }
+    }
 }
 
 /// The distance from one row to the next.
@@ -159,6 +179,18 @@ impl TimeAxis {
     pub fn label(&self, row: usize) -> String {
         let stamp = i64::try_from(row).ok().and_then(|row| self.step.advance(self.first, row, self.anchor));
         self.style.write(stamp.unwrap_or(i64::MAX))
+    }
+
+    /// The time of a row as a number: seconds since 1970, or the number itself where the axis counts;
+    /// `None` beyond the calendar.
+    pub fn place(&self, row: usize) -> Option<f64> {
+        let stamp = self.step.advance(self.first, i64::try_from(row).ok()?, self.anchor)?;
+        Some(if self.counts() { stamp as f64 } else { stamp as f64 * 1e-6 })
+    }
+
+    /// Whether the axis counts rows instead of telling the time.
+    pub fn counts(&self) -> bool {
+        self.style.counts()
     }
 
     /// The next `count` times after the last row, written as in the file.
@@ -307,6 +339,9 @@ fn anchor(stamps: &[i64]) -> Option<i8> {
     let clock = stamps.first()?.rem_euclid(DAY);
     let (mut anchor, mut all_last) = (1, true);
     for stamp in stamps {
+        if stamp.rem_euclid(DAY) != clock {
+            return None;
+        }
         let date = date_of(*stamp)?;
         anchor = anchor.max(date.day());
         all_last &= date.day() == date.days_in_month();

@@ -100,7 +100,7 @@ pub enum Target {
 
 /// How each window is normalised by itself, so that a level never seen before is no surprise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Normalise {
     /// Not at all.
     #[default]
