@@ -6,6 +6,7 @@
 )]
 
 mod ci;
+mod golden;
 mod tidy;
 
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run everything that CI runs, cheapest first, and print the seconds of each step
     Ci(ci::Args),
+    /// Replay golden cases of PyTorch on a backend and print the error of each
+    Golden(golden::Args),
     /// Check the workspace's invariants: who imports whom, who prints, what the files may hold
     Tidy,
 }
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args),
+        Command::Golden(args) => golden::run(&args),
         Command::Tidy => tidy::run(),
     };
     match outcome {

@@ -25,7 +25,7 @@ pub enum Unary {
     Reciprocal,
     /// Absolute value.
     Abs,
-    /// -1, 0 or 1.
+    /// -1, 0 or 1; NaN stays NaN.
     Sign,
     /// Nearest value in `[low, high]`; NaN stays NaN.
     Clamp {

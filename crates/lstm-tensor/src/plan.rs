@@ -170,8 +170,8 @@ impl Plan {
     pub fn check_supported(op: &'static str, spec: &StackSpec, shape: &BatchShape) -> Result<()> {
         spec.validate()?;
         for (what, value) in [("steps", shape.steps), ("batch", shape.rows)] {
-            if value == 0 {
-                return Err(Error::Invalid { what, value: "0".into(), must: "at least 1" });
+            if value == 0 || value > 1 << 24 {
+                return Err(Error::Invalid { what, value: value.to_string(), must: "from 1 to 16777216" });
             }
         }
         let elements = spec.layers.iter().try_fold(0usize, |sum, layer| {

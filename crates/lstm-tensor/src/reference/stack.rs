@@ -23,7 +23,7 @@
 use crate::philox::{Place, Site};
 use crate::{
     Arena, Backend, Backward, BatchShape, Binary, Distribution, Draw, Error, Float, Forward, GemmArgs,
-    KernelChoice, Mode, Operand, Packed, ParamEntry, Plan, Result, Scratch, Span, StackSpec, State, Storage,
+    KernelChoice, Mode, Operand, Packed, ParamEntry, Plan, Result, Scratch, Span, StackSpec, State,
     TapeLayout, Unary, View, ViewMut, Weights, check,
 };
 

@@ -1,0 +1,110 @@
+//! `cargo xtask golden`: replays golden cases on a backend and prints how far each lies from PyTorch.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use lstm_cpu::Cpu;
+use lstm_tensor::{Backend, Float};
+use lstm_testkit::Naive;
+use lstm_testkit::golden::{Case, Report, Verdict, replay, write};
+
+/// What to replay, and on what.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Folder with cases, `*.safetensors` in the format "lstm-golden-1"
+    #[arg(long, value_name = "DIR", default_value = "tests/golden/cases")]
+    replay: PathBuf,
+    /// Element type to calculate in
+    #[arg(long, value_enum, default_value_t = Dtype::F64)]
+    dtype: Dtype,
+    /// Backend to calculate on
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Write all that was computed into this folder, as F64 under the expected names
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Dtype {
+    F32,
+    F64,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Device {
+    Cpu,
+    Naive,
+}
+
+/// Replays every case and prints the table.
+///
+/// # Errors
+/// If a case fails or cannot be read, or if there is none.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    match (args.device, args.dtype) {
+        (Device::Cpu, Dtype::F32) => replay_all::<_, f32>(&Cpu::new(threads)?, args),
+        (Device::Cpu, Dtype::F64) => replay_all::<_, f64>(&Cpu::new(threads)?, args),
+        (Device::Naive, Dtype::F32) => replay_all::<_, f32>(&Naive, args),
+        (Device::Naive, Dtype::F64) => replay_all::<_, f64>(&Naive, args),
+    }
+}
+
+fn replay_all<B: Backend, F: Float>(backend: &B, args: &Args) -> Result<()> {
+    let paths = cases(&args.replay)?;
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
+    }
+    println!("{:<28}{:>20}{:>10}  {:<24}verdict", "case", "error / tolerance", "kappa", "worst tensor");
+    let (mut passed, mut failed, mut unsupported) = (0, 0, 0);
+    for path in &paths {
+        let report = Case::read(path).and_then(|case| replay::<B, F>(backend, &case));
+        let report = report.with_context(|| path.display().to_string())?;
+        println!("{}", line(&report));
+        match &report.verdict {
+            Verdict::Unsupported(_) => unsupported += 1,
+            verdict if verdict.failed() => failed += 1,
+            Verdict::Compared { .. } => passed += 1,
+        }
+        if let (Some(out), false) = (&args.out, report.computed.is_empty()) {
+            let to = out.join(format!("{}.safetensors", report.name));
+            write(&to, &report.computed).with_context(|| to.display().to_string())?;
+        }
+    }
+    println!("{passed} passed, {failed} failed, {unsupported} unsupported ({}, {})", backend.name(), F::NAME);
+    if failed > 0 {
+        bail!("{failed} of {} cases failed", paths.len());
+    }
+    Ok(())
+}
+
+fn line(report: &Report) -> String {
+    match &report.verdict {
+        Verdict::Compared { worst, tensor, kappa } => {
+            let verdict = if report.verdict.failed() { "FAIL" } else { "pass" };
+            format!("{:<28}{worst:>20.4}{kappa:>10.1}  {tensor:<24}{verdict}", report.name)
+        }
+        Verdict::Unsupported(option) => {
+            format!("{:<28}{:>20}{:>10}  {:<24}unsupported: {option}", report.name, "-", "-", "-")
+        }
+    }
+}
+
+/// The cases of a folder, in order of their names.
+fn cases(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("{} cannot be read", folder.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        bail!("{} holds no *.safetensors", folder.display());
+    }
+    paths.sort();
+    Ok(paths)
+}
