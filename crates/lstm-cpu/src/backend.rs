@@ -2,11 +2,12 @@
 
 use crate::gemm::{Matrix, Scale, multiply_on};
 use crate::primitives::{self, Map, Zip};
-use crate::{Cpu, CpuBuffer, reduce};
+use crate::{Cpu, CpuBuffer, loss, optimizer, reduce, stack};
 use lstm_tensor::philox::{self, Place};
 use lstm_tensor::{
-    Backend, Binary, Distribution, Draw, Element, Error, Float, GemmArgs, Math, Operand, Reduce, Result,
-    Storage, Unary, View, ViewMut, check,
+    Arena, Backend, Backward, BatchShape, Binary, Control, Distribution, Draw, Element, Error, Float,
+    Forward, GemmArgs, KernelChoice, LossArgs, Math, Mode, Operand, Packed, Plan, Reduce, Result, Rule,
+    Scratch, StackSpec, State, Storage, Unary, View, ViewMut, Weights, check, reference,
 };
 
 impl Backend for Cpu {
@@ -172,6 +173,100 @@ impl Backend for Cpu {
             }
         }
         Ok(())
+    }
+
+    fn plan<F: Float>(
+        &self,
+        spec: &StackSpec,
+        shape: &BatchShape,
+        mode: Mode,
+        choice: KernelChoice,
+    ) -> Result<Plan> {
+        match choice {
+            KernelChoice::Reference => reference::plan(spec, shape, mode, choice),
+            _ => stack::plan(spec, shape, mode),
+        }
+    }
+
+    fn prepare<F: Float>(
+        &self,
+        plan: &Plan,
+        params: &Arena<Self, F>,
+        packed: &mut Packed<Self, F>,
+    ) -> Result<()> {
+        match plan.kernel {
+            KernelChoice::Reference => reference::prepare(plan, params, packed),
+            _ => stack::prepare(self, plan, params, packed),
+        }
+    }
+
+    fn stack_forward<F: Float>(
+        &self,
+        plan: &Plan,
+        args: Forward<'_, Self, F>,
+        scratch: &mut Scratch<Self, F>,
+    ) -> Result<()> {
+        match plan.kernel {
+            KernelChoice::Reference => reference::stack_forward(self, plan, args, scratch),
+            _ => stack::forward(self, plan, args, scratch),
+        }
+    }
+
+    fn stack_backward<F: Float>(
+        &self,
+        plan: &Plan,
+        args: Backward<'_, Self, F>,
+        scratch: &mut Scratch<Self, F>,
+    ) -> Result<()> {
+        match plan.kernel {
+            KernelChoice::Reference => reference::stack_backward(self, plan, args, scratch),
+            _ => stack::backward(self, plan, args, scratch),
+        }
+    }
+
+    fn step<F: Float>(
+        &self,
+        plan: &Plan,
+        weights: Weights<'_, Self, F>,
+        x: &CpuBuffer<F>,
+        state: &mut State<Self, F>,
+        y: &mut CpuBuffer<F>,
+        scratch: &mut Scratch<Self, F>,
+    ) -> Result<()> {
+        match plan.kernel {
+            KernelChoice::Reference => reference::step(self, plan, weights, x, state, y, scratch),
+            _ => stack::step(self, plan, weights, x, state, y, scratch),
+        }
+    }
+
+    fn loss<F: Float>(
+        &self,
+        args: LossArgs<'_, Self, F>,
+        d_prediction: ViewMut<'_, Self, F>,
+        value: &mut CpuBuffer<f64>,
+    ) -> Result<()> {
+        loss::loss(args, d_prediction, value)
+    }
+
+    fn clip<F: Float>(
+        &self,
+        limit: Option<f64>,
+        max_norm: Option<f64>,
+        grads: &mut CpuBuffer<F>,
+        control: &mut Control<Self>,
+    ) -> Result<()> {
+        optimizer::clip(self, limit, max_norm, grads, control)
+    }
+
+    fn update<F: Float>(
+        &self,
+        rule: &Rule,
+        params: &mut CpuBuffer<F>,
+        grads: &CpuBuffer<F>,
+        slots: &mut [CpuBuffer<F>],
+        control: &Control<Self>,
+    ) -> Result<()> {
+        optimizer::update(self, rule, params, grads, slots, control)
     }
 }
 

@@ -8,11 +8,15 @@ mod backend;
 mod buffer;
 mod cpu;
 mod gemm;
+mod gemv;
+mod loss;
 mod math;
+mod optimizer;
 mod parallel;
 mod primitives;
 mod reduce;
 mod simd;
+mod stack;
 
 pub use buffer::CpuBuffer;
 pub use cpu::Cpu;

@@ -111,7 +111,7 @@ macro_rules! functions {
     };
 }
 
-functions!(single, f32, u32, terms: 6, ln2: (0.693_359_375, -2.121_944_4e-4),
+functions!(single, f32, u32, terms: 6, ln2: (355.0 / 512.0, -2.121_944_4e-4),
     tanh is 1 from: 10.0, exp is 0 from: 87.0);
 functions!(double, f64, u64, terms: 12, ln2: (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10),
     tanh is 1 from: 20.0, exp is 0 from: 708.0);

@@ -72,21 +72,10 @@ pub(crate) fn clamp<F: Float>(x: F, low: F, high: F) -> F {
 
 /// The larger one; NaN if either is.
 #[inline(always)]
+#[allow(clippy::eq_op, reason = "NaN is what differs from itself, and `Float` has no other test")]
 fn max<F: Float>(a: F, b: F) -> F {
-    // A comparison with NaN is false, so `b` is taken where it is NaN, and `a` where that is.
-    if a > b || a.is_nan() { a } else { b }
-}
-
-trait IsNan {
-    fn is_nan(self) -> bool;
-}
-
-impl<F: Float> IsNan for F {
-    #[inline(always)]
-    #[allow(clippy::eq_op, reason = "NaN is what differs from itself, and `Float` has no other test")]
-    fn is_nan(self) -> bool {
-        self != self
-    }
+    // A comparison with NaN is false, so `b` is taken where it is NaN.
+    if a > b || a != a { a } else { b }
 }
 
 #[inline(always)]
