@@ -1,3 +1,100 @@
-//! The `lstm` command.
+//! The `lstm` command: reads the command line, runs one command, tells how it ended.
+#![allow(clippy::print_stderr, reason = "errors and progress of a command-line program go to standard error")]
 
-fn main() {}
+mod args;
+mod device;
+mod devices;
+mod eval;
+mod export;
+mod failure;
+mod forecast;
+mod inspect;
+mod interrupt;
+mod markdown;
+mod output;
+mod picture;
+#[allow(dead_code, reason = "the pictures of experiments use what forecasts do not")]
+mod plot;
+mod progress;
+mod repro;
+mod run;
+mod series;
+mod settings;
+mod train;
+mod value;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use failure::{Failure, Kind, Result};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    let json = cli.command.json();
+    match perform(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => tell(&failure, json),
+    }
+}
+
+fn perform(command: Command) -> Result<()> {
+    match command {
+        Command::Forecast(args) => forecast::run(*args),
+        Command::Train(args) => train::run(*args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Repro(args) => repro::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "lstm", &mut script);
+            output::print(&script)
+        }
+        Command::MarkdownHelp => output::print(markdown::page().as_bytes()),
+    }
+}
+
+/// Tells what went wrong: one sentence for a person, and one object for a program that asked for it.
+fn tell(failure: &Failure, json: bool) -> ExitCode {
+    if failure.kind() != Kind::Closed {
+        // Where even this cannot be written, the exit code has to do.
+        let _ = writeln!(std::io::stderr(), "error: {failure}");
+        if json {
+            let _ = output::print_json(&failure.to_json());
+        }
+    }
+    ExitCode::from(failure.code())
+}
+
+/// Help and version, which clap calls errors too, and commands that do not parse.
+fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        return match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ExitCode::from(Failure::from(error).code()),
+        };
+    }
+    let _ = error.print();
+    let failure = Failure::usage(error.to_string().trim_start_matches("error: ").trim_end());
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let _ = output::print_json(&failure.to_json());
+    }
+    ExitCode::from(failure.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -176,6 +176,12 @@ pub enum Outcome {
     OutOfPatience,
     /// The observer asked for it.
     Interrupted,
+    /// The loss or a gradient was no finite number at this step; the last good weights stay. Only of a
+    /// [`Forecaster`](crate::forecaster::Forecaster): elsewhere it is [`Error::Diverged`].
+    Diverged {
+        /// Optimizer step, from 1.
+        step: u64,
+    },
 }
 
 /// A model in training.

@@ -417,7 +417,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// itself and the baselines on the held-out part. `observe` is called after every step.
     ///
     /// # Errors
-    /// [`Error::TooShort`], [`Error::Diverged`] and those of the backend.
+    /// [`Error::TooShort`] and those of the backend. Divergence is an [`Outcome`], with the last good model.
     pub fn hold_out(
         backend: &B,
         config: ForecastConfig,
@@ -490,7 +490,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         fit_config.stop.patience = validate.is_some().then_some(12);
         fit_config.seed = config.seed;
         let mut fit = Fit::new(backend, model, source, fit_config)?;
-        let outcome = fit.run(validate, observe)?;
+        let outcome = match fit.run(validate, observe) {
+            // The weights from before are worth keeping, so this is no error here.
+            Err(Error::Diverged { step, .. }) => Outcome::Diverged { step },
+            outcome => outcome?,
+        };
         let best_step = fit.best().map_or(fit.steps(), |best| best.step);
         Ok((Self { config: config.clone(), model: fit.into_model() }, outcome, best_step))
     }

@@ -1,0 +1,229 @@
+//! The command line: commands, their arguments, and the help that a person learns from.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::settings::{Machine, Reading, Say, Settings};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  lstm forecast sales.csv                 train, compare with naive forecasts, and forecast
+  lstm forecast sales.csv --horizon 24    24 steps ahead
+  lstm inspect sales.csv                  what the file holds, before anything else
+  lstm train sales.csv --out runs/sales   train only
+  lstm forecast --model runs/sales        forecast with what was trained
+
+Exit codes:
+  0 fine · 2 usage or configuration · 3 data · 4 model or run file · 5 device
+  6 training diverged · 130 interrupted";
+
+/// Forecast a series with an LSTM: from a CSV file to a forecast, a picture and an honest comparison.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lstm",
+    version,
+    after_help = EXAMPLES,
+    styles = STYLES,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Forecast(Box<Forecast>),
+    Train(Box<Train>),
+    Eval(Box<Eval>),
+    Inspect(Inspect),
+    Export(Export),
+    Repro(Box<crate::repro::Args>),
+    Devices(Devices),
+    Completions(Completions),
+    /// Print docs/cli.md
+    #[command(hide = true)]
+    MarkdownHelp,
+}
+
+/// Train on a CSV file and forecast what comes next, or forecast with a trained model
+///
+/// Finds the time column and its step, holds out the last part of the series, trains on the rest, and
+/// compares the LSTM with the naive forecast (the last value repeated) and the seasonal naive forecast
+/// (the last season repeated). Then it trains on all rows and forecasts.
+///
+/// The run folder holds forecast.csv, forecast.png, the model, the metrics, the course of the loss, and
+/// the settings with which the run can be repeated exactly.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm forecast air.csv
+  lstm forecast taxi.csv --target passengers --horizon 48 --out runs/taxi
+  lstm forecast load.csv --sort --duplicates mean --fill linear
+  lstm forecast air.csv --config runs/air/settings.toml --out runs/again
+  lstm forecast --model runs/air
+  lstm forecast --model runs/air newer.csv --out runs/newer
+  cat air.csv | lstm forecast - --json")]
+pub(crate) struct Forecast {
+    /// CSV file with a header line; `-` reads standard input
+    #[arg(value_name = "FILE", required_unless_present = "model")]
+    pub(crate) file: Option<PathBuf>,
+    /// Forecast with the model of this run folder instead of training; without FILE, what follows the
+    /// series that it was trained on
+    #[arg(long, value_name = "RUN")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// Train a model on a CSV file and keep it in a run folder
+///
+/// As `lstm forecast`, without the forecast.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm train air.csv
+  lstm train taxi.csv --hidden 64 --layers 2 --epochs 20 --seed 7 --out runs/taxi
+  lstm train taxi.csv --config settings.toml")]
+pub(crate) struct Train {
+    /// CSV file with a header line; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// Measure a trained model on a CSV file, against the naive forecasts
+///
+/// Forecasts from every place of the file that has enough rows before and after it. Where the file holds
+/// the rows that the model was trained on, only the rows after them are used; if there are none, the
+/// result says so.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm eval runs/air newer.csv
+  lstm eval runs/air newer.csv --json")]
+pub(crate) struct Eval {
+    /// Run folder, or the model file in it
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// CSV file with the columns that the model was trained on; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
+/// Show what a CSV file, a model file or a run folder holds
+///
+/// Of a CSV file: columns and what they hold, the step of the times, gaps, duplicates, the season. Of a
+/// model: sizes and settings.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm inspect air.csv
+  lstm inspect runs/air")]
+pub(crate) struct Inspect {
+    /// CSV file, model file or run folder; `-` reads a CSV file from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Column of times; `none` numbers the rows [default: found by its cells]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+    /// Order of day and month where the dates leave it open
+    #[arg(long, value_name = "ORDER", value_parser = crate::value::words::<lstm_data::DateOrder>(&["dmy", "mdy"]))]
+    pub(crate) date_order: Option<lstm_data::DateOrder>,
+    /// Character between fields; `tab` works too [default: found among , ; tab |]
+    #[arg(long, value_name = "CHAR", value_parser = crate::settings::delimiter)]
+    pub(crate) delimiter: Option<char>,
+    /// The first row holds data; columns are called c1, c2, …
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// Print the result, or the error, as one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Write a trained model in a form that other programs read
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  lstm export runs/air --to torch-lstm -o air.safetensors
+
+In Python, for a model of 2 layers of 32 units:
+  lstm = torch.nn.LSTM(1, 32, 2)
+  lstm.load_state_dict(safetensors.torch.load_file(\"air.safetensors\"))")]
+pub(crate) struct Export {
+    /// Run folder, or the model file in it
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Form to write
+    #[arg(long, value_name = "FORM")]
+    pub(crate) to: Form,
+    /// File to write [default: FORM.safetensors in the run folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a file that exists already
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
+}
+
+/// Forms of a model that other programs read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// The LSTM layers alone, under the names that torch.nn.LSTM takes
+    TorchLstm,
+}
+
+/// List the devices that this build can compute on
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Print the list as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm completions bash > ~/.local/share/bash-completion/completions/lstm
+  lstm completions zsh > ~/.zfunc/_lstm
+  lstm completions fish > ~/.config/fish/completions/lstm.fish")]
+pub(crate) struct Completions {
+    /// Shell that will read the script
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+impl Command {
+    /// Whether results and errors are wanted as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Command::Forecast(args) => args.settings.output.say.json,
+            Command::Train(args) => args.settings.output.say.json,
+            Command::Eval(args) => args.say.json,
+            Command::Inspect(args) => args.json,
+            Command::Export(args) => args.say.json,
+            Command::Repro(args) => args.output.say.json,
+            Command::Devices(args) => args.json,
+            Command::Completions(_) | Command::MarkdownHelp => false,
+        }
+    }
+}

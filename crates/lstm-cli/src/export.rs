@@ -1,0 +1,56 @@
+//! `lstm export`: a trained model in a form that other programs read.
+
+use lstm_data::Element;
+use lstm_nn::saved;
+use lstm_tensor::{Backend, Float};
+use serde_json::json;
+
+use crate::args::{Export, Form};
+use crate::device::{self, Job};
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::run::Saved;
+use crate::settings::Machine;
+
+/// Writes the file.
+///
+/// # Errors
+/// A model failure for a model that has no such form, a usage failure where the file exists.
+pub(crate) fn run(args: &Export) -> Result<()> {
+    let saved = Saved::read(&args.run)?;
+    let path = args.out.clone().unwrap_or_else(|| match args.to {
+        Form::TorchLstm => saved.folder().join("torch-lstm.safetensors"),
+    });
+    if path.exists() && !args.force {
+        return Err(Failure::usage(format!(
+            "{} exists already; name another file with --out, or pass --force to replace it",
+            path.display()
+        )));
+    }
+    let bytes = device::run(&Machine::default(), saved.dtype(), Convert { saved: &saved, form: args.to })?
+        .map_err(|error| Failure::model(format!("{}: {error}", saved.path.display())))?;
+    saved::write_atomic(&path, &bytes)?;
+    if args.say.json {
+        return output::print_json(&json!({ "file": path, "bytes": bytes.len() }));
+    }
+    if args.say.quiet {
+        return Ok(());
+    }
+    output::print(format!("{}: {} bytes\n", path.display(), bytes.len()).as_bytes())
+}
+
+struct Convert<'a> {
+    saved: &'a Saved,
+    form: Form,
+}
+
+impl Job for Convert<'_> {
+    type Output = lstm_nn::Result<Vec<u8>>;
+
+    fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Self::Output> {
+        let model = self.saved.model.load::<B, F>(backend)?;
+        Ok(match self.form {
+            Form::TorchLstm => saved::to_torch_lstm(backend, &model),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! `lstm inspect`: what a CSV file, a model file or a run folder holds.
+
+use std::path::Path;
+
+use lstm_data::inspect::{ColumnSummary, Summary, TimeSummary};
+use lstm_data::{Kind, summarise};
+use serde_json::{Value, json};
+
+use crate::args::Inspect;
+use crate::failure::Result;
+use crate::run::Saved;
+use crate::settings::Reading;
+use crate::{output, series};
+
+/// Prints what the file holds.
+///
+/// # Errors
+/// Those of data and models.
+pub(crate) fn run(args: &Inspect) -> Result<()> {
+    let is_model = args.file.is_dir() || args.file.extension().is_some_and(|ending| ending == "safetensors");
+    if is_model { model(&args.file, args.json) } else { table(args) }
+}
+
+fn table(args: &Inspect) -> Result<()> {
+    let reading = Reading {
+        time: args.time.clone(),
+        date_order: args.date_order,
+        delimiter: args.delimiter,
+        no_header: args.no_header,
+        ..Reading::default()
+    };
+    let table = series::table(&args.file, &reading)?;
+    let summary = summarise(&table, &reading.time_choice(), reading.date_order)?;
+    if args.json {
+        return output::print_json(&json!(summary));
+    }
+    let mut text = format!("{}: {} rows, {} columns", summary.file, summary.rows, summary.columns.len());
+    if summary.columns.len() > 1 {
+        text += &match summary.delimiter {
+            '\t' => ", parted by tabs".to_owned(),
+            delimiter => format!(", parted by '{delimiter}'"),
+        };
+    }
+    text += "\n\n";
+    text += &columns(&summary);
+    text += "\n";
+    text += &summary.time.as_ref().map_or_else(
+        || "no column of times: rows are taken to follow one another at an even step\n".to_owned(),
+        time,
+    );
+    output::print(text.as_bytes())
+}
+
+fn columns(summary: &Summary) -> String {
+    let widest = summary.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
+    let wide = widest.clamp(6, 30);
+    let header = format!(
+        "{:<wide$}  {:<9}{:>9}{:>12}{:>12}{:>12}{:>10}\n",
+        "column", "holds", "missing", "min", "mean", "max", "seasonal"
+    );
+    let mut text = output::bold(&header);
+    for column in &summary.columns {
+        let number = |pick: fn(&lstm_data::inspect::Numbers) -> f64| {
+            column.numbers.as_ref().map_or("-".into(), |numbers| output::short(pick(numbers)))
+        };
+        text += &format!(
+            "{:<wide$}  {:<9}{:>9}{:>12}{:>12}{:>12}{:>10}\n",
+            column.name,
+            column.kind.words(),
+            column.missing,
+            number(|n| n.min),
+            number(|n| n.mean),
+            number(|n| n.max),
+            column.season_correlation.map_or("-".into(), |r| format!("{r:.2}")),
+        );
+    }
+    for column in &summary.columns {
+        text += &flaws(column);
+    }
+    text
+}
+
+/// What stands in the way of forecasting a column, and what helps.
+fn flaws(column: &ColumnSummary) -> String {
+    let mut text = String::new();
+    if column.kind == Kind::Number && column.missing > 0 {
+        let line = column.first_missing.unwrap_or(0);
+        let (name, missing) = (&column.name, column.missing);
+        text += &format!("{name}: {missing} values are missing, the first in line {line}: --fill linear\n");
+    }
+    if column.bad > 0 {
+        let line = column.first_bad.unwrap_or(0);
+        text += &format!("{}: {} cells are no numbers, the first in line {line}\n", column.name, column.bad);
+    }
+    text
+}
+
+fn time(time: &TimeSummary) -> String {
+    let step = time.step.as_deref().unwrap_or("unknown");
+    let mut text = format!("time: {}, from {} to {}, step {step}", time.column, time.first, time.last);
+    if time.season > 1 {
+        text += &format!(", season {}", time.season);
+    }
+    if let Some(second) = time.second_season {
+        text += &format!(" and {second}");
+    }
+    text += "\n";
+    let lines = |lines: &[u64]| lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    if time.unsorted > 0 {
+        let line = time.first_unsorted.unwrap_or(0);
+        text += &format!("{} rows out of order, the first in line {line}: --sort\n", time.unsorted);
+    }
+    if time.duplicates > 0 {
+        let (count, lines) = (time.duplicates, lines(&time.duplicate_lines));
+        text += &format!("{count} rows with a time that stood before (line {lines}): --duplicates mean\n");
+    }
+    if time.gaps > 0 {
+        let (gaps, missing, lines) = (time.gaps, time.missing_rows, lines(&time.gap_lines));
+        text += &format!("{gaps} gaps of {missing} rows in all (before line {lines}): --fill linear\n");
+    }
+    if time.irregular > 0 {
+        let line = time.first_irregular.unwrap_or(0);
+        text += &format!("{} rows off the step, the first in line {line}: --time none\n", time.irregular);
+    }
+    text
+}
+
+fn model(run: &Path, json: bool) -> Result<()> {
+    let saved = Saved::read(run)?;
+    let (task, network) = (&saved.task, &saved.model.network);
+    let parameters: usize =
+        network.param_layout().entries().iter().map(|entry| entry.shape.iter().product::<usize>()).sum();
+    if json {
+        return output::print_json(&json!({
+            "model": saved.path,
+            "dtype": saved.model.dtype,
+            "parameters": parameters,
+            "network": network,
+            "task": without_tail(json!(task)),
+        }));
+    }
+    let config = &task.config;
+    let mut text = format!(
+        "{}: LSTM of {} x {} units, {parameters} parameters ({})\nforecasts {}, {} steps from {}",
+        saved.path.display(),
+        config.layers,
+        config.hidden,
+        saved.model.dtype,
+        task.target,
+        config.horizon,
+        config.lookback
+    );
+    match &task.time {
+        Some(time) => {
+            let last = time.label(task.rows.saturating_sub(1));
+            text += &format!(
+                ", step {}; trained on {} rows, {} to {last}\n",
+                time.step,
+                task.rows,
+                time.label(0)
+            );
+        }
+        None => text += &format!("; trained on {} rows\n", task.rows),
+    }
+    let settings = toml::Table::try_from(config).unwrap_or_default();
+    let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    text += &format!("settings: {}\n", settings.join(", "));
+    match &task.evaluation {
+        Some(evaluation) => text += &format!("\nOn held-out rows:\n{}", output::comparison(evaluation)),
+        None => text += "training was cut short before it was measured\n",
+    }
+    output::print(text.as_bytes())
+}
+
+/// The values themselves are no part of a description.
+fn without_tail(mut task: Value) -> Value {
+    if let Some(task) = task.as_object_mut() {
+        task.remove("tail");
+    }
+    task
+}

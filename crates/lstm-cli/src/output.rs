@@ -1,0 +1,148 @@
+//! What is printed: results on standard output, in words or as JSON, and how numbers are written.
+
+use std::io::Write;
+
+use console::Term;
+use lstm_train::forecaster::{Evaluation, Score};
+use serde_json::Value;
+
+use crate::failure::Result;
+
+/// Prints to standard output; a reader who has gone is no mistake.
+///
+/// # Errors
+/// Where the output cannot be written, [`Kind::Closed`](crate::failure::Kind) where nobody reads it.
+pub(crate) fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+/// Prints one JSON object.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_json(value: &Value) -> Result<()> {
+    print(format!("{value:#}\n").as_bytes())
+}
+
+/// Whether standard output shows colours: a terminal, and nobody set `NO_COLOR`.
+pub(crate) fn colours() -> bool {
+    Term::stdout().is_term() && console::colors_enabled()
+}
+
+/// Columns of the terminal; off a terminal those of a page.
+pub(crate) fn width() -> usize {
+    match Term::stdout().size_checked() {
+        Some((_, columns)) => usize::from(columns).clamp(40, 120),
+        None => 90,
+    }
+}
+
+/// `words` in bold where colours are shown.
+pub(crate) fn bold(words: &str) -> String {
+    if colours() { format!("\x1b[1m{words}\x1b[0m") } else { words.to_owned() }
+}
+
+/// A number with four significant digits.
+pub(crate) fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".into();
+    }
+    let size = value.abs();
+    match size {
+        0.0 => "0".into(),
+        _ if !(1e-4..1e7).contains(&size) => format!("{value:.3e}"),
+        _ => {
+            let before = size.log10().floor() as i32 + 1;
+            format!("{value:.*}", usize::try_from(4 - before).unwrap_or(0))
+        }
+    }
+}
+
+/// A share as a percentage.
+pub(crate) fn percent(share: f64) -> String {
+    // Without this, a tiny negative share would be written -0%.
+    let rounded = (100.0 * share).round() + 0.0;
+    format!("{rounded}%")
+}
+
+/// The name of a method in a sentence.
+pub(crate) fn spoken(method: &str) -> &str {
+    match method {
+        "lstm" => "LSTM",
+        "seasonal-naive" => "seasonal naive",
+        other => other,
+    }
+}
+
+/// The best method that needs no training.
+pub(crate) fn best_baseline(evaluation: &Evaluation) -> Option<&Score> {
+    let baselines = evaluation.scores.iter().filter(|score| score.method != "lstm");
+    baselines.min_by(|a, b| a.metrics.mae.total_cmp(&b.metrics.mae))
+}
+
+/// How much better than the best baseline the LSTM is, as a share of its error.
+pub(crate) fn skill(evaluation: &Evaluation) -> Option<f64> {
+    evaluation.score("lstm")?.metrics.skill(&best_baseline(evaluation)?.metrics)
+}
+
+/// The table of methods and errors, and who wins, in one sentence.
+pub(crate) fn comparison(evaluation: &Evaluation) -> String {
+    let best = best_baseline(evaluation);
+    let mut text =
+        bold(&format!("{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}\n", "", "MAE", "RMSE", "MASE", "sMAPE", "skill"));
+    for score in &evaluation.scores {
+        let metrics = &score.metrics;
+        let skill = best.and_then(|best| metrics.skill(&best.metrics)).map_or("-".into(), percent);
+        text += &format!(
+            "{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}\n",
+            spoken(&score.method),
+            short(metrics.mae),
+            short(metrics.rmse),
+            metrics.mase.map_or("-".into(), |mase| format!("{mase:.3}")),
+            format!("{:.2}%", metrics.smape),
+            skill
+        );
+    }
+    text += &verdict(evaluation);
+    text
+}
+
+/// Who wins, in one sentence.
+fn verdict(evaluation: &Evaluation) -> String {
+    let (Some(lstm), Some(best)) = (evaluation.score("lstm"), best_baseline(evaluation)) else {
+        return String::new();
+    };
+    let (name, ours, theirs) = (spoken(&best.method), lstm.metrics.mae, best.metrics.mae);
+    let sentence = match lstm.metrics.skill(&best.metrics) {
+        Some(skill) if ours < theirs => {
+            format!(
+                "The LSTM is better than the best naive forecast ({name}): {} less error.",
+                percent(skill)
+            )
+        }
+        _ => format!(
+            "The LSTM does NOT beat the {name} forecast here (MAE {} against {}): trust the {name} forecast.",
+            short(ours),
+            short(theirs)
+        ),
+    };
+    format!("{}\n", bold(&sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let cases =
+            [(0.0, "0"), (12.3456, "12.35"), (-1234.56, "-1235"), (0.012345, "0.01235"), (1e9, "1.000e9")];
+        for (value, text) in cases {
+            assert_eq!(short(value), text);
+        }
+        assert_eq!(short(f64::NAN), "-");
+        assert_eq!((percent(0.314), percent(-0.001)), ("31%".into(), "0%".into()));
+    }
+}

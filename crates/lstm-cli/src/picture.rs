@@ -1,0 +1,81 @@
+//! The picture of a forecast: what was known, what was held back, what comes.
+
+use lstm_data::TimeAxis;
+
+use crate::plot::{Axis, Figure, Layer, Panel, Role};
+
+/// What the picture shows.
+pub(crate) struct Scene<'a> {
+    /// Words at the top.
+    pub(crate) title: String,
+    /// Name of the column.
+    pub(crate) target: &'a str,
+    /// The time axis, if there is one.
+    pub(crate) time: Option<&'a TimeAxis>,
+    /// Row of the first value of `history`.
+    pub(crate) first: usize,
+    /// The last rows of the series.
+    pub(crate) history: &'a [f64],
+    /// What the model, trained without them, forecast for the last of these rows.
+    pub(crate) held_out: &'a [f64],
+    /// Forecast of what follows.
+    pub(crate) mean: &'a [f64],
+    /// Edges of its 80% interval, where it is known.
+    pub(crate) band: Option<(Vec<f64>, Vec<f64>)>,
+    /// The best naive forecast, where it is better.
+    pub(crate) baseline: Option<(&'a str, &'a [f64])>,
+}
+
+impl Scene<'_> {
+    pub(crate) fn figure(&self) -> Figure {
+        let end = self.first + self.history.len();
+        let x = |from: usize, count: usize| -> Vec<f64> {
+            (from..from + count).map(|row| self.place(row)).collect()
+        };
+        // Each line begins at the last value before it, so that no gap is drawn.
+        let joined = |from: usize, values: &[f64]| -> (Vec<f64>, Vec<f64>) {
+            let before = from.checked_sub(self.first + 1).and_then(|at| self.history.get(at));
+            let start = from - usize::from(before.is_some());
+            (x(start, from + values.len() - start), before.into_iter().chain(values).copied().collect())
+        };
+        let held = self.held_out.len().min(self.history.len());
+        let known = self.history.len() - held;
+        let mut layers = Vec::new();
+        if let Some((lo, hi)) = &self.band {
+            let (lo, hi) = (lo.clone(), hi.clone());
+            let x = x(end, self.mean.len());
+            layers.push(Layer::Band { x, lo, hi, role: Role::Forecast, label: "80% interval".into() });
+        }
+        layers.push(Layer::line(
+            Role::History,
+            "history",
+            x(self.first, known),
+            self.history[..known].to_vec(),
+        ));
+        if let Some((name, values)) = self.baseline {
+            let (x, y) = joined(end, values);
+            layers.push(Layer::line(Role::Baseline, name, x, y));
+        }
+        let (future, mean) = joined(end, self.mean);
+        layers.push(Layer::line(Role::Forecast, "LSTM", future, mean));
+        if held > 0 {
+            let from = end - held;
+            let (x, y) = joined(from, &self.held_out[self.held_out.len() - held..]);
+            layers.push(Layer::line(Role::Forecast, "", x, y));
+            let (x, y) = joined(from, &self.history[known..]);
+            layers.push(Layer::line(Role::Truth, "held-out truth", x, y));
+        }
+        layers.push(Layer::VerticalLine { x: self.place(end - 1), label: "end of the data".into() });
+        let panel = Panel { y_label: self.target.to_owned(), layers, ..Panel::default() };
+        let axis = match self.time {
+            Some(time) if !time.counts() => Axis::Times,
+            _ => Axis::Numbers,
+        };
+        Figure::stacked(self.title.clone(), axis, vec![panel])
+    }
+
+    /// Where a row stands on the x axis; without times rows are counted from 1.
+    fn place(&self, row: usize) -> f64 {
+        self.time.and_then(|time| time.place(row)).unwrap_or(row as f64 + 1.0)
+    }
+}

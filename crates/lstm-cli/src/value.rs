@@ -1,0 +1,198 @@
+//! Values that a flag or a configuration file may hold: each checks itself, so that both report alike.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::de::value::{Error as PlainError, StrDeserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde::{Serialize, Serializer};
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Whole<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
+    pub(crate) fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn wide(self) -> u64 {
+        self.0
+    }
+
+    fn checked(value: u64) -> Option<Self> {
+        (MIN..=MAX).contains(&value).then_some(Self(value))
+    }
+
+    fn wanted() -> String {
+        if MAX >= i64::MAX.unsigned_abs() {
+            format!("a whole number, at least {MIN}")
+        } else {
+            format!("a whole number from {MIN} to {MAX}")
+        }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let value = text.trim().parse().ok().and_then(Self::checked);
+        value.ok_or_else(|| format!("must be {}", Self::wanted()))
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Serialize for Whole<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WholeVisitor<const MIN: u64, const MAX: u64>;
+        impl<const MIN: u64, const MAX: u64> Visitor<'_> for WholeVisitor<MIN, MAX> {
+            type Value = Whole<MIN, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&Whole::<MIN, MAX>::wanted())
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                let whole = u64::try_from(value).ok().and_then(Whole::checked);
+                whole.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                Whole::checked(value)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
+            }
+        }
+        deserializer.deserialize_u64(WholeVisitor)
+    }
+}
+
+/// A number that a rule holds for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Number<R>(f64, std::marker::PhantomData<R>);
+
+/// Which numbers are allowed.
+pub(crate) trait Rule: Copy {
+    /// The rule in words.
+    const WANTED: &str;
+
+    /// Whether a finite number keeps it.
+    fn holds(value: f64) -> bool;
+}
+
+/// Any finite number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Finite;
+
+impl Rule for Finite {
+    const WANTED: &str = "a finite number";
+
+    fn holds(_: f64) -> bool {
+        true
+    }
+}
+
+/// Above zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Positive;
+
+impl Rule for Positive {
+    const WANTED: &str = "a number above 0";
+
+    fn holds(value: f64) -> bool {
+        value > 0.0
+    }
+}
+
+/// Zero or above.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NotNegative;
+
+impl Rule for NotNegative {
+    const WANTED: &str = "a number, 0 or above";
+
+    fn holds(value: f64) -> bool {
+        value >= 0.0
+    }
+}
+
+/// A share that leaves something.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share;
+
+impl Rule for Share {
+    const WANTED: &str = "a number from 0 to below 1";
+
+    fn holds(value: f64) -> bool {
+        (0.0..1.0).contains(&value)
+    }
+}
+
+impl<R: Rule> Number<R> {
+    pub(crate) fn get(self) -> f64 {
+        self.0
+    }
+
+    fn checked(value: f64) -> Option<Self> {
+        (value.is_finite() && R::holds(value)).then_some(Self(value, std::marker::PhantomData))
+    }
+}
+
+impl<R: Rule> FromStr for Number<R> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let value = text.trim().parse().ok().and_then(Self::checked);
+        value.ok_or_else(|| format!("must be {}", R::WANTED))
+    }
+}
+
+impl<R: Rule> Serialize for Number<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl<'de, R: Rule> Deserialize<'de> for Number<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor<R>(std::marker::PhantomData<R>);
+        impl<R: Rule> Visitor<'_> for NumberVisitor<R> {
+            type Value = Number<R>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(R::WANTED)
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+                Number::checked(value)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &self))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                self.visit_f64(value as f64)
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                self.visit_f64(value as f64)
+            }
+        }
+        deserializer.deserialize_f64(NumberVisitor(std::marker::PhantomData))
+    }
+}
+
+/// A flag that takes one of these words, each a name that the type reads in a configuration file too.
+pub(crate) fn words<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|word| {
+        let word: StrDeserializer<'_, PlainError> = word.as_str().into_deserializer();
+        T::deserialize(word)
+    })
+}
