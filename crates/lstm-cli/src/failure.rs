@@ -29,15 +29,12 @@ pub(crate) enum Kind {
     Diverged,
     /// Ctrl-C.
     Interrupted,
-    /// Whoever read our output has gone: nothing is wrong and nobody listens.
-    Closed,
 }
 
 impl Kind {
     /// The exit code, as `lstm --help` lists them.
     fn code(self) -> u8 {
         match self {
-            Kind::Closed => 0,
             Kind::Usage => 2,
             Kind::Data => 3,
             Kind::Model => 4,
@@ -49,7 +46,6 @@ impl Kind {
 
     fn name(self) -> &'static str {
         match self {
-            Kind::Closed => "closed",
             Kind::Usage => "usage",
             Kind::Data => "data",
             Kind::Model => "model",
@@ -86,10 +82,6 @@ impl Failure {
         Self::model(format!("{}: {error}; check the path and its permissions", path.display()))
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     pub(crate) fn code(&self) -> u8 {
         self.kind.code()
     }
@@ -105,16 +97,6 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
-    }
-}
-
-/// What standard output said. Files have paths and go through [`Failure::file`].
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Kind::Closed, ""),
-            _ => Self::model(format!("standard output: {error}; send it to another place")),
-        }
     }
 }
 

@@ -167,7 +167,10 @@ fn model(run: &Path, json: bool) -> Result<()> {
     text += &format!("settings: {}\n", settings.join(", "));
     match &task.evaluation {
         Some(evaluation) => text += &format!("\nOn held-out rows:\n{}", output::comparison(evaluation)),
-        None => text += "training was cut short before it was measured\n",
+        None => text += "it could not be measured on held-out rows\n",
+    }
+    if let Some(why) = &task.cut_short {
+        text += &format!("training was cut short ({why}): these are the best weights up to then\n");
     }
     output::print(text.as_bytes())
 }

@@ -23,13 +23,12 @@ mod settings;
 mod train;
 mod value;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
-use failure::{Failure, Kind, Result};
+use failure::{Failure, Result};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -63,12 +62,10 @@ fn perform(command: Command) -> Result<()> {
 
 /// Tells what went wrong: one sentence for a person, and one object for a program that asked for it.
 fn tell(failure: &Failure, json: bool) -> ExitCode {
-    if failure.kind() != Kind::Closed {
-        // Where even this cannot be written, the exit code has to do.
-        let _ = writeln!(std::io::stderr(), "error: {failure}");
-        if json {
-            let _ = output::print_json(&failure.to_json());
-        }
+    // Where even this cannot be written, the exit code has to do.
+    progress::say(&format!("error: {failure}"));
+    if json {
+        let _ = output::print_json(&failure.to_json());
     }
     ExitCode::from(failure.code())
 }
@@ -76,13 +73,13 @@ fn tell(failure: &Failure, json: bool) -> ExitCode {
 /// Help and version, which clap calls errors too, and commands that do not parse.
 fn misused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return match error.print() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => ExitCode::from(Failure::from(error).code()),
-        };
+        // A reader who has gone is no mistake.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
     }
     let _ = error.print();
-    let failure = Failure::usage(error.to_string().trim_start_matches("error: ").trim_end());
+    let text = error.to_string();
+    let failure = Failure::usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
     if std::env::args_os().any(|argument| argument == "--json") {
         let _ = output::print_json(&failure.to_json());
     }

@@ -1,21 +1,25 @@
 //! What is printed: results on standard output, in words or as JSON, and how numbers are written.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use console::Term;
 use lstm_train::forecaster::{Evaluation, Score};
 use serde_json::Value;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
-/// Prints to standard output; a reader who has gone is no mistake.
+/// Prints to standard output. A reader who has gone is no mistake: what was to be printed is in files too.
 ///
 /// # Errors
-/// Where the output cannot be written, [`Kind::Closed`](crate::failure::Kind) where nobody reads it.
+/// A model failure where the output cannot be written.
 pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    Ok(out.flush()?)
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::model(format!("standard output: {error}; send it to another place")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints one JSON object.
@@ -62,9 +66,11 @@ pub(crate) fn short(value: f64) -> String {
 
 /// A share as a percentage.
 pub(crate) fn percent(share: f64) -> String {
-    // Without this, a tiny negative share would be written -0%.
-    let rounded = (100.0 * share).round() + 0.0;
-    format!("{rounded}%")
+    // Adding 0 turns -0 into 0.
+    match (100.0 * share).round() + 0.0 {
+        rounded if rounded < -999.0 => "< -999%".into(),
+        rounded => format!("{rounded}%"),
+    }
 }
 
 /// The name of a method in a sentence.
@@ -100,7 +106,7 @@ pub(crate) fn comparison(evaluation: &Evaluation) -> String {
             spoken(&score.method),
             short(metrics.mae),
             short(metrics.rmse),
-            metrics.mase.map_or("-".into(), |mase| format!("{mase:.3}")),
+            metrics.mase.map_or("-".into(), short),
             format!("{:.2}%", metrics.smape),
             skill
         );

@@ -128,8 +128,10 @@ pub(crate) struct Task {
     pub(crate) time: Option<TimeAxis>,
     /// The last rows of the series: enough for a forecast of what follows.
     pub(crate) tail: Vec<f64>,
-    /// The comparison on held-out rows, where training came that far.
+    /// The comparison on held-out rows, where it gave numbers.
     pub(crate) evaluation: Option<Evaluation>,
+    /// Why training ended before its time; the weights are then the best that never saw the held-out rows.
+    pub(crate) cut_short: Option<String>,
 }
 
 impl Task {

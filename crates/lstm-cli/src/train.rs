@@ -1,5 +1,6 @@
 //! `lstm train`, and the training that `lstm forecast` begins with.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -84,23 +85,22 @@ pub(crate) fn learn(file: &Path, settings: &Settings, more: &[&str]) -> Result<T
         time: series.time.clone(),
         tail: values[tail..].to_vec(),
         evaluation: None,
+        cut_short: None,
     };
     interrupt::listen()?;
     folder.create()?;
     let begun = Instant::now();
     let mut progress = Progress::new(settings.output.say);
     let job = Learn { task: &task, values: &values, progress: &mut progress };
-    let learned = device::run(&settings.machine, Dtype::default(), job).map_err(|failure| {
-        folder.abandon();
-        failure
-    });
+    let learned = device::run(&settings.machine, Dtype::default(), job).inspect_err(|_| folder.abandon());
     progress.finish();
     let learned = learned?;
 
     folder.write(run::MODEL, &learned.model)?;
     folder.write(run::SETTINGS, settings_text(file, &folder, &task, &settings.machine).as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
-    let metrics = metrics(&series, &config, known);
+    let mut metrics = metrics(&series, &config, known);
+    metrics["cut-short"] = json!(learned.cut_short.as_ref().map(CutShort::to_string));
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
     folder.write(run::HISTORY, progress.history().as_bytes())?;
     if let Some(cut) = learned.cut_short {
@@ -152,19 +152,21 @@ impl CutShort {
 
     fn in_folder(&self, folder: &Folder) -> Failure {
         let model = folder.file(run::MODEL);
-        let model = model.display();
+        let (kind, advice) = match self {
+            Self::Interrupted => (Kind::Interrupted, ""),
+            Self::Diverged { .. } => (Kind::Diverged, "; lower --lr or --clip"),
+        };
+        Failure::new(kind, format!("{self}{advice}; the best model so far is kept in {}", model.display()))
+    }
+}
+
+impl fmt::Display for CutShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Interrupted => Failure::new(
-                Kind::Interrupted,
-                format!("interrupted; the best model so far is kept in {model}"),
-            ),
-            Self::Diverged { step } => Failure::new(
-                Kind::Diverged,
-                format!(
-                    "training diverged at step {step}: the loss or a gradient is no finite number; lower --lr or \
-                     --clip; the last good model is kept in {model}"
-                ),
-            ),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Diverged { step } => {
+                write!(f, "training diverged at step {step}: the loss or a gradient is no finite number")
+            }
         }
     }
 }
@@ -175,9 +177,9 @@ impl Job for Learn<'_> {
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Learned> {
         let Learn { task, values, progress } = self;
         let config = || task.config.clone();
-        let file = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation| -> Result<Vec<u8>> {
+        let file = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short| -> Result<Vec<u8>> {
             let evaluation = Some(evaluation.clone()).filter(is_sound);
-            let task = serde_json::to_value(Task { evaluation, ..task.clone() })
+            let task = serde_json::to_value(Task { evaluation, cut_short, ..task.clone() })
                 .map_err(|error| Failure::model(error.to_string()))?;
             Ok(saved::to_bytes(backend, &forecaster.model, &task)?)
         };
@@ -186,7 +188,7 @@ impl Job for Learn<'_> {
         let (held, evaluation, outcome) =
             Forecaster::<B, F>::hold_out(backend, config(), values, &mut observe)?;
         let cut_short = |reason: CutShort| -> Result<Learned> {
-            let model = file(&held, &evaluation)?;
+            let model = file(&held, &evaluation, Some(reason.to_string()))?;
             let (evaluation, future) = (Some(evaluation.clone()), Vec::new());
             Ok(Learned { model, evaluation, future, cut_short: Some(reason) })
         };
@@ -202,7 +204,7 @@ impl Job for Learn<'_> {
         }
         let future = whole.forecast(backend, values)?;
         Ok(Learned {
-            model: file(&whole, &evaluation)?,
+            model: file(&whole, &evaluation, None)?,
             evaluation: Some(evaluation),
             future,
             cut_short: None,
