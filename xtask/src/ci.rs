@@ -34,57 +34,43 @@ struct Step {
 }
 
 enum Action {
-    /// Arguments of a `cargo` command, with the variables that it gets.
-    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    /// Arguments of a `cargo` command, separated by spaces, with the variables that it gets.
+    Cargo(&'static str, &'static [(&'static str, &'static str)]),
     /// `cargo package` of every crate that is published.
     Package,
     /// The invariants, in this process.
     Tidy,
     /// A `cargo test` command whose seconds are split among the groups of tests.
-    Tests(&'static [&'static str]),
+    Tests(&'static str),
 }
 
-/// Everything that CI runs, in this order. Only `fetch` may use the network.
-const STEPS: [Step; 10] = [
-    Step { name: "fetch", action: Action::Cargo(&["fetch", "--locked"], &[]) },
-    Step { name: "fmt", action: Action::Cargo(&["fmt", "--all", "--check"], &[]) },
-    Step { name: "tidy", action: Action::Tidy },
-    Step {
-        name: "clippy",
-        action: Action::Cargo(
-            &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"],
+/// Everything that CI runs, in this order. Only `cargo fetch` may use the network.
+const STEPS: [Step; 11] = [
+    step("fetch", Action::Cargo("fetch --locked", &[])),
+    step(
+        "fetch-standalone",
+        Action::Cargo("fetch --locked --manifest-path examples/standalone/Cargo.toml", &[]),
+    ),
+    step("fmt", Action::Cargo("fmt --all --check", &[])),
+    step("tidy", Action::Tidy),
+    step("clippy", Action::Cargo("clippy --locked --workspace --all-targets -- -D warnings", &[])),
+    step("docs", Action::Cargo("doc --locked --no-deps --workspace", &[("RUSTDOCFLAGS", "-D warnings")])),
+    step("build", Action::Cargo("test --locked --workspace --no-run", &[])),
+    step("package", Action::Package),
+    step("release", Action::Cargo("build --locked --release --package lstm-cli", &[])),
+    step(
+        "standalone",
+        Action::Cargo(
+            "run --locked --release --manifest-path examples/standalone/Cargo.toml --target-dir target",
             &[],
         ),
-    },
-    Step {
-        name: "docs",
-        action: Action::Cargo(
-            &["doc", "--locked", "--no-deps", "--workspace"],
-            &[("RUSTDOCFLAGS", "-D warnings")],
-        ),
-    },
-    Step { name: "build", action: Action::Cargo(&["test", "--locked", "--workspace", "--no-run"], &[]) },
-    Step { name: "package", action: Action::Package },
-    Step {
-        name: "release",
-        action: Action::Cargo(&["build", "--locked", "--release", "--package", "lstm-cli"], &[]),
-    },
-    Step {
-        name: "standalone",
-        action: Action::Cargo(
-            &[
-                "run",
-                "--release",
-                "--manifest-path",
-                "examples/standalone/Cargo.toml",
-                "--target-dir",
-                "target",
-            ],
-            &[],
-        ),
-    },
-    Step { name: "test", action: Action::Tests(&["test", "--workspace"]) },
+    ),
+    step("test", Action::Tests("test --workspace")),
 ];
+
+const fn step(name: &'static str, action: Action) -> Step {
+    Step { name, action }
+}
 
 /// Minutes that each group may take on two cores, out of [`WHOLE`].
 const SHARES: [(&str, u64); 3] = [(LINTS, 6), (tests::LAWS, 6), (tests::COMMAND_LINE, 3)];
@@ -107,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect();
     if args.list {
         for step in &chosen {
-            println!("{:<12}{}", step.name, step.action.command());
+            println!("{:<18}{}", step.name, step.action.command());
         }
         return Ok(());
     }
@@ -154,11 +140,11 @@ fn finish(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// `cargo` with these arguments at the root; offline after `fetch`, so that a lost network shows at once.
-fn cargo(args: &[&str]) -> Command {
+/// `cargo` with these arguments at the root; offline but for `fetch`, so that a lost network shows at once.
+fn cargo(args: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(root());
-    if args.first() != Some(&"fetch") {
+    command.args(args.split_whitespace()).current_dir(root());
+    if !args.starts_with("fetch") {
         command.env("CARGO_NET_OFFLINE", "true");
     }
     command
@@ -167,7 +153,7 @@ fn cargo(args: &[&str]) -> Command {
 /// Packs and builds every published crate as a user of the registry would get it.
 fn package() -> Result<()> {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
-    let mut command = cargo(&["package", "--locked", "--workspace"]);
+    let mut command = cargo("package --locked --workspace");
     for private in
         metadata.workspace_packages().iter().filter(|p| p.publish.as_ref().is_some_and(Vec::is_empty))
     {
@@ -188,11 +174,11 @@ impl Action {
             Action::Package => {
                 "cargo package --locked --workspace (without what is not published)".to_owned()
             }
-            Action::Tests(args) => format!("cargo {}", args.join(" ")),
+            Action::Tests(args) => format!("cargo {args}"),
             Action::Cargo(args, variables) => {
                 let variables: String =
                     variables.iter().map(|(name, value)| format!("{name}=\"{value}\" ")).collect();
-                format!("{variables}cargo {}", args.join(" "))
+                format!("{variables}cargo {args}")
             }
         }
     }
@@ -212,9 +198,9 @@ impl Table {
 
     /// The closing table: steps, then groups against their shares, then the count of tests.
     fn text(&self) -> String {
-        let mut lines = vec![format!("{:<12}{:<28}{:>8}", "step", "group", "seconds")];
+        let mut lines = vec![format!("{:<18}{:<24}{:>8}", "step", "group", "seconds")];
         for (step, group, time) in &self.rows {
-            lines.push(format!("{step:<12}{group:<28}{:>8.1}", time.as_secs_f64()));
+            lines.push(format!("{step:<18}{group:<24}{:>8.1}", time.as_secs_f64()));
         }
         lines.push(String::new());
         for (group, minutes) in SHARES {
@@ -232,7 +218,7 @@ impl Table {
 /// One line of time against its share; a share is a promise to whoever waits, so going over it is a warning.
 fn against(what: &str, time: Duration, minutes: u64) -> String {
     let over = if time > Duration::from_secs(60 * minutes) { "   warning: over its share" } else { "" };
-    format!("{what:<40}{:>8.1} of {}{over}", time.as_secs_f64(), 60 * minutes)
+    format!("{what:<42}{:>8.1} of {}{over}", time.as_secs_f64(), 60 * minutes)
 }
 
 #[cfg(test)]
