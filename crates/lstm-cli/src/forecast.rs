@@ -181,8 +181,8 @@ impl Prediction<'_> {
 
     fn line<'m>(&self, method: &'m str, mean: Vec<f64>) -> Line<'m> {
         let interval = self.evaluation.and_then(|e| e.score(method)).map(|score| &score.interval);
-        let shifted = |by: &[f64]| mean.iter().zip(by).map(|(mean, by)| mean + by).collect();
-        let band = interval.map(|interval| (shifted(&interval.low), shifted(&interval.high)));
+        let edge = |sign: f64, by: &[f64]| mean.iter().zip(by).map(|(mean, by)| mean + sign * by).collect();
+        let band = interval.map(|i| (edge(-1.0, &i.half_width), edge(1.0, &i.half_width)));
         Line { method, mean, band }
     }
 

@@ -218,7 +218,7 @@ fn is_sound(evaluation: &Evaluation) -> bool {
     finite(&evaluation.last_forecast)
         && evaluation.scores.iter().all(|score| {
             let metrics = [score.metrics.mae, score.metrics.rmse, score.metrics.smape];
-            finite(&metrics) && finite(&score.interval.low) && finite(&score.interval.high)
+            finite(&metrics) && finite(&score.interval.half_width)
         })
 }
 

@@ -13,7 +13,7 @@
 //! so that the network learns what the base forecast misses, at whatever level and size the series is.
 
 use crate::baseline::{naive, seasonal_naive};
-use crate::metrics::{Metrics, naive_scale, quantile};
+use crate::metrics::{Metrics, naive_scale};
 use crate::{Error, Fit, FitConfig, Observe, Outcome, Result, Rows, SampleShape, Source, Stop, Validate};
 use lstm_nn::{InferPass, Init, InitSpec, Loss, Model, Network, Readout};
 use lstm_optim::{OptimizerConfig, Schedule};
@@ -26,8 +26,8 @@ const CHUNK: usize = 256;
 /// Training effort of one fit, in floating-point operations: a fixed number, so that the number of
 /// steps follows from the configuration and never from the clock.
 const EFFORT: f64 = 8e11;
-/// Share of the horizon steps' residuals outside the 80 % interval, on each side.
-const TAIL: f64 = 0.1;
+/// Share of outcomes that an interval should hold.
+const COVERAGE: f64 = 0.8;
 
 /// Everything that a forecast depends on besides the series; fully resolved, plain data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -334,31 +334,29 @@ impl<F: Float> Source<F> for Windowed<'_> {
     }
 }
 
-/// How far 80 % of held-out forecasts were off, per step of the horizon.
+/// How far 80 % of held-out forecasts were off at most, per step of the horizon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// 10 % quantile of `actual - forecast`, one per step of the horizon.
-    pub low: Vec<f64>,
-    /// 90 % quantile.
-    pub high: Vec<f64>,
+    /// Half the width of the interval around a forecast, one per step of the horizon.
+    pub half_width: Vec<f64>,
 }
 
 impl Interval {
-    /// Quantiles of residuals `[windows, horizon]`; steps are pooled where there are fewer than 30
-    /// windows.
+    /// Split conformal prediction (Lei and others 2018): with `n` held-out errors, the absolute error of
+    /// rank `ceil(0.8 (n + 1))`, or the largest. `residuals [windows, horizon]`; the steps are pooled
+    /// where there are fewer than 30 windows.
     fn new(residuals: &[f64], horizon: usize) -> Self {
-        let windows = residuals.len() / horizon;
-        let at = |h: usize, q: f64| {
-            let step: Vec<f64> = match windows {
-                0..30 => residuals.to_vec(),
-                _ => residuals.iter().skip(h).step_by(horizon).copied().collect(),
-            };
-            quantile(&step, q).unwrap_or(0.0)
+        let rank_error = |errors: &mut Vec<f64>| {
+            errors.sort_by(f64::total_cmp);
+            let rank = (COVERAGE * (errors.len() + 1) as f64).ceil() as usize;
+            errors.get(rank.min(errors.len()).saturating_sub(1)).copied().unwrap_or(0.0)
         };
-        Self {
-            low: (0..horizon).map(|h| at(h, TAIL)).collect(),
-            high: (0..horizon).map(|h| at(h, 1.0 - TAIL)).collect(),
+        let sizes = residuals.iter().map(|r| r.abs());
+        if residuals.len() / horizon < 30 {
+            return Self { half_width: vec![rank_error(&mut sizes.collect()); horizon] };
         }
+        let step = |h: usize| rank_error(&mut sizes.clone().skip(h).step_by(horizon).collect());
+        Self { half_width: (0..horizon).map(step).collect() }
     }
 }
 

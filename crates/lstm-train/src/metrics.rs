@@ -56,17 +56,6 @@ pub fn naive_scale(values: &[f64], season: usize) -> Option<f64> {
     (scale > 0.0 && scale.is_finite()).then_some(scale)
 }
 
-/// The `q`-quantile of `values`, linear between order statistics; `None` of nothing.
-#[must_use]
-pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().checked_sub(1)?;
-    let position = q.clamp(0.0, 1.0) * last as f64;
-    let (low, share) = (position.floor() as usize, position.fract());
-    Some(sorted[low] + share * (sorted[(low + 1).min(last)] - sorted[low]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,14 +75,5 @@ mod tests {
         assert_eq!(naive_scale(&[1.0, 5.0, 2.0, 5.0], 2), Some(0.5));
         assert_eq!(naive_scale(&[1.0, 1.0, 1.0], 1), None);
         assert_eq!(naive_scale(&[1.0], 1), None);
-    }
-
-    #[test]
-    fn quantiles_interpolate() {
-        let values = [3.0, 1.0, 2.0, 4.0];
-        assert_eq!(quantile(&values, 0.0), Some(1.0));
-        assert_eq!(quantile(&values, 0.5), Some(2.5));
-        assert_eq!(quantile(&values, 1.0), Some(4.0));
-        assert_eq!(quantile(&[], 0.5), None);
     }
 }
