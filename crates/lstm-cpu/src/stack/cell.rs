@@ -1,6 +1,6 @@
 //! The element-wise part of a step: bias, gates, cell and hidden state, and their gradients.
 
-use crate::math::{mul_add, sigmoid, tanh};
+use crate::math::{mul_add, sigmoid, tanh, tanh_and_slope};
 use crate::simd::Kernel;
 use lstm_tensor::Float;
 
@@ -126,14 +126,13 @@ fn backward_row<F: Float, const FUSED: bool>(
     let (d_out, d_hidden, d_cell) = (&d_out[..n], &d_hidden[..n], &mut d_cell[..n]);
     let one = F::ONE;
     for j in 0..n {
-        let squashed = tanh::<F, FUSED>(cell[j]);
+        let (squashed, slope) = tanh_and_slope::<F, FUSED>(cell[j]);
         let d_h = d_out[j] + d_hidden[j];
-        let slope = mul_add::<F, FUSED>(-squashed, squashed, one);
         let d_c = mul_add::<F, FUSED>(d_h * o[j], slope, d_cell[j]);
         let (i_j, f_j, g_j, o_j) = (i[j], f[j], g[j], o[j]);
         i[j] = d_c * g_j * (i_j * (one - i_j));
         f[j] = d_c * before(j) * (f_j * (one - f_j));
-        g[j] = d_c * i_j * mul_add::<F, FUSED>(-g_j, g_j, one);
+        g[j] = d_c * i_j * ((one - g_j) * (one + g_j));
         o[j] = d_h * squashed * (o_j * (one - o_j));
         d_cell[j] = d_c * f_j;
     }

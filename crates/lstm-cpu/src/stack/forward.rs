@@ -7,7 +7,9 @@ use crate::gemm::{Matrix, Scale, multiply, multiply_on};
 use crate::gemv::{AddProduct, MAX_ROWS};
 use crate::parallel::Rows;
 use crate::{Cpu, CpuBuffer};
-use lstm_tensor::{Draw, Float, Forward, Packed, Plan, Result, Scratch, Span, State, Tape, Weights, check};
+use lstm_tensor::{
+    Draw, Float, Forward, Mode, Packed, Plan, Result, Scratch, Span, State, Tape, Weights, check,
+};
 
 /// Override of [`Backend::stack_forward`](lstm_tensor::Backend::stack_forward).
 pub(crate) fn forward<F: Float>(
@@ -18,6 +20,7 @@ pub(crate) fn forward<F: Float>(
 ) -> Result<()> {
     check::stack_forward(plan, &args, scratch)?;
     let Forward { weights, draw, x, initial, y, last } = args;
+    let draw = draw.filter(|_| plan.mode == Mode::Train);
     let pass = Pass { cpu, plan, packed: weights.packed, draw, initial };
     pass.run(x.as_slice(), y.as_mut_slice(), scratch)?;
     match last {

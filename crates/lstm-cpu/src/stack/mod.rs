@@ -150,7 +150,7 @@ pub(crate) fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> Result<P
     let widest = |of: &dyn Fn(&Layer) -> usize| layers.iter().map(of).max().unwrap_or(0);
     let width = widest(&|l| l.input.max(l.hidden));
     let state = shape.rows * widest(&|l| l.hidden);
-    let input = if spec.has_dropout() { kept(shape, mode) * shape.rows * width } else { 0 };
+    let input = if mode == Mode::Train && spec.has_dropout() { sequence * width } else { 0 };
     // Layer input after dropout; in training gradients of a layer's output, of the hidden and of the cell
     // state, and each task's part of the bias gradient.
     let mut workspace = vec![input];
