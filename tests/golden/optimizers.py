@@ -15,8 +15,7 @@ ADAGRAD = {"lr": 0.1, "lr_decay": 0.0, "weight_decay": 0.0,
            "initial_accumulator_value": 0.0, "eps": 1e-10}
 RMSPROP = {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0,
            "momentum": 0.0, "centered": False}
-ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
-        "amsgrad": False}
+ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
 ADAMW = ADAM | {"weight_decay": 0.01}
 
 # name, optimizer, options, clipping
@@ -46,7 +45,6 @@ CASES = [
     ("adam_betas", "adam", ADAM | {"beta1": 0.8, "beta2": 0.95}, {}),
     ("adam_eps", "adam", ADAM | {"eps": 1e-3}, {}),
     ("adam_weight_decay", "adam", ADAM | {"weight_decay": 0.1}, {}),
-    ("adam_amsgrad", "adam", ADAM | {"beta2": 0.6, "amsgrad": True}, {}),
     ("adamw", "adamw", ADAMW, {}),
     ("adamw_betas", "adamw", ADAMW | {"beta1": 0.8, "beta2": 0.95, "weight_decay": 0.3}, {}),
     ("adam_tf", "adam_tf", ADAM, {}),
@@ -61,8 +59,8 @@ CASES = [
 class AdamTf:
     """Adam with epsilon outside the bias correction, as TensorFlow 1 has it."""
 
-    def __init__(self, parameters, lr, betas, eps, weight_decay, amsgrad):
-        assert weight_decay == 0.0 and not amsgrad
+    def __init__(self, parameters, lr, betas, eps, weight_decay):
+        assert weight_decay == 0.0
         self.p, = parameters
         self.lr, self.betas, self.eps = lr, betas, eps
         self.m, self.v, self.t = torch.zeros(SIZE), torch.zeros(SIZE), 0

@@ -1,8 +1,8 @@
 //! How far a result may lie from the reference: a function of the case, not a number.
 //!
 //! `16 eps max(4, kappa)` on `max(1, |reference|)`, for gradients on the largest element of the reference
-//! tensor. `kappa` is how strongly the case itself answers to noise of one `eps` in its weights and inputs,
-//! measured in f64; an ill-conditioned case is judged by its conditioning, a plain one by 64 eps.
+//! tensor. `kappa` is how strongly the case itself answers, in f64, to noise of one `eps` of f64 in its
+//! weights and inputs; an ill-conditioned case is judged by its conditioning, a plain one by 64 eps.
 
 use crate::case::{Kind, Outcome, Part, StackCase};
 use crate::naive::Naive;
@@ -69,7 +69,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Runs the reference in f64 on the naive backend, as it is and perturbed by `eps(F)`.
+    /// Runs the reference in f64 on the naive backend, as it is and perturbed; results are to be judged in
+    /// `F`.
     ///
     /// # Errors
     /// Those of the operations.
@@ -83,11 +84,11 @@ impl Expected {
             let mut perturbed = case.clone();
             for (_, values) in perturbed.inputs_mut() {
                 for value in values {
-                    *value *= 1.0 + if signs.uniform() < 0.5 { F::EPSILON } else { -F::EPSILON };
+                    *value *= 1.0 + if signs.uniform() < 0.5 { f64::EPSILON } else { -f64::EPSILON };
                 }
             }
             let answer = run::<Naive, f64>(&Naive, &perturbed, Route::OWN)?.parts(&layout);
-            kappa = kappa.max(farthest(&answer, &parts).1 / F::EPSILON);
+            kappa = kappa.max(farthest(&answer, &parts).1 / f64::EPSILON);
         }
         Ok(Self { outcome, layout, kappa, tolerance: tolerance::<F>(kappa) })
     }
