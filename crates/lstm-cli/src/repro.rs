@@ -1,0 +1,424 @@
+//! `lstm repro`: published experiments, each one TOML file, run again and held against what was published.
+//!
+//! A run is cut into cells, one experiment with one seed each: small files that are kept, so that the same command
+//! goes on where it was stopped, and from which all tables and pictures are made.
+
+mod cell;
+mod claim;
+mod document;
+mod experiment;
+mod picture;
+mod report;
+mod trial;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lstm_data::closest;
+use serde_json::{Value, json};
+
+use self::cell::Found;
+use self::claim::Claims;
+use self::experiment::{Data, Experiment};
+use self::report::Results;
+use self::trial::{Load, Trial};
+use crate::failure::{Failure, Result};
+use crate::progress::say;
+use crate::settings::{Dtype, Machine, Output};
+use crate::{device, interrupt, output};
+
+include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
+
+/// Where cells and pictures go unless told otherwise.
+const RESULTS: &str = "experiments/results";
+/// The page that `--report` writes pictures for lies in a folder with this one.
+const IMAGES: &str = "images";
+
+/// Repeat published experiments and print published against obtained
+///
+/// Each experiment is one TOML file: data, network, training, what was published and what is wanted. A result is kept
+/// for every experiment and seed, so the same command goes on where it was stopped; --force runs all of it again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  lstm repro list
+  lstm repro 000-learning-rate1
+  lstm repro 000 --seeds 10                  all experiments of seed program 000
+  lstm repro --file mine.toml --out runs/mine
+  lstm repro 004-adjacent-sum --load experiments/results/004-adjacent-sum/seed-0.safetensors")]
+pub(crate) struct Args {
+    /// Experiments, or programs for all of theirs; `list` lists them
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "file", "report"])]
+    pub(crate) names: Vec<String>,
+    /// All experiments there are
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// An experiment of your own
+    #[arg(long, value_name = "TOML", conflicts_with_all = ["names", "all"])]
+    file: Option<PathBuf>,
+    /// Seeds to run each experiment with: 0, 1, …
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: u32,
+    /// Predict with the model of an earlier run instead of training
+    #[arg(long, value_name = "MODEL")]
+    load: Option<PathBuf>,
+    /// Write this page from the results there are, with its pictures, and run nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "all", "file", "load"])]
+    report: Option<PathBuf>,
+    /// Steps of training instead of those of the experiment, to try things out
+    #[arg(long, value_name = "COUNT", hide = true)]
+    steps: Option<u64>,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Lists, runs, predicts or reports, as asked.
+///
+/// # Errors
+/// A usage failure for an unknown name or a wrong file; those of device and files; divergence; Ctrl-C.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let (experiments, claims) = library()?;
+    if let Some(page) = &args.report {
+        return write_report(args, page, &experiments, &claims);
+    }
+    if args.names == ["list"] {
+        return list(&experiments, args.output.say.json);
+    }
+    let mut chosen = match &args.file {
+        Some(path) => vec![from_disk(path)?],
+        None if args.all => experiments,
+        None => choose(experiments, &args.names)?,
+    };
+    if let Some(steps) = args.steps {
+        chosen.iter_mut().for_each(|experiment| experiment.training.stop.max_steps = steps);
+    }
+    match &args.load {
+        Some(model) => predict(args, &chosen, model),
+        None => repeat(args, &chosen, &claims),
+    }
+}
+
+/// All that is built in.
+fn library() -> Result<(Vec<Experiment>, Vec<Claims>)> {
+    let place = |folder: &str, name: &str| format!("experiments/{folder}{name}.toml");
+    let experiments = EXPERIMENTS.iter().map(|(name, text)| Experiment::parse(name, &place("", name), text));
+    let experiments = experiments.collect::<Result<Vec<_>>>()?;
+    let claims = CLAIMS.iter().map(|(name, text)| Claims::parse(&place("claims/", name), text, &experiments));
+    let claims = claims.collect::<Result<_>>()?;
+    Ok((experiments, claims))
+}
+
+fn from_disk(path: &Path) -> Result<Experiment> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("{shown}: cannot be read ({error}); check --file")))?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Experiment::parse(&name, &shown.to_string(), &text)
+}
+
+/// The experiments of these names or programs, in their own order.
+fn choose(experiments: Vec<Experiment>, names: &[String]) -> Result<Vec<Experiment>> {
+    let is = |experiment: &Experiment, name: &str| experiment.name == name || experiment.program == name;
+    if let Some(name) = names.iter().find(|name| !experiments.iter().any(|e| is(e, name))) {
+        let advice = match closest(name, experiments.iter().map(|e| e.name.as_str())) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => "`lstm repro list` shows what there is".to_owned(),
+        };
+        return Err(Failure::usage(format!("no experiment is called '{name}'; {advice}")));
+    }
+    Ok(experiments.into_iter().filter(|e| names.iter().any(|name| is(e, name))).collect())
+}
+
+fn list(experiments: &[Experiment], json: bool) -> Result<()> {
+    if json {
+        let all: Vec<Value> = experiments
+            .iter()
+            .map(|e| json!({ "name": e.name, "title": e.title, "program": e.program, "parameters": e.network.parameters }))
+            .collect();
+        return output::print_json(&json!({ "experiments": all }));
+    }
+    let line = |e: &Experiment| format!("{:<20} {}\n", e.name, e.title);
+    output::print(experiments.iter().map(line).collect::<String>().as_bytes())
+}
+
+/// Predicts the test sequences with a saved model.
+fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
+    let [experiment] = chosen else {
+        return Err(Failure::usage("--load: a model belongs to one experiment; name just that one"));
+    };
+    let answer = device::run(&args.machine, Dtype::F32, Load { experiment, model })?;
+    if args.output.say.json {
+        return output::print_json(&json!(answer));
+    }
+    let Data::Sequences { test, .. } = &experiment.data else { return Ok(()) };
+    let rows = test.inputs.len();
+    let mut text = String::new();
+    for (row, (inputs, targets)) in test.inputs.iter().zip(&test.targets).enumerate() {
+        let ours: Vec<String> =
+            answer.predictions.iter().skip(row).step_by(rows).map(|p| format!("{p:.3}")).collect();
+        text += &format!("{inputs:?} -> [{}], labels {targets:?}\n", ours.join(", "));
+    }
+    output::print(text.as_bytes())
+}
+
+/// Runs what is not there yet, and tells how all of it stands.
+fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
+    interrupt::listen()?;
+    let folder = args.output.out.clone().unwrap_or_else(|| RESULTS.into());
+    let dtype = dtype(&args.machine);
+    let todo = todo(args, chosen, &folder)?;
+    let steps = todo.iter().map(|(experiment, _)| experiment.training.stop.max_steps).sum();
+    let bar = if args.output.say.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
+    let style = ProgressStyle::with_template("{msg:<28} {bar:30.cyan/dim} {pos:>6}/{len:<6} {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    for (experiment, seed) in todo {
+        bar.set_message(format!("{} seed {seed}", experiment.name));
+        let trial = Trial {
+            experiment,
+            seed,
+            dtype,
+            model: cell::path(&folder, experiment, seed).with_extension("safetensors"),
+            found_by: found_by(args, experiment),
+            tick: &mut || bar.inc(1),
+        };
+        let cell = device::run(&args.machine, Dtype::F32, trial)?;
+        cell.write(&cell::path(&folder, experiment, seed))?;
+        if !args.output.say.quiet && bar.is_hidden() {
+            say(&format!("{} seed {seed}: {:.1} s", experiment.name, cell.seconds));
+        }
+    }
+    bar.finish_and_clear();
+
+    let mut results = Vec::new();
+    for experiment in chosen {
+        let mut result = Results { experiment, cells: Vec::new(), stale: 0 };
+        for seed in 0..u64::from(args.seeds) {
+            if let Found::Valid(cell) = cell::find(&folder, experiment, dtype, seed)? {
+                result.cells.push(*cell);
+            }
+        }
+        save_picture(&folder, &result)?;
+        results.push(result);
+    }
+    if args.output.say.json {
+        let all: Vec<Value> = results.iter().map(Results::to_json).collect();
+        let claims = report::claims_json(claims, &results);
+        return output::print_json(&json!({ "experiments": all, "claims": claims, "folder": folder }));
+    }
+    if args.output.say.quiet {
+        return Ok(());
+    }
+    let mut text: String = results.iter().map(|result| result.text() + "\n").collect();
+    text += &report::claims_text(claims, &results);
+    text += &format!("Results and pictures are in {}.\n", folder.display());
+    output::print(text.as_bytes())
+}
+
+/// The cells that are missing, the cheap experiments first, so that something is there early.
+fn todo<'a>(args: &Args, chosen: &'a [Experiment], folder: &Path) -> Result<Vec<(&'a Experiment, u64)>> {
+    let mut todo = Vec::new();
+    for experiment in chosen {
+        for seed in 0..u64::from(args.seeds) {
+            if !args.output.force {
+                match cell::find(folder, experiment, dtype(&args.machine), seed)? {
+                    Found::Valid(_) => continue,
+                    Found::Nothing => {}
+                    Found::Stale => {
+                        let path = cell::path(folder, experiment, seed);
+                        return Err(Failure::usage(format!(
+                            "{}: made by other settings than those of the experiment now; add --force to replace it, \
+                             or --out to keep both",
+                            path.display()
+                        )));
+                    }
+                }
+            }
+            todo.push((experiment, seed));
+        }
+    }
+    todo.sort_by_key(|(experiment, _)| {
+        experiment.network.parameters as u64 * experiment.training.stop.max_steps
+    });
+    Ok(todo)
+}
+
+/// Arguments that let another process find the same experiment.
+fn found_by(args: &Args, experiment: &Experiment) -> Vec<OsString> {
+    match &args.file {
+        Some(path) => vec!["--file".into(), path.into()],
+        None => vec![experiment.name.clone().into()],
+    }
+}
+
+fn dtype(machine: &Machine) -> &'static str {
+    match machine.dtype.unwrap_or(Dtype::F32) {
+        Dtype::F32 => "f32",
+        Dtype::F64 => "f64",
+    }
+}
+
+/// Draws the experiment beside the folder of its cells.
+fn save_picture(folder: &Path, result: &Results<'_>) -> Result<()> {
+    let Some(cell) = result.middle() else { return Ok(()) };
+    let figure = picture::figure(result.experiment, cell)?;
+    let path = |ending: &str| folder.join(format!("{}.{ending}", result.experiment.name));
+    figure.save_png(&path("png")).map_err(|error| Failure::model(format!("{error:#}")))?;
+    figure.save_svg(&path("svg")).map_err(|error| Failure::model(format!("{error:#}")))
+}
+
+/// Writes the page and its pictures from the cells there are.
+fn write_report(args: &Args, page: &Path, experiments: &[Experiment], claims: &[Claims]) -> Result<()> {
+    let folder = args.output.out.clone().unwrap_or_else(|| RESULTS.into());
+    let images = page.with_file_name(IMAGES);
+    std::fs::create_dir_all(&images).map_err(|error| Failure::file(&images, &error))?;
+    let mut text = HEAD.to_owned();
+    let mut programs: Vec<&str> = experiments.iter().map(|e| e.program.as_str()).collect();
+    programs.dedup();
+    for program in programs {
+        let mut results = Vec::new();
+        for experiment in experiments.iter().filter(|e| e.program == program) {
+            let mut result = Results { experiment, cells: Vec::new(), stale: 0 };
+            for seed in seeds_of(&folder, experiment) {
+                match cell::find(&folder, experiment, dtype(&args.machine), seed)? {
+                    Found::Valid(cell) => result.cells.push(*cell),
+                    Found::Stale => result.stale += 1,
+                    Found::Nothing => {}
+                }
+            }
+            results.push(result);
+        }
+        let pictures = draw(&images, program, &results)?;
+        let ours: Vec<Claims> = claims.iter().filter(|c| c.program == program).cloned().collect();
+        text += &report::markdown(program, &ours, &results, &pictures);
+    }
+    Ok(lstm_nn::saved::write_atomic(page, text.as_bytes())?)
+}
+
+/// Pictures of a program for the page: all forecasts in small, and each experiment on sequences. Words and link.
+fn draw(images: &Path, program: &str, results: &[Results<'_>]) -> Result<Vec<(String, String)>> {
+    /// Panels of one picture.
+    const TOGETHER: usize = 6;
+    let drawn: Vec<_> = results.iter().filter_map(|r| Some((r.experiment, r.middle()?))).collect();
+    let (forecasts, others): (Vec<_>, Vec<_>) =
+        drawn.into_iter().partition(|(e, _)| matches!(e.data, Data::Series { .. }));
+    let mut figures = Vec::new();
+    for (number, some) in forecasts.chunks(TOGETHER).enumerate() {
+        let names: Vec<&str> = some.iter().map(|(e, _)| e.name.as_str()).collect();
+        let words = format!("Forecasts of {}, the seed in the middle of each", names.join(", "));
+        figures.push((format!("{program}-{}", number + 1), words, picture::overview("", some)?));
+    }
+    for (experiment, cell) in others {
+        let words = format!("Gates and cell of {} on the test sequences", experiment.name);
+        figures.push((experiment.name.clone(), words, picture::figure(experiment, cell)?));
+    }
+    let mut links = Vec::new();
+    for (name, words, figure) in figures {
+        let file = format!("{name}.png");
+        figure.save_png(&images.join(&file)).map_err(|error| Failure::model(format!("{error:#}")))?;
+        links.push((words, format!("{IMAGES}/{file}")));
+    }
+    Ok(links)
+}
+
+/// The seeds of which there is a cell, in order.
+fn seeds_of(folder: &Path, experiment: &Experiment) -> Vec<u64> {
+    let files = std::fs::read_dir(folder.join(&experiment.name)).into_iter().flatten().flatten();
+    let mut seeds: Vec<u64> = files
+        .filter_map(|file| {
+            file.file_name().to_str()?.strip_prefix("seed-")?.strip_suffix(".json")?.parse().ok()
+        })
+        .collect();
+    seeds.sort_unstable();
+    seeds
+}
+
+/// How the page begins.
+const HEAD: &str = "\
+# Experiments
+
+The project grew from five small LSTM programs. Each of their experiments is one file under
+[experiments](../experiments); `lstm repro NAME --seeds 10` runs it with ten seeds and prints published against
+obtained. This page is made by `lstm repro --report docs/experiments.md` from the results under
+`experiments/results`, one small file for each experiment and seed, with the fingerprint of its settings, the commit
+and the processor.
+
+How to read the tables:
+
+- A published figure is one draw, mostly read off a picture. PyTorch's range comes from a few seeds of the same
+  experiment, with the original's initialisation.
+- Unless the file says another one, the target is that our median lies within or below PyTorch's range.
+- `free-run-mse` is the mean squared error of the closed-loop forecast against the formula without its noise,
+  `drawn-mse` the one against the points with noise, `mean-mse` that of forecasting the mean of the history, `skill`
+  is 1 - free-run-mse / mean-mse, `forecast-deviation` the standard deviation of the forecast. `final-loss` is the
+  mean of the last 50 training losses, with dropout; no forecast can bring it below `noise-floor`.
+- `last-logged-loss` is the last training loss that the original prints. `weight-lag-k` is the mean slope of an
+  output in the input k steps before it, by central differences on the test sequences.
+- A claim is supported if every comparison behind it comes out at the 5 % level, one-sided: of ranks (Mann and
+  Whitney) against another experiment, of signs against a bound. With ten seeds that takes 73 of 100 pairs, or 9 of
+  10 seeds.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_an_experiment() {
+        let (experiments, claims) = library().unwrap();
+        assert_eq!(experiments.iter().filter(|e| e.program == "000").count(), 17);
+        assert!(experiments.iter().any(|e| e.name == "004-adjacent-sum"));
+        assert!(claims.iter().all(|c| experiments.iter().any(|e| e.program == c.program)));
+    }
+
+    #[test]
+    fn a_wrong_file_is_told_by_line() {
+        let (_, text) = EXPERIMENTS.iter().find(|(name, _)| *name == "000-aug4").unwrap();
+        let told = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            Experiment::parse("a", "a.toml", &text.replacen(from, to, 1)).unwrap_err().to_string()
+        };
+        for (from, to, expected) in [
+            ("readout =", "redout =", "line 20: redout: unknown key; did you mean 'readout'?"),
+            ("points = 1000", "point = 1000", "line 12: point: unknown key; did you mean 'points'?"),
+            ("lookback = 30", "lokback = 30", "line 8: lokback: unknown key; did you mean 'lookback'?"),
+            (
+                "layers = 5",
+                "layers = 4",
+                "parameters: the network has 461441, not 593025; correct one of them",
+            ),
+            ("layers = 5", "layers = \"many\"", "line 17: invalid type: string \"many\", expected usize"),
+            ("figures.free-run-mse", "figures.free-rum-mse", "unknown figure; did you mean 'free-run-mse'?"),
+            ("log-every = 50", "log-every = 0", "line 34: log-every: must be at least 1"),
+            ("hidden = 128", "hidden = 0", "network: "),
+        ] {
+            let message = told(from, to);
+            assert!(message.starts_with("a.toml, line ") && message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_claim_is_told_by_line() {
+        let (experiments, _) = library().unwrap();
+        let (_, text) = CLAIMS.iter().find(|(name, _)| *name == "000").unwrap();
+        let told = |from: &str, to: &str| {
+            Claims::parse("c.toml", &text.replacen(from, to, 1), &experiments).unwrap_err().to_string()
+        };
+        assert_eq!(
+            told("\"000-base1\"", "\"000-bass1\""),
+            "c.toml, line 9: 000-bass1: unknown experiment; did you mean '000-base1'?"
+        );
+        assert!(told("at-most = 0.5", "").contains("give either below"), "{}", told("at-most = 0.5", ""));
+    }
+
+    #[test]
+    fn a_change_that_matters_changes_the_fingerprint() {
+        let (_, text) = EXPERIMENTS.iter().find(|(name, _)| *name == "000-base2").unwrap();
+        let of = |text: &str| Experiment::parse("a", "a", text).unwrap().configuration("f32");
+        assert_eq!(of(text), of(&text.replace("peak 13.9", "peak 13.8")));
+        assert_ne!(of(text), of(&text.replace("learning-rate = 0.01", "learning-rate = 0.02")));
+        assert_ne!(of(text), Experiment::parse("a", "a", text).unwrap().configuration("f64"));
+    }
+}

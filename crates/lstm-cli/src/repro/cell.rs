@@ -1,0 +1,128 @@
+//! Cells: the result of one experiment with one seed, each a small file, so that a long run can stop and go on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lstm_nn::saved::write_atomic;
+use serde::{Deserialize, Serialize};
+
+use super::experiment::Experiment;
+use crate::failure::{Failure, Result};
+
+/// One experiment with one seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cell {
+    pub(super) experiment: String,
+    pub(super) seed: u64,
+    /// [`Experiment::configuration`] when it ran.
+    pub(super) configuration: String,
+    /// State of the source tree, if it was under git.
+    pub(super) commit: Option<String>,
+    /// Model name of the processor.
+    pub(super) machine: String,
+    pub(super) seconds: f64,
+    pub(super) figures: BTreeMap<String, f64>,
+    /// Step, from 0, and the loss of its batch before the update.
+    pub(super) losses: Vec<(u64, f32)>,
+    pub(super) shown: Shown,
+}
+
+/// What the picture shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Shown {
+    /// The closed-loop forecast.
+    Forecast { values: Vec<f32> },
+    /// What the network did on each test sequence.
+    Sequences { sequences: Vec<Trace> },
+}
+
+/// One test sequence through the first layer; each list has one entry a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trace {
+    pub(super) predictions: Vec<f32>,
+    /// Activations of the input, forget, candidate and output gate of every unit.
+    pub(super) gates: [Vec<Vec<f32>>; 4],
+    pub(super) cell: Vec<Vec<f32>>,
+}
+
+/// What is on disk for an experiment and a seed.
+pub(super) enum Found {
+    Nothing,
+    Valid(Box<Cell>),
+    /// Made by an experiment that has changed since.
+    Stale,
+}
+
+/// The file of a cell.
+pub(super) fn path(folder: &Path, experiment: &Experiment, seed: u64) -> PathBuf {
+    folder.join(&experiment.name).join(format!("seed-{seed}.json"))
+}
+
+/// Looks for a cell.
+///
+/// # Errors
+/// A model failure where the file cannot be read or is no cell.
+pub(super) fn find(folder: &Path, experiment: &Experiment, dtype: &str, seed: u64) -> Result<Found> {
+    let path = path(folder, experiment, seed);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(Failure::file(&path, &error)),
+    };
+    let cell: Cell = serde_json::from_str(&text).map_err(|error| {
+        Failure::model(format!(
+            "{}: not a result of an experiment ({error}); remove it or add --force",
+            path.display()
+        ))
+    })?;
+    if cell.configuration == experiment.configuration(dtype) {
+        Ok(Found::Valid(Box::new(cell)))
+    } else {
+        Ok(Found::Stale)
+    }
+}
+
+impl Cell {
+    /// Writes the cell, one line for each part of it.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let unwritable =
+            |error: &dyn std::fmt::Display| Failure::model(format!("{}: {error}", path.display()));
+        let parts = serde_json::to_value(self).map_err(|error| unwritable(&error))?;
+        let lines: Vec<String> = parts
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| format!("  \"{key}\": {value}"))
+            .collect();
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
+        }
+        Ok(write_atomic(path, format!("{{\n{}\n}}\n", lines.join(",\n")).as_bytes())?)
+    }
+}
+
+/// Six significant digits: more would be noise in a committed file.
+pub(super) fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
+/// The model name of the processor.
+pub(super) fn machine() -> String {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// The commit of the source tree we stand in, marked where files differ from it.
+pub(super) fn commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
+}
