@@ -212,7 +212,8 @@ impl ForecastConfig {
     /// Cuts `rows` rows into training, validation and held-out part. A window belongs to the part that
     /// its targets lie in; its inputs may reach back.
     fn parts(&self, rows: usize) -> Result<Parts> {
-        let held = (rows / 6).clamp(self.horizon, 10 * self.horizon.max(self.season));
+        let most = (10 * self.horizon.max(self.season)).max(500);
+        let held = (rows / 6).clamp(self.horizon, most);
         let check = (held / 2).max(self.horizon);
         let needed = self.span() + check + held;
         if rows < needed {
