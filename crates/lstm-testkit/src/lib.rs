@@ -9,6 +9,7 @@
     reason = "this is test code: a broken assumption ends the test"
 )]
 
+pub mod alloc;
 pub mod case;
 pub mod golden;
 pub mod laws;

@@ -134,34 +134,44 @@ pub fn stack(options: StackOptions) -> impl Strategy<Value = StackCase> {
     };
     let layers = proptest::collection::vec(layer, 1..=options.layers);
     let present = (any::<bool>(), any::<bool>(), any::<bool>());
-    (layers, size(), rate, 1..=options.steps, size(), scale, present, any::<u64>()).prop_map(
-        move |(layers, input, between, steps, rows, scale, (initial, d_y, d_last), seed)| {
-            let narrowest = layers.iter().map(|layer| layer.hidden).min().unwrap_or(1);
-            // With few gates all of them may saturate. Then every gradient is made of `1 - s` with `s` next
-            // to 1, a number that rounding has taken from any program, and comparing says nothing.
-            let scale = if narrowest * rows < 16 { 1.0 } else { scale };
-            let spec = StackSpec::new(input, layers).dropout_between(between);
-            let (h, c) = spec.state_len(rows);
-            let state =
-                |index| HostState { h: values(seed, index, h, 0.5), c: values(seed, index + 1, c, 1.0) };
-            let samples = |row| Philox::new(seed, Purpose::Order, row as u32).uniform() * 1e6;
-            StackCase {
-                params: parameters(&spec, seed, scale),
-                x: values(seed, 0, steps * rows * input, 1.0),
-                initial: initial.then(|| state(1)),
-                // Without any gradient from above there would be nothing to compare.
-                d_y: (d_y || !d_last).then(|| values(seed, 3, steps * rows * spec.output(), 1.0)),
-                d_last: d_last.then(|| state(4)),
-                draw: options.dropout.then(|| HostDraw {
-                    seed,
-                    step: (seed >> 7) as u32 % 1000,
-                    samples: (0..rows).map(|row| samples(row) as u32).collect(),
-                }),
-                shape: BatchShape::new(steps, rows),
-                spec,
-            }
-        },
-    )
+    let everything = (layers, size(), rate, 1..=options.steps, size(), scale, present, any::<u64>());
+    everything.prop_map(move |(layers, input, between, steps, rows, scale, (initial, d_y, d_last), seed)| {
+        // With few gates all of them may saturate. Then every gradient is made of `1 - s` with `s` next
+        // to 1, a number that rounding has taken from any program, and comparing says nothing.
+        let narrowest = layers.iter().map(|layer| layer.hidden).min().unwrap_or(1);
+        let scale = if narrowest * rows < 16 { 1.0 } else { scale };
+        let spec = StackSpec::new(input, layers).dropout_between(between);
+        let mut case = filled(spec, BatchShape::new(steps, rows), scale, seed);
+        // Without any gradient from above there would be nothing to compare.
+        case.d_y = case.d_y.filter(|_| d_y || !d_last);
+        case.initial = case.initial.filter(|_| initial);
+        case.d_last = case.d_last.filter(|_| d_last);
+        case.draw = case.draw.filter(|_| options.dropout);
+        case
+    })
+}
+
+/// A case with every operand there, its numbers drawn from a seed.
+#[must_use]
+pub fn filled(spec: StackSpec, shape: BatchShape, scale: f64, seed: u64) -> StackCase {
+    let (steps, rows) = (shape.steps, shape.rows);
+    let (h, c) = spec.state_len(rows);
+    let state = |index| HostState { h: values(seed, index, h, 0.5), c: values(seed, index + 1, c, 1.0) };
+    let sample = |row| (Philox::new(seed, Purpose::Order, row).uniform() * 1e6) as u32;
+    StackCase {
+        params: parameters(&spec, seed, scale),
+        x: values(seed, 0, steps * rows * spec.input, 1.0),
+        initial: Some(state(1)),
+        d_y: Some(values(seed, 3, steps * rows * spec.output(), 1.0)),
+        d_last: Some(state(4)),
+        draw: Some(HostDraw {
+            seed,
+            step: (seed >> 7) as u32 % 1000,
+            samples: (0..rows as u32).map(sample).collect(),
+        }),
+        shape,
+        spec,
+    }
 }
 
 /// Uniform parameters in `±scale / √n`, `n` the hidden units or the columns; padding zero.

@@ -1,0 +1,40 @@
+//! One long and wide case through every kernel path: instruction sets, kernels, pairings.
+
+use lstm_cpu::{Cpu, Simd};
+use lstm_tensor::{BatchShape, Float, KernelChoice, LayerSpec, StackSpec};
+use lstm_testkit::case::StackCase;
+use lstm_testkit::run::{Route, run};
+use lstm_testkit::strategies::filled;
+use lstm_testkit::tolerance::{Expected, tolerance};
+
+/// 101 steps; 130 units are no multiple of a vector's width, 37 neither.
+fn case() -> StackCase {
+    let layers = vec![LayerSpec::new(130).dropout(0.1, 0.2), LayerSpec::new(37).forget_bias(1.0)];
+    filled(StackSpec::new(5, layers).dropout_between(0.3), BatchShape::new(101, 3), 1.0, 41)
+}
+
+fn every_path<F: Float>(case: &StackCase, expected: &mut Expected) {
+    expected.tolerance = tolerance::<F>(expected.kappa);
+    for simd in [Simd::Portable, Simd::Avx2, Simd::Avx512] {
+        if !simd.is_available() {
+            println!("SKIPPED {simd:?}: this processor lacks it");
+            continue;
+        }
+        let cpu = Cpu::with_simd(2, simd).unwrap();
+        for kernel in [KernelChoice::Fused, KernelChoice::Reference] {
+            for route in Route::pairings(kernel) {
+                let got = run::<_, F>(&cpu, case, route).unwrap();
+                let (name, error) = expected.judge(&got);
+                assert!(error <= 1.0, "{name} in {} by {simd:?}, {route:?}: {error} tolerances", F::NAME);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_wide_case_by_every_path() {
+    let case = case();
+    let mut expected = Expected::new::<f64>(&case).unwrap();
+    every_path::<f64>(&case, &mut expected);
+    every_path::<f32>(&case, &mut expected);
+}
