@@ -64,6 +64,7 @@ impl Trained {
 /// # Errors
 /// As [`run`].
 pub(crate) fn learn(file: &Path, settings: &Settings, more: &[&str]) -> Result<Trained> {
+    device::check(&settings.machine)?;
     let folder = Folder::named(&settings.output, file);
     let names: Vec<&str> = run::OF_TRAINING.iter().chain(more).copied().collect();
     folder.check(&names)?;
@@ -203,6 +204,10 @@ impl Job for Learn<'_> {
             return cut_short(reason);
         }
         let future = whole.forecast(backend, values)?;
+        // The last step has no loss behind it that would have told.
+        if future.iter().any(|value| !value.is_finite()) {
+            return cut_short(CutShort::Diverged { step: evaluation.best_step });
+        }
         Ok(Learned {
             model: file(&whole, &evaluation, None)?,
             evaluation: Some(evaluation),

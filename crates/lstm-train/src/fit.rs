@@ -432,9 +432,13 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// is given, the best weights are restored at the end. `observe` is called after every step.
     ///
     /// # Errors
-    /// [`Error::Diverged`] where a loss or gradient is not finite; the model then holds the best
-    /// weights seen, or those before the bad step.
+    /// [`Error::Diverged`] where a loss, a gradient or a validation is not finite; the model then holds
+    /// the best weights seen, or the last ones at a check that gave finite losses up to the next.
     pub fn run(&mut self, mut validate: Option<Validate<'_, B, F>>, observe: Observe<'_>) -> Result<Outcome> {
+        // Weights may be finite and yet so large that nothing after them is: only the losses that follow
+        // tell whether they were good.
+        let mut good = self.model.download(self.backend)?;
+        let mut unproven = None;
         let outcome = loop {
             if self.optimizer.step() >= self.config.stop.max_steps {
                 break Outcome::Finished;
@@ -443,18 +447,22 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             self.step()?;
             let step = self.optimizer.step();
             let loss = self.last_loss.unwrap_or(f64::NAN);
-            if !loss.is_finite() || self.optimizer.bad_step(self.backend)?.is_some() {
+            let check = step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps;
+            let mut sound = loss.is_finite() && self.optimizer.bad_step(self.backend)?.is_none();
+            let validation = match &mut validate {
+                Some(validate) if check && sound => Some(validate(self.backend, &self.model)?),
+                _ => None,
+            };
+            sound &= validation.is_none_or(f64::is_finite);
+            if !sound {
+                self.model.upload(self.backend, &good)?;
                 self.restore_best()?;
                 return Err(Error::Diverged { step, last_loss: before });
             }
-            let check = step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps;
             let report = match check {
                 false => None,
                 true => {
-                    let validation = match &mut validate {
-                        Some(validate) => Some(validate(self.backend, &self.model)?),
-                        None => None,
-                    };
+                    good = unproven.replace(self.model.download(self.backend)?).unwrap_or(good);
                     if let Some(value) = validation {
                         self.judge(value)?;
                     }

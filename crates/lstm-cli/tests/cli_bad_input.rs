@@ -1,0 +1,472 @@
+//! Wrong input of every kind: one sentence that says what, where and what to do; the right exit code; nothing
+//! overwritten.
+
+mod common;
+
+use common::{Place, csv, days};
+use serde_json::Value;
+
+/// What a run leaves, here as files of somebody else.
+const RESULTS: [&str; 6] =
+    ["forecast.csv", "forecast.png", "model.safetensors", "settings.toml", "metrics.json", "history.csv"];
+
+/// Runs each command in a folder of its own where results exist already, and compares code, message and files.
+fn all_fail(cases: &[(&str, &dyn Fn(&Place), &str, i32, &str)]) {
+    let mut wrong = Vec::new();
+    for (name, arrange, command, code, message) in cases {
+        let place = Place::new();
+        for result in RESULTS {
+            place.write(&format!("out/{result}"), "kept");
+        }
+        arrange(&place);
+        let before = place.snapshot();
+        let done = place.lstm(command);
+        if done.code != *code || !done.err.contains(message) {
+            wrong.push(format!(
+                "{name}: lstm {command}\n  exit code {}, not {code}: {}  not: {message}",
+                done.code, done.err
+            ));
+        }
+        if !done.err.starts_with("error: ") || done.err.contains("panicked") {
+            wrong.push(format!("{name}: not one sentence: {}", done.err));
+        }
+        if place.snapshot() != before {
+            wrong.push(format!("{name}: lstm {command} changed files"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The good series with its fifth row (line 6) changed.
+fn row(change: impl Fn(&mut Vec<(String, String)>)) -> impl Fn(&Place) {
+    move |place| {
+        let mut rows = days(90);
+        change(&mut rows);
+        place.write("bad.csv", csv(&rows));
+    }
+}
+
+fn file(name: &'static str, text: &'static str) -> impl Fn(&Place) {
+    move |place| place.write(name, text)
+}
+
+#[test]
+fn wrong_csv_files() {
+    let train = "train bad.csv --out out --force";
+    all_fail(&[
+        ("missing file", &|_| {}, train, 3, "bad.csv: cannot be read"),
+        ("folder", &file("bad.csv/a", ""), train, 3, "bad.csv: is a folder, where a CSV file is expected"),
+        (
+            "empty file",
+            &file("bad.csv", ""),
+            train,
+            3,
+            "bad.csv: is empty; a header line and rows below it are expected",
+        ),
+        (
+            "header only",
+            &file("bad.csv", "day,sales\n"),
+            train,
+            3,
+            "bad.csv, line 1: a header and no rows below it",
+        ),
+        (
+            "no header",
+            &file("bad.csv", "2020-01-01,3\n2020-01-02,4\n"),
+            train,
+            3,
+            "bad.csv, line 1: the first row holds data (2020-01-01, 3), not column names; add a header line, or pass --no-header",
+        ),
+        (
+            "missing column",
+            &|_| {},
+            "train good.csv --target slaes --out out --force",
+            3,
+            "good.csv: no column is called 'slaes' (did you mean 'sales'?); the columns are day, sales",
+        ),
+        (
+            "missing time column",
+            &|_| {},
+            "train good.csv --time date --out out --force",
+            3,
+            "good.csv: no column is called 'date'",
+        ),
+        (
+            "text in a number column",
+            &row(|rows| rows[4].1 = "oops".into()),
+            train,
+            3,
+            "bad.csv, line 6, column 'sales': 'oops' is not a number; correct the cell or remove the row",
+        ),
+        (
+            "NaN",
+            &row(|rows| rows[4].1 = "NaN".into()),
+            train,
+            3,
+            "bad.csv, line 6, column 'sales': the value is missing (1 of 90 rows); fill in the cells, or pass --fill linear",
+        ),
+        (
+            "empty cell",
+            &row(|rows| rows[4].1 = String::new()),
+            train,
+            3,
+            "bad.csv, line 6, column 'sales': the value is missing (1 of 90 rows)",
+        ),
+        (
+            "infinite value",
+            &row(|rows| rows[4].1 = "inf".into()),
+            train,
+            3,
+            "bad.csv, line 6, column 'sales': 'inf' is not a finite number",
+        ),
+        (
+            "ragged row",
+            &row(|rows| rows[4].1 = "1,2".into()),
+            train,
+            3,
+            "bad.csv, line 6: 3 fields where the first row (line 1) has 2; look for a missing or extra ','",
+        ),
+        (
+            "too short",
+            &|place| place.write("bad.csv", csv(&days(90)[..3])),
+            train,
+            3,
+            "bad.csv: the series has 3 rows, but a lookback of",
+        ),
+        (
+            "horizon longer than the file",
+            &|_| {},
+            "train good.csv --horizon 1000 --out out --force",
+            3,
+            "good.csv: the series has 90 rows, but a lookback of 16 and a horizon of 1000 need",
+        ),
+        (
+            "constant series",
+            &row(|rows| rows.iter_mut().for_each(|row| row.1 = "5".into())),
+            train,
+            3,
+            "bad.csv, column 'sales': every value is 5, so there is nothing to learn; choose another --target",
+        ),
+        (
+            "duplicate time",
+            &row(|rows| rows[4] = rows[3].clone()),
+            train,
+            3,
+            "bad.csv, line 6, column 'day': time 2020-01-04 stands in line 5 already (1 duplicate); pass --duplicates first",
+        ),
+        (
+            "unsorted times",
+            &row(|rows| rows.swap(4, 5)),
+            train,
+            3,
+            "bad.csv, line 7, column 'day': time 2020-01-05 comes after 2020-01-06 (1 such row); pass --sort",
+        ),
+        (
+            "gap",
+            &row(|rows| drop(rows.drain(4..9))),
+            train,
+            3,
+            "bad.csv, line 6, column 'day': 5 rows are missing between 2020-01-04 and 2020-01-10 at a step of 1 day",
+        ),
+        (
+            "wrong delimiter",
+            &file("bad.csv", "day;sales\n2020-01-01;1\n2020-01-02;2\n"),
+            "train bad.csv --delimiter , --out out --force",
+            3,
+            "bad.csv, line 1: splitting at ',' gives a single column, while ';' would give 2; pass --delimiter ';'",
+        ),
+        (
+            "unclosed quote",
+            &file("bad.csv", "day,sales\n2020-01-01,\"1\n2020-01-02,2\n"),
+            train,
+            3,
+            "bad.csv, line 2: a quote is opened and never closed",
+        ),
+        (
+            "not UTF-8",
+            &|place| place.write("bad.csv", b"day,sales\n2020-01-01,\xe4\n"),
+            train,
+            3,
+            "bad.csv, line 2: byte 0xe4 is not UTF-8",
+        ),
+        (
+            "several columns of numbers",
+            &file("bad.csv", "day,sales,price\n2020-01-01,1,2\n2020-01-02,2,3\n"),
+            train,
+            2,
+            "bad.csv: several columns hold numbers (sales, price); choose one with --target",
+        ),
+        (
+            "a target of text",
+            &|_| {},
+            "train good.csv --target day --out out --force",
+            3,
+            "good.csv, line 2, column 'day': holds times ('2020-01-01'), where numbers are needed",
+        ),
+    ]);
+}
+
+#[test]
+fn wrong_settings() {
+    let with = "forecast good.csv --config bad.toml --out out --force";
+    all_fail(&[
+        ("missing file", &|_| {}, with, 2, "bad.toml: cannot be read"),
+        (
+            "unknown key",
+            &file("bad.toml", "lr = 0.01\n\nhiden = 3\n"),
+            with,
+            2,
+            "bad.toml, line 3: unknown key 'hiden'; did you mean 'hidden'?",
+        ),
+        (
+            "wrong type",
+            &file("bad.toml", "epochs = \"many\"\n"),
+            with,
+            2,
+            "bad.toml, line 1: epochs = \"many\", but must be a whole number from 1 to 1000000",
+        ),
+        (
+            "impossible size",
+            &file("bad.toml", "# sizes\nhidden = 0\n"),
+            with,
+            2,
+            "bad.toml, line 2: hidden = 0, but must be a whole number from 1 to 16384",
+        ),
+        (
+            "impossible share",
+            &file("bad.toml", "dropout = 1.5\n"),
+            with,
+            2,
+            "bad.toml, line 1: dropout = 1.5, but must be a number from 0 to below 1",
+        ),
+        ("no TOML", &file("bad.toml", "hidden: 3\n"), with, 2, "bad.toml, line 1: not TOML: "),
+        (
+            "a wrong flag",
+            &|_| {},
+            "train good.csv --hidden 0 --out out --force",
+            2,
+            "invalid value '0' for '--hidden <UNITS>': must be a whole number from 1 to 16384",
+        ),
+        (
+            "an infinite rate",
+            &|_| {},
+            "train good.csv --lr inf --out out --force",
+            2,
+            "invalid value 'inf' for '--lr <RATE>': must be a number above 0",
+        ),
+        ("an unknown flag", &|_| {}, "train good.csv --hiden 3", 2, "a similar argument exists: '--hidden'"),
+        ("an unknown rule", &|_| {}, "train good.csv --optimizer adm", 2, "a similar value exists: 'adam'"),
+        ("nothing to forecast", &|_| {}, "forecast --horizon 3", 2, "<FILE>"),
+        (
+            "results that exist",
+            &|_| {},
+            "forecast good.csv --out out",
+            2,
+            "model.safetensors exists already; name another folder with --out, or pass --force to replace it",
+        ),
+        (
+            "a file as folder",
+            &|_| {},
+            "train good.csv --out good.csv",
+            2,
+            "good.csv exists and is not a folder",
+        ),
+        (
+            "a device that is not there",
+            &|_| {},
+            "train good.csv --device cuda --out out --force",
+            5,
+            "--device cuda: this build has no CUDA backend; use --device cpu or auto",
+        ),
+    ]);
+}
+
+/// A safetensors file with its header changed.
+fn with_header(bytes: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    change(&mut header);
+    let header = header.to_string().into_bytes();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &bytes[8 + length..]].concat()
+}
+
+/// Changes the entry that says what the model is.
+fn with_entry(bytes: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
+    with_header(bytes, |header| {
+        let entry = &mut header["__metadata__"]["lstm"];
+        let mut value: Value = serde_json::from_str(entry.as_str().unwrap()).unwrap();
+        change(&mut value);
+        *entry = value.to_string().into();
+    })
+}
+
+#[test]
+fn wrong_models() {
+    let maker = Place::new();
+    maker.lstm("train good.csv --epochs 1 --hidden 4 --out run --quiet").fine();
+    let good = maker.read("run/model.safetensors");
+    let bad = |bytes: Vec<u8>| move |place: &Place| place.write("bad.safetensors", &bytes);
+    let rename = |from: &'static str, to: &'static str| {
+        with_header(&good, move |header| {
+            let tensor = header.as_object_mut().unwrap().remove(from).unwrap();
+            header[to] = tensor;
+        })
+    };
+    let reshape = with_header(&good, |header| {
+        header["lstm.weight_hh_l0"]["shape"].as_array_mut().unwrap().reverse();
+    });
+    let mut not_finite = good.clone();
+    let last = not_finite.len() - 4;
+    not_finite[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let run = "forecast --model bad.safetensors --out out --force";
+    all_fail(&[
+        ("missing", &|_| {}, run, 4, "bad.safetensors: there is no such model; name a run folder"),
+        ("empty folder", &file("run/a", ""), "inspect run", 4, "model.safetensors: there is no such model"),
+        ("empty", &bad(Vec::new()), run, 4, "bad.safetensors: not a readable model: "),
+        (
+            "truncated",
+            &bad(good[..good.len() - 10].to_vec()),
+            run,
+            4,
+            "bad.safetensors: not a readable model: ",
+        ),
+        ("half a header", &bad(good[..100].to_vec()), "inspect bad.safetensors", 4, "not a readable model: "),
+        ("a CSV file", &|_| {}, "eval good.csv good.csv", 4, "good.csv: not a readable model: "),
+        (
+            "wrong tensor",
+            &bad(rename("head.weight", "tail.weight")),
+            run,
+            4,
+            "bad.safetensors: not a readable model: tensor head.weight is missing",
+        ),
+        (
+            "extra tensor",
+            &bad(with_entry(&good, |entry| entry["network"]["head"] = Value::Null)),
+            run,
+            4,
+            "does not belong to its network",
+        ),
+        (
+            "wrong shape",
+            &bad(reshape),
+            run,
+            4,
+            "tensor lstm.weight_hh_l0 has shape [4, 16], its network needs [16, 4]",
+        ),
+        ("not finite", &bad(not_finite), run, 4, "holds NaN at index"),
+        (
+            "no metadata",
+            &bad(with_header(&good, |header| drop(header.as_object_mut().unwrap().remove("__metadata__")))),
+            run,
+            4,
+            "it has no `lstm` metadata, so it was not written by this program",
+        ),
+        (
+            "a later version",
+            &bad(with_entry(&good, |entry| entry["version"] = 99.into())),
+            run,
+            4,
+            "it has version 99, this program reads version 1",
+        ),
+        (
+            "no forecaster",
+            &bad(with_entry(&good, |entry| entry["task"] = Value::Null)),
+            run,
+            4,
+            "bad.safetensors: not a forecasting model: ",
+        ),
+        (
+            "settings of another network",
+            &bad(with_entry(&good, |entry| entry["task"]["config"]["hidden"] = 5.into())),
+            run,
+            4,
+            "its network is not the one that its settings describe",
+        ),
+        (
+            "settings of training with a model",
+            &bad(good.clone()),
+            "forecast --model bad.safetensors --hidden 8 --out out --force",
+            2,
+            "--hidden is settled in a trained model; leave it out, or train a new model without --model",
+        ),
+        (
+            "another step",
+            &|place| {
+                place.write("bad.safetensors", &good);
+                place.write("months.csv", "day,sales\n2020-01-01,1\n2020-02-01,2\n2020-03-01,4\n");
+            },
+            "eval bad.safetensors months.csv",
+            3,
+            "months.csv: its step is 1 month, but the model was trained on a step of 1 day",
+        ),
+        (
+            "a file without the column",
+            &|place| {
+                place.write("bad.safetensors", &good);
+                place.write("other.csv", "day,price\n2020-01-01,1\n2020-01-02,2\n");
+            },
+            "eval bad.safetensors other.csv",
+            3,
+            "other.csv: no column is called 'sales'",
+        ),
+        (
+            "a file too short for a forecast",
+            &|place| {
+                place.write("bad.safetensors", &good);
+                place.write("few.csv", csv(&days(6)));
+            },
+            "forecast --model bad.safetensors few.csv --out out --force",
+            3,
+            "few.csv: the series has 6 rows",
+        ),
+        (
+            "an export that exists",
+            &bad(good.clone()),
+            "export bad.safetensors --to torch-lstm -o out/model.safetensors",
+            2,
+            "out/model.safetensors exists already; name another file with --out, or pass --force",
+        ),
+    ]);
+}
+
+#[test]
+fn divergence_keeps_the_last_good_model() {
+    let place = Place::new();
+    let done = place.lstm("forecast good.csv --lr 1e38 --out run");
+    assert_eq!(done.code, 6, "{}", done.err);
+    let (_, after) = done.err.split_once("error: training diverged at step ").unwrap();
+    assert!(after.chars().next().unwrap().is_ascii_digit(), "{after}");
+    assert!(
+        after.contains(
+            "the loss or a gradient is no finite number; lower --lr or --clip; the best model so far is kept in \
+             run/model.safetensors"
+        ),
+        "{after}"
+    );
+    assert!(!place.path("run/forecast.csv").exists());
+    let shown = place.lstm("inspect run").fine();
+    assert!(shown.out.contains("training was cut short (training diverged at step "), "{}", shown.out);
+    place.lstm("forecast --model run").fine();
+}
+
+#[test]
+fn failures_are_told_as_json_too() {
+    let place = Place::new();
+    for (command, kind, code) in [
+        ("train missing.csv --json", "data", 3),
+        ("inspect missing.csv --json", "data", 3),
+        ("train good.csv --json --hidden 0", "usage", 2),
+        ("forecast --model missing --json", "model", 4),
+        ("train good.csv --device cuda --json", "device", 5),
+    ] {
+        let done = place.lstm(command);
+        let error = &done.json()["error"];
+        assert_eq!(
+            (done.code, &error["kind"], &error["code"]),
+            (code, &kind.into(), &code.into()),
+            "{command}"
+        );
+        assert!(done.err.starts_with("error: "), "{command}");
+        assert!(!error["message"].as_str().unwrap().contains('\n'), "{command}");
+    }
+}

@@ -1,0 +1,274 @@
+//! What each command does when all is well.
+
+mod common;
+
+use common::{Place, csv, days};
+use serde_json::json;
+
+/// A run that takes no time.
+const TINY: &str = "--epochs 2 --hidden 4 --quiet";
+
+#[test]
+fn forecast_writes_a_run_that_can_be_repeated_exactly() {
+    let place = Place::new();
+    let done = place.lstm("forecast good.csv --epochs 20 --hidden 8 --seed 7").fine();
+    for words in
+        ["good.csv: sales, 90 rows, step 1 day", "LSTM ", "naive", "seasonal naive", "MASE", "The LSTM "]
+    {
+        assert!(done.out.contains(words), "{words}: {}", done.out);
+    }
+    assert!(done.out.contains("⣀") || done.out.contains("⠁"), "no plot: {}", done.out);
+    assert!(!done.out.contains('\x1b') && !done.err.contains('\x1b'), "colours off a terminal");
+    let forecast = place.text("runs/good/forecast.csv");
+    let lines: Vec<&str> = forecast.lines().collect();
+    assert_eq!(lines[0], "time,model,mean,lo-80,hi-80");
+    assert!(lines[1].starts_with("2020-03-31,lstm,"), "{}", lines[1]);
+    assert!(lines.len() == 8 || lines.len() == 15, "{forecast}");
+    assert!(place.read("runs/good/forecast.png").starts_with(b"\x89PNG"));
+    assert!(place.text("runs/good/history.csv").lines().count() > 2);
+    assert_eq!(place.lstm("inspect runs/good --json").fine().json()["task"]["config"]["seed"], 7);
+
+    place.lstm("forecast good.csv --config runs/good/settings.toml --out again --threads 1 --quiet").fine();
+    for name in ["model.safetensors", "forecast.csv", "forecast.png", "metrics.json", "history.csv"] {
+        assert!(
+            place.read(&format!("runs/good/{name}")) == place.read(&format!("again/{name}")),
+            "{name} differs"
+        );
+    }
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_defaults() {
+    let place = Place::new();
+    place.write("some.toml", "hidden = 3\nseed = 5\nout = \"here\"\nquiet = true\n");
+    let done = place.lstm("train good.csv --config some.toml --hidden 4 --epochs 1").fine();
+    assert_eq!(done.out, "");
+    let settings = place.text("here/settings.toml");
+    for line in ["hidden = 4", "seed = 5", "epochs = 1", "optimizer = \"adam\"", "target = \"sales\""] {
+        assert!(settings.lines().any(|l| l == line), "{line}: {settings}");
+    }
+}
+
+#[test]
+fn what_one_run_left_another_replaces_only_when_asked() {
+    let place = Place::new();
+    place.lstm(&format!("forecast good.csv --out run {TINY}")).fine();
+    let before = place.snapshot();
+    assert_eq!(place.lstm(&format!("train good.csv --out run {TINY}")).code, 2);
+    assert_eq!(place.lstm("forecast --model run").code, 2);
+    assert_eq!(place.snapshot(), before);
+    place.lstm(&format!("train good.csv --out run --force --seed 9 {TINY}")).fine();
+    assert!(!place.path("run/forecast.csv").exists(), "a forecast of the model that is gone");
+    place.lstm("forecast --model run").fine();
+}
+
+#[test]
+fn the_steps_apart_agree_with_the_whole() {
+    let place = Place::new();
+    place.lstm(&format!("forecast good.csv --out whole {TINY}")).fine();
+    place.lstm(&format!("train good.csv --out parts {TINY}")).fine();
+    assert!(!place.path("parts/forecast.csv").exists());
+    assert!(place.read("whole/model.safetensors") == place.read("parts/model.safetensors"));
+    place.lstm("forecast --model parts --quiet").fine();
+    assert_eq!(place.text("whole/forecast.csv"), place.text("parts/forecast.csv"));
+    place.lstm("forecast --model parts good.csv --out file --quiet").fine();
+    assert_eq!(place.text("whole/forecast.csv"), place.text("file/forecast.csv"));
+    // From a series that goes on, the forecast goes on.
+    place.write("longer.csv", csv(&days(97)));
+    place.lstm("forecast --model parts longer.csv --out longer --quiet").fine();
+    assert!(place.text("longer/forecast.csv").contains("\n2020-04-07,lstm,"));
+}
+
+#[test]
+fn eval_uses_rows_that_the_model_has_not_seen() {
+    let place = Place::new();
+    place.lstm(&format!("train good.csv --out run {TINY}")).fine();
+    let seen = place.lstm("eval run good.csv").fine();
+    assert!(seen.out.contains("The model was trained on these rows"), "{}", seen.out);
+    place.write("longer.csv", csv(&days(120)));
+    let new = place.lstm("eval run longer.csv --json").fine().json();
+    assert_eq!(
+        (&new["first-row"], &new["windows"], &new["seen-in-training"]),
+        (&json!(90), &json!(24), &json!(false))
+    );
+    assert_eq!(new["scores"].as_array().unwrap().len(), 3);
+    // Without times the same rows are known by their numbers.
+    place.lstm(&format!("train good.csv --time none --season 7 --out rows {TINY}")).fine();
+    assert_eq!(place.lstm("eval rows longer.csv --json").fine().json()["first-row"], 90);
+}
+
+#[test]
+fn a_baseline_that_wins_is_named_and_its_forecast_is_given() {
+    let place = Place::new();
+    let done = place.lstm("forecast good.csv --epochs 1 --hidden 1 --lr 1e-9 --base 1 --out run").fine();
+    assert!(done.out.contains("The LSTM does NOT beat the seasonal naive forecast here"), "{}", done.out);
+    let forecast = place.text("run/forecast.csv");
+    assert_eq!(forecast.matches(",seasonal-naive,").count(), 7, "{forecast}");
+    let json = place.lstm("forecast good.csv --config run/settings.toml --out json --json").fine().json();
+    assert_eq!(
+        (json["winner"].as_str(), json["forecast"].as_array().map(Vec::len)),
+        (Some("seasonal-naive"), Some(14))
+    );
+    assert!(json["skill"].as_f64().unwrap() < 0.0);
+}
+
+#[test]
+fn files_of_many_kinds_are_read() {
+    let place = Place::new();
+    let rows = days(90);
+    place.write("bom.csv", format!("\u{feff}{}", csv(&rows)));
+    place.write("semicolons.csv", csv(&rows).replace(',', ";"));
+    place.write("tabs.csv", csv(&rows).replace(',', "\t"));
+    place.write("windows.csv", csv(&rows).replace('\n', "\r\n"));
+    place.write("bare.csv", csv(&rows).trim_start_matches("day,sales\n"));
+    let mut mixed = rows.clone();
+    mixed.swap(4, 5);
+    mixed.push(mixed[10].clone());
+    mixed.remove(30);
+    place.write("mixed.csv", csv(&mixed));
+    for command in [
+        "bom.csv",
+        "semicolons.csv",
+        "tabs.csv --delimiter tab",
+        "windows.csv",
+        "bare.csv --no-header",
+        "mixed.csv --sort --duplicates mean --fill linear",
+        "mixed.csv --sort --duplicates first --fill season --out season",
+    ] {
+        place.lstm(&format!("train {command} {TINY}")).fine();
+    }
+    let model = |name: &str| place.read(&format!("runs/{name}/history.csv"));
+    for name in ["semicolons", "tabs", "windows", "bare"] {
+        assert!(model(name) == model("bom"), "{name}");
+    }
+    let piped = place.lstm_reading(&format!("train - {TINY}"), &csv(&rows));
+    assert_eq!(piped.code, 0, "{}", piped.err);
+    assert!(model("stdin") == model("bom"));
+}
+
+#[test]
+fn inspect_tells_what_stands_in_the_way() {
+    let place = Place::new();
+    let good = place.lstm("inspect good.csv").fine();
+    for words in ["good.csv: 90 rows, 2 columns", "sales", "step 1 day, season 7"] {
+        assert!(good.out.contains(words), "{words}: {}", good.out);
+    }
+    let mut rows = days(90);
+    rows.swap(4, 5);
+    rows[10].1 = String::new();
+    rows.remove(30);
+    rows.insert(50, rows[49].clone());
+    place.write("mixed.csv", csv(&rows));
+    let mixed = place.lstm("inspect mixed.csv").fine();
+    for words in [
+        "1 rows out of order",
+        "--sort",
+        "--duplicates mean",
+        "1 gaps of 1 rows",
+        "sales: 1 values are missing",
+    ] {
+        assert!(mixed.out.contains(words), "{words}: {}", mixed.out);
+    }
+    let json = place.lstm("inspect mixed.csv --json").fine().json();
+    assert_eq!((&json["rows"], &json["time"]["season"]), (&json!(90), &json!(7)));
+}
+
+#[test]
+fn an_export_holds_what_torch_takes() {
+    let place = Place::new();
+    place.lstm(&format!("train good.csv --layers 2 --dtype f64 --out run {TINY}")).fine();
+    place.lstm("export run --to torch-lstm -o lstm.safetensors").fine();
+    let bytes = place.read("lstm.safetensors");
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut names: Vec<&str> = header.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let layer =
+        |l: usize| ["bias_hh", "bias_ih", "weight_hh", "weight_ih"].map(|name| format!("{name}_l{l}"));
+    let mut expected: Vec<String> = [layer(0), layer(1)].concat();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    assert_eq!(
+        (&header["weight_hh_l1"]["shape"], &header["weight_hh_l1"]["dtype"]),
+        (&json!([16, 4]), &json!("F64"))
+    );
+    assert_eq!(place.lstm("inspect run --json").fine().json()["dtype"], "f64");
+}
+
+#[test]
+fn help_devices_and_completions_are_there() {
+    let place = Place::new();
+    for command in ["forecast", "train", "eval", "inspect", "export", "repro", "devices", "completions"] {
+        let help = place.lstm(&format!("{command} --help")).fine();
+        assert!(help.out.contains("Usage: lstm "), "{command}: {}", help.out);
+    }
+    assert!(place.lstm("forecast --help").out.contains("lstm forecast --model runs/air"));
+    assert!(place.lstm("--version").fine().out.starts_with("lstm 0."));
+    assert!(place.lstm("devices").fine().out.starts_with("cpu "));
+    assert_eq!(place.lstm("devices --json").fine().json()["devices"][0]["name"], "cpu");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(place.lstm(&format!("completions {shell}")).fine().out.contains("forecast"), "{shell}");
+    }
+    assert_eq!(place.lstm("").code, 2);
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::*;
+
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    fn spawn(place: &Place, arguments: &str) -> std::process::Child {
+        Command::new(assert_cmd::cargo::cargo_bin!("lstm"))
+            .args(arguments.split_whitespace())
+            .current_dir(place.path("."))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn ctrl_c_keeps_the_best_model_and_leaves_no_half_file() {
+        let place = Place::new();
+        place.write("long.csv", csv(&days(360)));
+        let long = "forecast long.csv --epochs 1000000 --hidden 64 --lookback 100 --season 7 --out run";
+        let mut child = spawn(&place, long);
+        let begun = Instant::now();
+        // The folder is made once somebody listens for Ctrl-C, just before the first step.
+        while !place.path("run").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{err}");
+        assert!(err.contains("interrupted; the best model so far is kept in run/model.safetensors"), "{err}");
+        let mut names: Vec<_> =
+            std::fs::read_dir(place.path("run")).unwrap().map(|f| f.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["history.csv", "metrics.json", "model.safetensors", "settings.toml"]);
+        assert!(place.lstm("inspect run").fine().out.contains("training was cut short (interrupted)"));
+    }
+
+    #[test]
+    fn a_reader_who_goes_is_no_error() {
+        let place = Place::new();
+        for command in
+            ["inspect good.csv", "--help", "completions bash", "forecast good.csv --epochs 1 --out run"]
+        {
+            let mut child = spawn(&place, command);
+            drop(child.stdout.take());
+            let output = child.wait_with_output().unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{command}: {err}");
+            assert!(!err.contains("panicked") && !err.contains("error"), "{command}: {err}");
+        }
+        assert!(place.path("run/forecast.csv").exists(), "the results are written all the same");
+    }
+}

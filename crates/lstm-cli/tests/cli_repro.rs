@@ -1,0 +1,104 @@
+//! `lstm repro` through the binary: lists, runs, goes on, loads in a new process, refuses.
+
+mod common;
+
+use common::Place;
+
+#[test]
+fn the_list_names_every_experiment() {
+    let place = Place::new();
+    let text = place.lstm("repro list").fine().out;
+    for name in ["000-base1", "000-aug5", "004-adjacent-sum"] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}: {text}");
+    }
+    let all = place.lstm("repro list --json").fine().json();
+    assert!(all["experiments"].as_array().unwrap().iter().any(|e| e["parameters"] == 1_514_113), "{all}");
+}
+
+#[test]
+fn a_series_is_trained_forecast_and_held_against_what_was_published() {
+    let place = Place::new();
+    let run = "repro 000-learning-rate1 000-main --steps 2 --seeds 2 --out results";
+    let done = place.lstm(run).fine();
+    for words in [
+        "000-learning-rate1",
+        "median [range] of 2 seeds",
+        "0.92 to 4.3",
+        "at most 4.3: ",
+        "14.6",
+        "noise-floor",
+    ] {
+        assert!(done.out.contains(words), "{words}: {}", done.out);
+    }
+    assert_eq!(done.err.lines().count(), 4, "one line for each cell: {}", done.err);
+    assert!(place.read("results/000-main.png").starts_with(b"\x89PNG"));
+    assert!(place.text("results/000-learning-rate1.svg").contains("<svg"));
+
+    // Again: nothing is left to run, and the answer is the same.
+    let again = place.lstm(run).fine();
+    assert_eq!((again.err.as_str(), again.out), ("", done.out));
+    // One seed lost: just that one is run, to the same result.
+    let lost = "results/000-main/seed-1.json";
+    let before = place.text(lost);
+    std::fs::remove_file(place.path(lost)).unwrap();
+    assert_eq!(place.lstm(&format!("{run} --threads 1")).fine().err.lines().count(), 1);
+    let figures = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["figures"].clone();
+    assert_eq!(figures(&before), figures(&place.text(lost)));
+    // Other settings never replace results unasked.
+    let other = place.lstm("repro 000-main --steps 3 --out results");
+    assert_eq!(other.code, 2);
+    assert!(other.err.contains("add --force"), "{}", other.err);
+    assert_eq!(figures(&before), figures(&place.text(lost)));
+    place.lstm("repro 000-main --steps 3 --out results --force --quiet").fine();
+}
+
+#[test]
+fn sequences_are_predicted_alike_in_a_new_process() {
+    let place = Place::new();
+    let done = place.lstm("repro 004 --steps 20 --seeds 1 --json --dtype f64").fine().json();
+    let figures = &done["experiments"][0]["figures"];
+    assert_eq!(figures["reload-mismatches"]["values"][0], 0.0, "{figures}");
+    assert_eq!(figures["reload-mismatches"]["met"], true);
+    assert!(figures["weight-lag-3"]["median"].is_number());
+    let cell = place.text("experiments/results/004-adjacent-sum/seed-0.json");
+    assert!(cell.contains("\"gates\"") && cell.contains("\"machine\""), "{cell}");
+    let model = "experiments/results/004-adjacent-sum/seed-0.safetensors";
+    let words = place.lstm(&format!("repro 004-adjacent-sum --load {model} --dtype f64")).fine().out;
+    assert!(words.starts_with("[1.0, 2.0, 3.0, 4.0] -> [") && words.lines().count() == 2, "{words}");
+    let wrong = place.lstm(&format!("repro 000-main --load {model}"));
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+}
+
+#[test]
+fn an_experiment_of_ones_own_and_a_page() {
+    let place = Place::new();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/004-adjacent-sum.toml");
+    let text = std::fs::read_to_string(shipped).unwrap().replace("max-steps = 1000", "max-steps = 5");
+    place.write("mine.toml", &text);
+    place.lstm("repro --file mine.toml --out mine").fine();
+    assert!(place.text("mine/mine/seed-0.json").contains("\"experiment\": \"mine\""));
+    place.write("mine.toml", text.replace("hidden = 10", "hiden = 10"));
+    let wrong = place.lstm("repro --file mine.toml --out mine");
+    assert_eq!(wrong.code, 2);
+    assert_eq!(wrong.err, "error: mine.toml, line 16: hiden: unknown key; did you mean 'hidden'?\n");
+
+    place.lstm("repro 004 --steps 5 --out cells --quiet").fine();
+    place.lstm("repro --report docs/page.md --out cells").fine();
+    let page = place.text("docs/page.md");
+    assert!(page.contains("| `000-base1`: ") && page.contains(", 1 stale"), "{page}");
+}
+
+#[test]
+fn an_unknown_name_is_told_with_a_suggestion() {
+    let place = Place::new();
+    for (name, words) in [
+        ("000-base3", "no experiment is called '000-base3'; did you mean '000-base"),
+        ("zebra-crossing", "`lstm repro list` shows what there is"),
+    ] {
+        let done = place.lstm(&format!("repro {name}"));
+        assert_eq!(done.code, 2);
+        assert!(done.err.contains(words), "{}", done.err);
+    }
+    assert_eq!(place.lstm("repro").code, 2);
+    assert_eq!(place.lstm("repro list --seeds 0").code, 2);
+}
