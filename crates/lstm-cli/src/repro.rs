@@ -381,7 +381,7 @@ mod tests {
             Experiment::parse("a", "a.toml", &text.replacen(from, to, 1)).unwrap_err().to_string()
         };
         for (from, to, expected) in [
-            ("readout =", "redout =", "line 20: redout: unknown key; did you mean 'readout'?"),
+            ("readout =", "redout =", "line 22: redout: unknown key; did you mean 'readout'?"),
             ("points = 1000", "point = 1000", "line 12: point: unknown key; did you mean 'points'?"),
             ("lookback = 30", "lokback = 30", "line 8: lokback: unknown key; did you mean 'lookback'?"),
             (
@@ -391,7 +391,7 @@ mod tests {
             ),
             ("layers = 5", "layers = \"many\"", "line 17: invalid type: string \"many\", expected usize"),
             ("figures.free-run-mse", "figures.free-rum-mse", "unknown figure; did you mean 'free-run-mse'?"),
-            ("log-every = 50", "log-every = 0", "line 34: log-every: must be at least 1"),
+            ("log-every = 50", "log-every = 0", "line 37: log-every: must be at least 1"),
             ("hidden = 128", "hidden = 0", "network: "),
         ] {
             let message = told(from, to);

@@ -147,9 +147,9 @@ impl Comparison {
 impl Target {
     pub(super) fn words(&self) -> String {
         match (self.at_least, self.at_most) {
-            (Some(least), Some(most)) => format!("from {} to {}", short(least), short(most)),
-            (Some(least), None) => format!("at least {}", short(least)),
-            (None, Some(most)) => format!("at most {}", short(most)),
+            (Some(least), Some(most)) => format!("from {least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            (None, Some(most)) => format!("at most {most}"),
             (None, None) => String::new(),
         }
     }

@@ -7,7 +7,7 @@ use lstm_nn::{InitSpec, Loss, Network, Readout};
 use lstm_optim::OptimizerConfig;
 use lstm_tensor::{Bias, LayerSpec};
 use lstm_train::{FitConfig, Stop};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::document::{Document, Result};
 
@@ -18,6 +18,9 @@ pub(super) struct Experiment {
     /// The file's name without its ending.
     #[serde(skip)]
     pub(super) name: String,
+    /// What the file says of all that decides the result.
+    #[serde(skip)]
+    settings: toml::Table,
     /// A few words.
     pub(super) title: String,
     /// The seed program that it comes from.
@@ -32,7 +35,7 @@ pub(super) struct Experiment {
 }
 
 /// What is learnt and how it is judged.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Data {
     /// Random windows of one series, then a forecast that is fed with itself.
@@ -53,7 +56,7 @@ pub(super) enum Data {
 }
 
 /// Equal layers and a linear head.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Net {
     pub(super) layers: usize,
@@ -79,7 +82,7 @@ impl Net {
 }
 
 /// How it is trained.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Training {
     pub(super) batch: usize,
@@ -163,7 +166,9 @@ impl Experiment {
     /// Reads an experiment; `place` is what messages call the file.
     pub(super) fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
         let document = Document { place, text };
-        let experiment = Experiment { name: name.to_owned(), ..document.read()? };
+        let mut settings: toml::Table = document.read()?;
+        settings.retain(|key, _| ["data", "network", "init", "training"].contains(&key));
+        let experiment = Experiment { name: name.to_owned(), settings, ..document.read()? };
         let known = experiment.figure_names();
         for figure in experiment.figures.keys() {
             document.known("figure", figure, known.iter().map(String::as_str))?;
@@ -198,11 +203,12 @@ impl Experiment {
         }
     }
 
-    /// A fingerprint of all that decides the result: data, network, training, element type.
+    /// A fingerprint of all that decides the result: data, network, training, element type. It is taken of what the
+    /// file says, so that a program with more options does not make old results stale.
     pub(super) fn configuration(&self, dtype: &str) -> String {
-        let parts = serde_json::json!([self.data, self.network, self.init, self.training, dtype]);
+        let text = format!("{} {} {dtype}", self.settings, self.training.stop.max_steps);
         // FNV-1a (Fowler, Noll, Vo): to notice a change, not to withstand an attack.
-        let hash = parts.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         format!("{hash:016x}")

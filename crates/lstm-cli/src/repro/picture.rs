@@ -43,12 +43,16 @@ fn of_forecast(experiment: &Experiment, cell: &Cell, title: &str) -> Result<Pane
     let made = trial::make(formula, *ahead, cell.seed)?;
     let points = formula.grid.points;
     let from = points.saturating_sub(HISTORY * ahead);
-    let forecast = values.iter().map(|value| f64::from(*value)).collect();
+    // What comes is joined to the last known point.
+    let last = points.saturating_sub(1);
+    let x = || made.x[last..].to_vec();
+    let joined = |values: &[f64]| [&made.y[last..points], values].concat();
+    let forecast: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
     let truth = if formula.noise == 0.0 { "truth" } else { "truth without noise" };
     let layers = vec![
         Layer::line(Role::History, "history", made.x[from..points].to_vec(), made.y[from..points].to_vec()),
-        Layer::line(Role::Truth, truth, made.x[points..].to_vec(), made.expected[points..].to_vec()),
-        Layer::line(Role::Forecast, "forecast", made.x[points..].to_vec(), forecast),
+        Layer::line(Role::Truth, truth, x(), joined(&made.expected[points..])),
+        Layer::line(Role::Forecast, "forecast", x(), joined(&forecast)),
     ];
     Ok(Panel { title: title.to_owned(), layers, ..Panel::default() })
 }

@@ -60,12 +60,12 @@ impl<'a> Results<'a> {
         let count = self.cells.len();
         let seeds = if count == 1 { "1 seed".to_owned() } else { format!("median [range] of {count} seeds") };
         let mut text = bold(&format!("{}: {}", self.experiment.name, self.experiment.title)) + "\n";
-        let _ = writeln!(text, "  {:<19}{:<28}{:<15}{:<30}published", "", seeds, "PyTorch", "target");
+        let _ = writeln!(text, "  {:<19}{:<30} {:<13} {:<26} published", "", seeds, "PyTorch", "target");
         for row in self.rows() {
             let published = row.expected.and_then(|e| e.published.as_deref()).unwrap_or("-");
             let _ = writeln!(
                 text,
-                "  {:<19}{:<28}{:<15}{:<30}{published}",
+                "  {:<19}{:<30} {:<13} {:<26} {published}",
                 row.figure,
                 row.obtained(),
                 row.pytorch(),
