@@ -178,16 +178,16 @@ impl StackSpec {
     /// (`B H`), for `rows` rows. With equal widths that is `[L D, B, P]` and `[L D, B, H]`.
     #[must_use]
     pub fn state_len(&self, rows: usize) -> (usize, usize) {
-        self.layers.iter().fold((0, 0), |(h, c), layer| {
-            let directions = layer.output() / layer.state.max(1);
-            (h + rows * layer.output(), c + rows * layer.hidden * directions)
-        })
+        self.state_offset(self.layers.len(), rows)
     }
 
     /// Offsets of layer `l` in the hidden and in the cell state.
     #[must_use]
     pub fn state_offset(&self, l: usize, rows: usize) -> (usize, usize) {
-        Self { layers: self.layers[..l].to_vec(), ..self.clone() }.state_len(rows)
+        self.layers[..l].iter().fold((0, 0), |(h, c), layer| {
+            let directions = layer.output() / layer.state.max(1);
+            (h + rows * layer.output(), c + rows * layer.hidden * directions)
+        })
     }
 
     /// Checks sizes and probabilities.

@@ -139,7 +139,7 @@ pub fn stack(options: StackOptions) -> impl Strategy<Value = StackCase> {
         // With few gates all of them may saturate. Then every gradient is made of `1 - s` with `s` next
         // to 1, a number that rounding has taken from any program, and comparing says nothing.
         let narrowest = layers.iter().map(|layer| layer.hidden).min().unwrap_or(1);
-        let scale = if narrowest * rows < 16 { 1.0 } else { scale };
+        let scale = if narrowest < 4 || narrowest * rows < 16 { 1.0 } else { scale };
         let spec = StackSpec::new(input, layers).dropout_between(between);
         let mut case = filled(spec, BatchShape::new(steps, rows), scale, seed);
         // Without any gradient from above there would be nothing to compare.
