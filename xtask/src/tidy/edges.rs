@@ -12,7 +12,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lstm-tensor", &[]),
     ("lstm-data", &[]),
-    ("lstm-cuda-emu", &[]),
+    ("lstm-cuda-emu", &["lstm-tensor", "lstm-cuda"]),
     ("lstm-cpu", &["lstm-tensor"]),
     ("lstm-cuda", &["lstm-tensor"]),
     ("lstm-nn", &["lstm-tensor"]),
