@@ -316,8 +316,8 @@ fn draw(images: &Path, program: &str, results: &[Results<'_>]) -> Result<Vec<(St
     }
     let mut links = Vec::new();
     for (name, words, figure) in figures {
-        let file = format!("{name}.png");
-        figure.save_png(&images.join(&file)).map_err(|error| Failure::model(format!("{error:#}")))?;
+        let file = format!("{name}.svg");
+        figure.save_svg(&images.join(&file)).map_err(|error| Failure::model(format!("{error:#}")))?;
         links.push((words, format!("{IMAGES}/{file}")));
     }
     Ok(links)

@@ -25,7 +25,7 @@ pub(super) struct Cell {
     pub(super) seconds: f64,
     pub(super) figures: BTreeMap<String, f64>,
     /// Step, from 0, and the loss of its batch before the update.
-    pub(super) losses: Vec<(u64, f32)>,
+    pub(super) losses: Vec<(u64, f64)>,
     pub(super) shown: Shown,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Cell {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Shown {
     /// The closed-loop forecast.
-    Forecast { values: Vec<f32> },
+    Forecast { values: Vec<f64> },
     /// What the network did on each test sequence.
     Sequences { sequences: Vec<Trace> },
 }
@@ -43,10 +43,10 @@ pub(super) enum Shown {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Trace {
-    pub(super) predictions: Vec<f32>,
+    pub(super) predictions: Vec<f64>,
     /// Activations of the input, forget, candidate and output gate of every unit.
-    pub(super) gates: [Vec<Vec<f32>>; 4],
-    pub(super) cell: Vec<Vec<f32>>,
+    pub(super) gates: [Vec<Vec<f64>>; 4],
+    pub(super) cell: Vec<Vec<f64>>,
 }
 
 /// What is on disk for an experiment and a seed.

@@ -176,9 +176,8 @@ fn by_ranks(wins: f64, n: usize, m: usize) -> f64 {
     // ways[i][u]: orders of i ours and the theirs looked at so far with u wins. A further one of theirs, larger than
     // all before it, loses to every one of ours that stands below it.
     let mut ways = vec![vec![0.0; n * m + 1]; n + 1];
-    ways[0][0] = 1.0;
-    for placed in 1..=n {
-        ways[placed][0] = 1.0;
+    for row in &mut ways {
+        row[0] = 1.0;
     }
     for _ in 0..m {
         for ours in 1..=n {

@@ -43,16 +43,18 @@ fn of_forecast(experiment: &Experiment, cell: &Cell, title: &str) -> Result<Pane
     let made = trial::make(formula, *ahead, cell.seed)?;
     let points = formula.grid.points;
     let from = points.saturating_sub(HISTORY * ahead);
-    // What comes is joined to the last known point.
+    // What comes is joined to the last known point, unless noise has moved that one away from the truth.
     let last = points.saturating_sub(1);
-    let x = || made.x[last..].to_vec();
-    let joined = |values: &[f64]| [&made.y[last..points], values].concat();
-    let forecast: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-    let truth = if formula.noise == 0.0 { "truth" } else { "truth without noise" };
+    let joined = |values: &[f64]| (made.x[last..].to_vec(), [&made.y[last..points], values].concat());
+    let (words, (x, truth)) = match formula.noise == 0.0 {
+        true => ("truth", joined(&made.expected[points..])),
+        false => ("truth without noise", (made.x[points..].to_vec(), made.expected[points..].to_vec())),
+    };
+    let (forecast_x, forecast) = joined(values);
     let layers = vec![
         Layer::line(Role::History, "history", made.x[from..points].to_vec(), made.y[from..points].to_vec()),
-        Layer::line(Role::Truth, truth, x(), joined(&made.expected[points..])),
-        Layer::line(Role::Forecast, "forecast", x(), joined(&forecast)),
+        Layer::line(Role::Truth, words, x, truth),
+        Layer::line(Role::Forecast, "forecast", forecast_x, forecast),
     ];
     Ok(Panel { title: title.to_owned(), layers, ..Panel::default() })
 }
@@ -60,7 +62,7 @@ fn of_forecast(experiment: &Experiment, cell: &Cell, title: &str) -> Result<Pane
 /// Prediction and label of a test sequence, then gates and cell, one line a unit.
 fn of_sequence(trace: &Trace, inputs: &[f64], targets: &[f64]) -> Vec<Panel> {
     let steps: Vec<f64> = (1..=inputs.len()).map(|step| step as f64).collect();
-    let predictions = trace.predictions.iter().map(|value| f64::from(*value)).collect();
+    let predictions = trace.predictions.clone();
     let words: Vec<String> = inputs.iter().map(ToString::to_string).collect();
     let answers = Panel {
         title: format!("inputs {}", words.join(", ")),
@@ -71,10 +73,10 @@ fn of_sequence(trace: &Trace, inputs: &[f64], targets: &[f64]) -> Vec<Panel> {
         ],
         ..Panel::default()
     };
-    let units = |title: &str, values: &[Vec<f32>]| {
+    let units = |title: &str, values: &[Vec<f64>]| {
         let count = values.first().map_or(0, Vec::len);
         let line = |unit: usize| {
-            let y = values.iter().map(|step| f64::from(step[unit])).collect();
+            let y = values.iter().map(|step| step[unit]).collect();
             Layer::line(Role::Other(unit), "", steps.clone(), y)
         };
         Panel { title: title.to_owned(), layers: (0..count).map(line).collect(), ..Panel::default() }

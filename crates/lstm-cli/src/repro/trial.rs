@@ -116,7 +116,7 @@ impl Trial<'_> {
                 [("noise-floor", formula.noise_floor()), ("drawn-mse", mse(&forecast, drawn))].map(named),
             );
         }
-        cell.shown = Shown::Forecast { values: forecast.iter().map(|v| *v as f32).collect() };
+        cell.shown = Shown::Forecast { values: forecast.iter().map(|value| rounded(*value)).collect() };
         Ok(())
     }
 
@@ -180,11 +180,11 @@ impl Trial<'_> {
             return Err(Failure::new(Kind::Interrupted, message));
         }
         let logged = (0..).zip(&losses).step_by(usize::try_from(training.log_every).unwrap_or(usize::MAX));
-        cell.losses = logged.map(|(step, loss)| (step, *loss as f32)).collect();
+        cell.losses = logged.map(|(step, loss)| (step, rounded(*loss))).collect();
         let last = &losses[losses.len().saturating_sub(LAST)..];
         cell.figures.insert("final-loss".into(), mean(last));
         if let Some((_, loss)) = cell.losses.last() {
-            cell.figures.insert("last-logged-loss".into(), f64::from(*loss));
+            cell.figures.insert("last-logged-loss".into(), *loss);
         }
         Ok(fit.into_model())
     }
@@ -296,7 +296,7 @@ fn traces<B: Backend, F: Float>(
         TrainPass::new(backend, model, steps, rows, options)?.trace(backend, model, &x)?;
     let Some(layer) = layers.first() else { return Ok(Vec::new()) };
     let units = layer.units;
-    let short = |values: &[f64]| values.iter().map(|v| rounded(*v) as f32).collect::<Vec<_>>();
+    let short = |values: &[f64]| values.iter().map(|v| rounded(*v)).collect::<Vec<_>>();
     Ok((0..rows)
         .map(|row| {
             let gate = |gate: usize| {
@@ -305,7 +305,7 @@ fn traces<B: Backend, F: Float>(
             };
             let place = |t: usize| (t * rows + row) * units;
             Trace {
-                predictions: (0..steps).map(|t| outputs[t * rows + row].to_f64() as f32).collect(),
+                predictions: (0..steps).map(|t| rounded(outputs[t * rows + row].to_f64())).collect(),
                 gates: [gate(0), gate(1), gate(2), gate(3)],
                 cell: (0..steps).map(|t| short(&layer.cell[place(t)..place(t) + units])).collect(),
             }
