@@ -20,7 +20,7 @@ impl<E: Element> CpuBuffer<E> {
         let mut memory = Vec::new();
         memory
             .try_reserve_exact(total)
-            .map_err(|_| Error::Memory { bytes: total.saturating_mul(size_of::<E>()) })?;
+            .map_err(|_| Error::Memory { bytes: total.saturating_mul(size_of::<E>()), free: None })?;
         memory.resize(total, E::default());
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(total - len);
         Ok(Self { memory, start, len })

@@ -66,10 +66,13 @@ pub enum Error {
         op: &'static str,
     },
     /// Memory could not be had.
-    #[error("out of memory: {bytes} bytes wanted; lower the batch, the lookback or the hidden size")]
+    #[error("out of memory: {bytes} bytes wanted{}; lower the batch, the lookback or the hidden size",
+        .free.map_or(String::new(), |free| format!(", {free} free on the device")))]
     Memory {
         /// Bytes that were wanted.
         bytes: usize,
+        /// Bytes that were free, where the device can tell.
+        free: Option<usize>,
     },
     /// The device or a library on it failed.
     #[error("{op}: {message}")]

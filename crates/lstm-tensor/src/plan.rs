@@ -179,7 +179,7 @@ impl Plan {
             sum.checked_add(row.checked_mul(shape.steps)?)
         });
         if elements.is_none_or(|n| n > isize::MAX as usize / 64) {
-            return Err(Error::Memory { bytes: usize::MAX });
+            return Err(Error::Memory { bytes: usize::MAX, free: None });
         }
         let unsupported = |option| Err(Error::Unsupported { op, option });
         if spec.models > 1 {
