@@ -63,7 +63,7 @@ impl Backend for Cpu {
         let GemmArgs { alpha, beta, batch: count, batch_strides: strides, .. } = *args;
         let scale = Scale { alpha, beta, count, strides };
         let (a, b) = (Matrix::new(a.buffer.as_slice(), a.span), Matrix::new(b.buffer.as_slice(), b.span));
-        multiply_on(&self.team, scale, a, b, c.buffer.as_mut_slice(), c.span);
+        multiply_on(self, scale, a, b, c.buffer.as_mut_slice(), c.span);
         Ok(())
     }
 

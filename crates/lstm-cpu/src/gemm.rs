@@ -1,10 +1,13 @@
-//! Matrix products through the `gemm` crate, cut into blocks of the result that threads share out.
+//! Matrix products, cut into blocks of the result that threads share out.
 //!
-//! Each element of a result is summed by one thread in one call, and blocks depend on shapes alone; so
-//! the number of threads changes no bit.
-#![allow(unsafe_code, reason = "the gemm crate takes pointers; see SAFETY at its call")]
+//! Each element of a result is summed by one thread in one order, and blocks depend on shapes alone; so
+//! the number of threads changes no bit. Nothing is allocated, and nothing is packed but what no vector
+//! could load: the operands of an LSTM are small enough to be read where they lie.
+#![allow(unsafe_code, reason = "threads write to parts of one matrix, tiles are read without checks")]
 
-use crate::parallel::Team;
+use crate::Cpu;
+use crate::math::Concrete;
+use crate::simd::{Kernel, Simd};
 use lstm_tensor::{Float, Span};
 
 /// Multiply-adds below which a product runs on the caller's thread: some microseconds.
@@ -53,13 +56,20 @@ impl Scale {
 }
 
 /// The product on the caller's thread.
-pub(crate) fn multiply<F: Float>(scale: Scale, a: Matrix<'_, F>, b: Matrix<'_, F>, c: &mut [F], to: Span) {
-    Product::new(scale, a, b, c, to).run();
+pub(crate) fn multiply<F: Float>(
+    simd: Simd,
+    scale: Scale,
+    a: Matrix<'_, F>,
+    b: Matrix<'_, F>,
+    c: &mut [F],
+    to: Span,
+) {
+    simd.run(Product::new(scale, a, b, c, to));
 }
 
-/// The product on all threads of `team`.
+/// The product on all threads.
 pub(crate) fn multiply_on<F: Float>(
-    team: &Team,
+    cpu: &Cpu,
     scale: Scale,
     a: Matrix<'_, F>,
     b: Matrix<'_, F>,
@@ -69,9 +79,10 @@ pub(crate) fn multiply_on<F: Float>(
     let whole = Product::new(scale, a, b, c, to);
     let (by_rows, block) = split(to.rows, to.cols, a.span.cols);
     let blocks = (if by_rows { to.rows } else { to.cols }).div_ceil(block);
-    team.run(scale.count * blocks, &|task| {
+    cpu.team.run(scale.count * blocks, &|task| {
         let first = task % blocks * block;
-        whole.repeat(task / blocks).part(by_rows, first, block).run();
+        let part = whole.repeat(task / blocks).part(by_rows, first, block);
+        cpu.simd.run(part);
     });
 }
 
@@ -85,7 +96,7 @@ fn split(m: usize, n: usize, k: usize) -> (bool, usize) {
     (by_rows, longer.div_ceil(BLOCKS).next_multiple_of(16).max(BLOCK))
 }
 
-/// Pointers and strides of one product; what they reach was checked when it was made.
+/// Pointers and strides (of rows, of columns) of one product; what they reach was checked when it was made.
 #[derive(Clone, Copy)]
 struct Product<F> {
     scale: Scale,
@@ -97,7 +108,7 @@ struct Product<F> {
 
 // SAFETY: a `Product` is made of borrows that outlive its use, and threads get parts of it that share no
 // element of C (`part`, `repeat`).
-unsafe impl<F: Sync> Sync for Product<F> {}
+unsafe impl<F: Send + Sync> Sync for Product<F> {}
 
 impl<F: Float> Product<F> {
     fn new(scale: Scale, a: Matrix<'_, F>, b: Matrix<'_, F>, c: &mut [F], to: Span) -> Self {
@@ -144,38 +155,233 @@ impl<F: Float> Product<F> {
         self
     }
 
-    fn run(self) {
-        let [m, n, k] = self.sizes;
-        let Scale { alpha, beta, .. } = self.scale;
-        let (a, b, c) = (self.a, self.b, self.c);
-        let stride = |stride: usize| stride as isize;
-        // SAFETY: `new` asserted that all elements of A, B and C lie inside the slices they came from,
-        // and `part` and `repeat` only move within them. C comes from a `&mut`, and no other thread has
-        // these elements of it. Nothing is read from C if beta is 0.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                c.0,
-                stride(c.2),
-                stride(c.1),
-                beta != 0.0,
-                a.0,
-                stride(a.2),
-                stride(a.1),
-                b.0,
-                stride(b.2),
-                stride(b.1),
-                F::from_f64(beta),
-                F::from_f64(alpha),
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
+    /// The same product over the type that `F` is.
+    fn cast<T>(self) -> Product<T> {
+        assert!(size_of::<T>() == size_of::<F>(), "another type");
+        let Self { scale, sizes, a, b, c } = self;
+        Product {
+            scale,
+            sizes,
+            a: (a.0.cast(), a.1, a.2),
+            b: (b.0.cast(), b.1, b.2),
+            c: (c.0.cast(), c.1, c.2),
         }
     }
+
+    /// The same product with rows and columns exchanged.
+    fn transposed(self) -> Self {
+        let ([m, n, k], turn) = (self.sizes, |(at, row, col)| (at, col, row));
+        let (c, row, col) = self.c;
+        Self { sizes: [n, m, k], a: turn(self.b), b: turn(self.a), c: (c, col, row), ..self }
+    }
+}
+
+/// Length of the sums that are kept in registers at a time: so much of A and B stays in the caches.
+const DEPTH: usize = 256;
+
+impl<F: Float> Kernel for Product<F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
+        // Rows of C must be adjacent for vectors to be written.
+        let product = if self.c.2 == 1 { self } else { self.transposed() };
+        // SAFETY: `new` asserted that all elements of A, B and C lie inside the slices they came from,
+        // and `part`, `repeat` and `transposed` keep to them. C comes from a `&mut`, and no other thread
+        // has these elements of it.
+        unsafe {
+            // Two vectors wide, and as many rows as there are registers for.
+            match (VECTOR, size_of::<F>()) {
+                (64, 4) => product.cast::<f32>().tiles::<FUSED, 8, 32, 16>(),
+                (64, _) => product.cast::<f64>().tiles::<FUSED, 8, 16, 8>(),
+                (32, 4) => product.cast::<f32>().tiles::<FUSED, 4, 16, 8>(),
+                (32, _) => product.cast::<f64>().tiles::<FUSED, 4, 8, 4>(),
+                (_, 4) => product.cast::<f32>().tiles::<FUSED, 4, 8, 4>(),
+                _ => product.cast::<f64>().tiles::<FUSED, 4, 4, 2>(),
+            }
+        }
+    }
+}
+
+impl<F: Concrete> Product<F> {
+    /// All of C in tiles of `ROWS` by `WIDE` or, at the right edge, `NARROW` columns.
+    ///
+    /// # Safety
+    /// All elements of A, B and C exist, those of C for this thread alone; C's rows are adjacent.
+    #[inline(always)]
+    unsafe fn tiles<const FUSED: bool, const ROWS: usize, const WIDE: usize, const NARROW: usize>(self) {
+        let [m, n, k] = self.sizes;
+        let Scale { alpha, beta, .. } = self.scale;
+        let mut first = 0;
+        // Once for an empty sum too, which sets C to 0 or scales it.
+        while first == 0 || first < k {
+            let beta = if first == 0 { beta } else { 1.0 };
+            let strip = Strip {
+                rows: m,
+                depth: DEPTH.min(k - first),
+                a: (self.a.0.wrapping_add(first * self.a.2), self.a.1, self.a.2),
+                b: (self.b.0.wrapping_add(first * self.b.1), self.b.1, self.b.2),
+                c: (self.c.0, self.c.1),
+                alpha: F::from_f64(alpha),
+                beta: (beta != 0.0).then(|| F::from_f64(beta)),
+            };
+            let mut column = 0;
+            while column < n {
+                let left = n - column;
+                let strip = strip.at(column);
+                // SAFETY: the strip's columns and rows are those of this product.
+                unsafe {
+                    if left > NARROW {
+                        strip.run::<FUSED, ROWS, WIDE>(left.min(WIDE));
+                    } else {
+                        strip.run::<FUSED, ROWS, NARROW>(left);
+                    }
+                }
+                column += WIDE;
+            }
+            first += DEPTH;
+        }
+    }
+}
+
+/// Columns of C, and the part of the sums that is added to them.
+#[derive(Clone, Copy)]
+struct Strip<F> {
+    rows: usize,
+    depth: usize,
+    a: (*const F, usize, usize),
+    b: (*const F, usize, usize),
+    /// First element and row stride.
+    c: (*mut F, usize),
+    alpha: F,
+    /// Factor on what C holds; C is not read without.
+    beta: Option<F>,
+}
+
+impl<F: Concrete> Strip<F> {
+    /// The strip that starts `column` columns further right.
+    fn at(mut self, column: usize) -> Self {
+        self.b.0 = self.b.0.wrapping_add(column * self.b.2);
+        self.c.0 = self.c.0.wrapping_add(column);
+        self
+    }
+
+    /// `width` columns, at most `COLS`.
+    ///
+    /// # Safety
+    /// All elements of A, B and C exist, those of C for this thread alone.
+    #[inline(always)]
+    unsafe fn run<const FUSED: bool, const ROWS: usize, const COLS: usize>(self, width: usize) {
+        // SAFETY: as this function's.
+        unsafe {
+            if width == COLS && self.b.2 == 1 {
+                return self.down::<FUSED, ROWS, COLS>(self.b.0, self.b.1, width);
+            }
+            // B cannot be loaded as whole vectors: copy it to where it can.
+            let mut panel = [[F::ZERO; COLS]; DEPTH];
+            for (p, row) in panel[..self.depth].iter_mut().enumerate() {
+                for (j, to) in row[..width].iter_mut().enumerate() {
+                    *to = *self.b.0.add(p * self.b.1 + j * self.b.2);
+                }
+            }
+            self.down::<FUSED, ROWS, COLS>(panel.as_ptr().cast(), COLS, width);
+        }
+    }
+
+    /// From the first row to the last, in the highest tiles that fit.
+    ///
+    /// # Safety
+    /// As [`Strip::run`]; `b` holds `depth` rows of `COLS` elements at `b_row`.
+    #[inline(always)]
+    unsafe fn down<const FUSED: bool, const ROWS: usize, const COLS: usize>(
+        self,
+        b: *const F,
+        b_row: usize,
+        width: usize,
+    ) {
+        let mut row = 0;
+        while row < self.rows {
+            // SAFETY: as this function's; no tile is higher than the rows that are left.
+            row += unsafe {
+                match self.rows - row {
+                    left if left >= ROWS => self.tile::<FUSED, ROWS, COLS>(row, b, b_row, width),
+                    4.. => self.tile::<FUSED, 4, COLS>(row, b, b_row, width),
+                    2.. => self.tile::<FUSED, 2, COLS>(row, b, b_row, width),
+                    _ => self.tile::<FUSED, 1, COLS>(row, b, b_row, width),
+                }
+            };
+        }
+    }
+
+    /// `ROWS` rows from row `row` on; answers their number.
+    ///
+    /// # Safety
+    /// As [`Strip::down`].
+    #[inline(always)]
+    unsafe fn tile<const FUSED: bool, const ROWS: usize, const COLS: usize>(
+        self,
+        row: usize,
+        b: *const F,
+        b_row: usize,
+        width: usize,
+    ) -> usize {
+        let a = (self.a.0.wrapping_add(row * self.a.1), self.a.1, self.a.2);
+        let c = self.c.0.wrapping_add(row * self.c.1);
+        // SAFETY: as this function's: C has these rows and `width` columns, and this thread alone has
+        // them; B has `COLS` columns, padded where C has fewer.
+        unsafe {
+            if width == COLS {
+                let sums = sums::<F, FUSED, ROWS, COLS>(self.depth, a, b, b_row);
+                for (i, sums) in sums.iter().enumerate() {
+                    self.store(sums, &mut *c.add(i * self.c.1).cast::<[F; COLS]>());
+                }
+            } else {
+                // Indexing the sums by a variable would keep them in memory, were they not a black box.
+                let sums = std::hint::black_box(sums::<F, FUSED, ROWS, COLS>(self.depth, a, b, b_row));
+                for (i, sums) in sums.iter().enumerate() {
+                    self.store(&sums[..width], std::slice::from_raw_parts_mut(c.add(i * self.c.1), width));
+                }
+            }
+        }
+        ROWS
+    }
+
+    /// `to = alpha sums + beta to`.
+    #[inline(always)]
+    fn store(&self, sums: &[F], to: &mut [F]) {
+        match self.beta {
+            Some(beta) => to.iter_mut().zip(sums).for_each(|(c, &sum)| *c = self.alpha * sum + beta * *c),
+            None => to.iter_mut().zip(sums).for_each(|(c, &sum)| *c = self.alpha * sum),
+        }
+    }
+}
+
+/// `A B` over `depth`, for a few rows of A and columns of B.
+///
+/// # Safety
+/// A has `ROWS` rows and `depth` columns, B `depth` rows of `COLS` adjacent elements.
+#[inline(always)]
+unsafe fn sums<F: Concrete, const FUSED: bool, const ROWS: usize, const COLS: usize>(
+    depth: usize,
+    (a, a_row, a_col): (*const F, usize, usize),
+    b: *const F,
+    b_row: usize,
+) -> [[F; COLS]; ROWS] {
+    let mut sums = [[F::ZERO; COLS]; ROWS];
+    // Indices, not iterators: so the compiler unrolls all of it and keeps the sums in registers.
+    #[allow(clippy::needless_range_loop, reason = "unrolled only so")]
+    for p in 0..depth {
+        // SAFETY: as this function's.
+        let b: [F; COLS] = unsafe { b.add(p * b_row).cast::<[F; COLS]>().read() };
+        for i in 0..ROWS {
+            // SAFETY: as this function's.
+            let a = unsafe { *a.add(i * a_row + p * a_col) };
+            for j in 0..COLS {
+                sums[i][j] = a.times_plus::<FUSED>(b[j], sums[i][j]);
+            }
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -191,8 +397,8 @@ mod tests {
             .map(|threads| {
                 let mut c = vec![f32::NAN; m * n];
                 let (a, b) = (Matrix::dense(&a, m, k), Matrix::dense(&b, k, n));
-                let team = Team::new(threads).unwrap();
-                multiply_on(&team, Scale::SET, a, b, &mut c, Span::dense(0, m, n));
+                let cpu = Cpu::new(threads).unwrap();
+                multiply_on(&cpu, Scale::SET, a, b, &mut c, Span::dense(0, m, n));
                 c
             })
             .collect();

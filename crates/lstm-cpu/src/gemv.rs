@@ -21,7 +21,7 @@ impl<F: Float> Kernel for AddProduct<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
         let Self { x, weights, y, rows } = self;
         let (inputs, cols) = (x.len() / rows, y.len() / rows);
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(cols)) {

@@ -1,4 +1,4 @@
-//! The CPU backend: LSTM stacks on a team of threads, over a library of matrix products.
+//! The CPU backend: fused LSTM stacks on a team of threads, vectorised for the processor at hand.
 //!
 //! - [`Cpu`]: the backend; its results do not depend on the number of threads
 //! - [`CpuBuffer`]: its memory, readable in place

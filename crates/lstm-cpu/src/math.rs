@@ -14,17 +14,21 @@
 
 use lstm_tensor::Float;
 
+/// What a generic [`Float`] turns out to be, f32 or f64, with the one operation that `Float` lacks.
+pub(crate) trait Concrete: Float {
+    /// `self b + c`, rounded once if `FUSED`.
+    fn times_plus<const FUSED: bool>(self, b: Self, c: Self) -> Self;
+}
+
 /// `a b + c`, rounded once if `FUSED`.
 #[inline(always)]
 pub(crate) fn mul_add<F: Float, const FUSED: bool>(a: F, b: F, c: F) -> F {
-    if !FUSED {
-        return a * b + c;
-    }
-    // `Float` is f32 or f64; the way through f64 and back is removed by the compiler.
+    // The way through f64 and back is removed by the compiler.
     if size_of::<F>() == size_of::<f32>() {
-        F::from_f64(f64::from((a.to_f64() as f32).mul_add(b.to_f64() as f32, c.to_f64() as f32)))
+        let [a, b, c] = [a, b, c].map(|x| x.to_f64() as f32);
+        F::from_f64(f64::from(a.times_plus::<FUSED>(b, c)))
     } else {
-        F::from_f64(a.to_f64().mul_add(b.to_f64(), c.to_f64()))
+        F::from_f64(a.to_f64().times_plus::<FUSED>(b.to_f64(), c.to_f64()))
     }
 }
 
@@ -64,7 +68,19 @@ macro_rules! functions {
     ($module:ident, $t:ident, $bits:ty, terms: $terms:expr, ln2: ($hi:expr, $lo:expr),
      tanh is 1 from: $one:expr, exp is 0 from: $zero:expr) => {
         mod $module {
-            use super::mul_add;
+            use super::Concrete;
+
+            impl Concrete for $t {
+                #[inline(always)]
+                fn times_plus<const FUSED: bool>(self, b: $t, c: $t) -> $t {
+                    if FUSED { self.mul_add(b, c) } else { self * b + c }
+                }
+            }
+
+            #[inline(always)]
+            fn times_plus<const FUSED: bool>(a: $t, b: $t, c: $t) -> $t {
+                a.times_plus::<FUSED>(b, c)
+            }
 
             /// `1 / (k + 2)!`: Taylor coefficients of `(exp(r) - 1 - r) / r²`.
             const TAYLOR: [$t; $terms] = {
@@ -85,17 +101,17 @@ macro_rules! functions {
             /// `(2ⁿ, exp(r) - 1)` with `exp(x) = 2ⁿ exp(r)`; `x` so that `2ⁿ` is a normal number.
             #[inline(always)]
             fn split_exp<const FUSED: bool>(x: $t) -> ($t, $t) {
-                let rounded = mul_add::<$t, FUSED>(x, std::$t::consts::LOG2_E, ROUND);
+                let rounded = times_plus::<FUSED>(x, std::$t::consts::LOG2_E, ROUND);
                 let n = rounded - ROUND;
-                let r = mul_add::<$t, FUSED>(-n, $lo, mul_add::<$t, FUSED>(-n, $hi, x));
+                let r = times_plus::<FUSED>(-n, $lo, times_plus::<FUSED>(-n, $hi, x));
                 let mut q = TAYLOR[$terms - 1];
                 let mut k = $terms - 1;
                 while k > 0 {
                     k -= 1;
-                    q = mul_add::<$t, FUSED>(q, r, TAYLOR[k]);
+                    q = times_plus::<FUSED>(q, r, TAYLOR[k]);
                 }
                 let power = $t::from_bits(rounded.to_bits().wrapping_add(BIAS) << FRACTION_BITS);
-                (power, mul_add::<$t, FUSED>(q * r, r, r))
+                (power, times_plus::<FUSED>(q * r, r, r))
             }
 
             /// `exp(2 |x|) - 1`, precise near 0 too, bounded where tanh is 1.
@@ -105,7 +121,7 @@ macro_rules! functions {
                 // Written so that NaN passes.
                 let size = if size > $one { $one } else { size };
                 let (power, part) = split_exp::<FUSED>(size + size);
-                mul_add::<$t, FUSED>(power, part, power - 1.0)
+                times_plus::<FUSED>(power, part, power - 1.0)
             }
 
             /// `sign(x) e / (e + 2)` with `e = exp(2 |x|) - 1`.
@@ -129,7 +145,7 @@ macro_rules! functions {
                 let size = x.abs();
                 let bounded = if size > $zero { $zero } else { size };
                 let (power, part) = split_exp::<FUSED>(-bounded);
-                let e = mul_add::<$t, FUSED>(power, part, power);
+                let e = times_plus::<FUSED>(power, part, power);
                 let e = if size > $zero { 0.0 } else { e };
                 let above = if x < 0.0 { e } else { 1.0 };
                 above / (1.0 + e)

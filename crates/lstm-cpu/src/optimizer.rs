@@ -47,7 +47,7 @@ impl<F: Float> Kernel for Clip<'_, F> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> f64 {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) -> f64 {
         let Self { grads, limit } = self;
         if let Some(limit) = limit {
             for g in grads.iter_mut() {
@@ -106,7 +106,7 @@ impl<F: Float> Kernel for Update<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
         let Self { rule, control, params, grads, slots } = self;
         let [first, second, third] = slots;
         let (rate, t) = (control[control_slot::RATE], control[control_slot::STEP]);

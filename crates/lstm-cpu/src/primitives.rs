@@ -26,7 +26,7 @@ impl<F: Float> Kernel for Map<'_, '_, F> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> bool {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) -> bool {
         let Self { op, x, y } = self;
         let (x, to, y) = (source(&x), y.span, y.buffer.as_mut_slice());
         match op {
@@ -112,7 +112,7 @@ impl<F: Float> Kernel for Zip<'_, '_, F> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> bool {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) -> bool {
         let Self { op, a, b, y } = self;
         let (a, b, to, y) = (source(&a), source(&b), y.span, y.buffer.as_mut_slice());
         match op {

@@ -28,8 +28,8 @@ pub enum Simd {
 pub(crate) trait Kernel {
     /// Result of the loop.
     type Output;
-    /// Runs the loop; with `FUSED` a multiply-add is one instruction.
-    fn run<const FUSED: bool>(self) -> Self::Output;
+    /// Runs the loop; with `FUSED` a multiply-add is one instruction, a register has `VECTOR` bytes.
+    fn run<const FUSED: bool, const VECTOR: usize>(self) -> Self::Output;
 }
 
 impl Simd {
@@ -78,7 +78,7 @@ impl Simd {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2(kernel) },
             // Without the instruction a fused multiply-add would be a slow library call.
-            _ => kernel.run::<{ cfg!(target_arch = "aarch64") }>(),
+            _ => kernel.run::<{ cfg!(target_arch = "aarch64") }, 16>(),
         }
     }
 }
@@ -86,11 +86,11 @@ impl Simd {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<true>()
+    kernel.run::<true, 64>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<true>()
+    kernel.run::<true, 32>()
 }

@@ -125,7 +125,14 @@ impl<F: Float> Pass<'_, F> {
             for t in (0..steps).rev() {
                 if t + 1 < steps {
                     let after = Matrix::dense(gates.at(t + 1), count, 4 * hidden);
-                    multiply(Scale::SET, after, weights, d_hidden, Span::dense(0, count, hidden));
+                    multiply(
+                        self.cpu.simd,
+                        Scale::SET,
+                        after,
+                        weights,
+                        d_hidden,
+                        Span::dense(0, count, hidden),
+                    );
                 }
                 let before = match t {
                     0 => initial.map(|c| &c[own(0)]),
@@ -202,7 +209,7 @@ impl<F: Float> Pass<'_, F> {
         let (rows, gates) = (u.len() / cols, d_weights.len() / cols);
         let to = Span::dense(0, gates, cols);
         let (dz, u) = (Matrix::dense(dz, rows, gates).transposed(), Matrix::dense(u, rows, cols));
-        multiply_on(&self.cpu.team, Scale::ADD, dz, u, d_weights, to);
+        multiply_on(self.cpu, Scale::ADD, dz, u, d_weights, to);
         Ok(())
     }
 
@@ -211,7 +218,7 @@ impl<F: Float> Pass<'_, F> {
         let weights = part(self.params, weights)?;
         let (gates, rows) = (weights.len() / cols, to.len() / cols);
         let (dz, weights) = (Matrix::dense(dz, rows, gates), Matrix::dense(weights, gates, cols));
-        multiply_on(&self.cpu.team, Scale::SET, dz, weights, to, Span::dense(0, rows, cols));
+        multiply_on(self.cpu, Scale::SET, dz, weights, to, Span::dense(0, rows, cols));
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ impl<F: Float> Kernel for CellForward<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
         let Self { hidden, bias, gates, before, cell, out } = self;
         let states = cell.chunks_exact_mut(hidden).zip(out.chunks_exact_mut(hidden));
         for (r, (gates, (cell, out))) in gates.chunks_exact_mut(4 * hidden).zip(states).enumerate() {
@@ -90,7 +90,7 @@ impl<F: Float> Kernel for CellBackward<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
         let Self { hidden, gates, before, cell, d_out, d_hidden, d_cell, d_bias } = self;
         let rows = gates.chunks_exact_mut(4 * hidden).zip(d_cell.chunks_exact_mut(hidden));
         for (r, (gates, d_cell)) in rows.enumerate() {

@@ -118,7 +118,7 @@ impl<F: Float> Pass<'_, F> {
         } else {
             let input = Matrix::dense(input, rows, layer.input);
             let weights = Matrix::dense(weights, layer.input, 4 * layer.hidden);
-            multiply_on(&self.cpu.team, Scale::SET, input, weights, gates, to);
+            multiply_on(self.cpu, Scale::SET, input, weights, gates, to);
         }
         Ok(())
     }
@@ -187,7 +187,7 @@ impl<F: Float> Pass<'_, F> {
         } else {
             let to = Span::dense(0, rows, 4 * hidden);
             let weights = Matrix::dense(weights, hidden, 4 * hidden);
-            multiply(Scale::ADD, Matrix::dense(h, rows, hidden), weights, gates, to);
+            multiply(self.cpu.simd, Scale::ADD, Matrix::dense(h, rows, hidden), weights, gates, to);
         }
     }
 }
