@@ -8,7 +8,10 @@
 //! model and computes `exp` and `tanh` with the C library.
 #![allow(unsafe_code, reason = "launches and device addresses; each block says why it is sound")]
 
+pub mod driver;
 pub mod kernels;
+pub mod probe;
 pub mod runtime;
 
+pub use driver::Driver;
 pub use runtime::Runtime;
