@@ -221,7 +221,7 @@ impl Command {
             Command::Eval(args) => args.say.json,
             Command::Inspect(args) => args.json,
             Command::Export(args) => args.say.json,
-            Command::Repro(args) => args.output.say.json,
+            Command::Repro(args) => args.say.json,
             Command::Devices(args) => args.json,
             Command::Completions(_) | Command::MarkdownHelp => false,
         }

@@ -25,7 +25,7 @@ use self::report::Results;
 use self::trial::{Load, Trial};
 use crate::failure::{Failure, Result};
 use crate::progress::say;
-use crate::settings::{Dtype, Machine, Output};
+use crate::settings::{Dtype, Machine, Say};
 use crate::{device, interrupt, output};
 
 include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
@@ -71,8 +71,14 @@ pub(crate) struct Args {
     steps: Option<u64>,
     #[command(flatten)]
     machine: Machine,
+    /// Folder of results and pictures [default: experiments/results]
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    out: Option<PathBuf>,
+    /// Run again what has a result already, and replace it
+    #[arg(long, help_heading = "Output")]
+    force: bool,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) say: Say,
 }
 
 /// Lists, runs, predicts or reports, as asked.
@@ -85,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return write_report(args, page, &experiments, &claims);
     }
     if args.names == ["list"] {
-        return list(&experiments, args.output.say.json);
+        return list(&experiments, args.say.json);
     }
     let mut chosen = match &args.file {
         Some(path) => vec![from_disk(path)?],
@@ -150,7 +156,7 @@ fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
         return Err(Failure::usage("--load: a model belongs to one experiment; name just that one"));
     };
     let answer = device::run(&args.machine, Dtype::F32, Load { experiment, model })?;
-    if args.output.say.json {
+    if args.say.json {
         return output::print_json(&json!(answer));
     }
     let Data::Sequences { test, .. } = &experiment.data else { return Ok(()) };
@@ -167,11 +173,11 @@ fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
 /// Runs what is not there yet, and tells how all of it stands.
 fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     interrupt::listen()?;
-    let folder = args.output.out.clone().unwrap_or_else(|| RESULTS.into());
+    let folder = args.out.clone().unwrap_or_else(|| RESULTS.into());
     let dtype = dtype(&args.machine);
     let todo = todo(args, chosen, &folder)?;
     let steps = todo.iter().map(|(experiment, _)| experiment.training.stop.max_steps).sum();
-    let bar = if args.output.say.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
+    let bar = if args.say.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
     let style = ProgressStyle::with_template("{msg:<28} {bar:30.cyan/dim} {pos:>6}/{len:<6} {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     for (experiment, seed) in todo {
@@ -186,7 +192,7 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
         };
         let cell = device::run(&args.machine, Dtype::F32, trial)?;
         cell.write(&cell::path(&folder, experiment, seed))?;
-        if !args.output.say.quiet && bar.is_hidden() {
+        if !args.say.quiet && bar.is_hidden() {
             say(&format!("{} seed {seed}: {:.1} s", experiment.name, cell.seconds));
         }
     }
@@ -203,12 +209,12 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
         save_picture(&folder, &result)?;
         results.push(result);
     }
-    if args.output.say.json {
+    if args.say.json {
         let all: Vec<Value> = results.iter().map(Results::to_json).collect();
         let claims = report::claims_json(claims, &results);
         return output::print_json(&json!({ "experiments": all, "claims": claims, "folder": folder }));
     }
-    if args.output.say.quiet {
+    if args.say.quiet {
         return Ok(());
     }
     let mut text: String = results.iter().map(|result| result.text() + "\n").collect();
@@ -222,7 +228,7 @@ fn todo<'a>(args: &Args, chosen: &'a [Experiment], folder: &Path) -> Result<Vec<
     let mut todo = Vec::new();
     for experiment in chosen {
         for seed in 0..u64::from(args.seeds) {
-            if !args.output.force {
+            if !args.force {
                 match cell::find(folder, experiment, dtype(&args.machine), seed)? {
                     Found::Valid(_) => continue,
                     Found::Nothing => {}
@@ -271,7 +277,7 @@ fn save_picture(folder: &Path, result: &Results<'_>) -> Result<()> {
 
 /// Writes the page and its pictures from the cells there are.
 fn write_report(args: &Args, page: &Path, experiments: &[Experiment], claims: &[Claims]) -> Result<()> {
-    let folder = args.output.out.clone().unwrap_or_else(|| RESULTS.into());
+    let folder = args.out.clone().unwrap_or_else(|| RESULTS.into());
     let images = page.with_file_name(IMAGES);
     std::fs::create_dir_all(&images).map_err(|error| Failure::file(&images, &error))?;
     let mut text = HEAD.to_owned();

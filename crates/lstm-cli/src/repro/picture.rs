@@ -81,12 +81,24 @@ fn of_sequence(trace: &Trace, inputs: &[f64], targets: &[f64]) -> Vec<Panel> {
         };
         Panel { title: title.to_owned(), layers: (0..count).map(line).collect(), ..Panel::default() }
     };
+    let gate = |title: &str, values: &[Vec<f64>]| {
+        let mut panel = units(title, values);
+        // A gate is open at 1 and shut at 0: two points without a place, which are not drawn, keep the scale at that.
+        let ends = Layer::Points {
+            x: vec![f64::NAN; 2],
+            y: vec![0.0, 1.0],
+            role: Role::History,
+            label: String::new(),
+        };
+        panel.layers.push(ends);
+        panel
+    };
     let [input, forget, _, output] = &trace.gates;
     vec![
         answers,
-        units("input gate of each unit", input),
-        units("forget gate", forget),
-        units("output gate", output),
+        gate("input gate of each unit", input),
+        gate("forget gate: 1 keeps, 0 forgets", forget),
+        gate("output gate", output),
         units("cell state", &trace.cell),
     ]
 }
