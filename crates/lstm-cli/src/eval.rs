@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::args::Eval;
 use crate::device::{self, Job};
 use crate::failure::Result;
-use crate::forecast::{reading, same_step};
+use crate::forecast::{reading, refuse_settled, same_step};
 use crate::run::{Saved, Task};
+use crate::settings::Training;
 use crate::train::in_file;
 use crate::{output, series};
 
@@ -19,6 +20,7 @@ use crate::{output, series};
 /// Those of data, models and device.
 pub(crate) fn run(args: &Eval) -> Result<()> {
     let saved = Saved::read(&args.run)?;
+    refuse_settled(&Training::default(), &args.reading)?;
     let series = series::read(&args.file, &reading(&args.reading, &saved))?;
     same_step(&series.file, series.time.as_ref(), saved.task.time.as_ref())?;
     let values = series::values(&series);

@@ -6,6 +6,7 @@ use lstm_data::{Element, TimeAxis};
 use lstm_tensor::{Backend, Float};
 use lstm_train::baseline::seasonal_naive;
 use lstm_train::forecaster::{Evaluation, ForecastConfig, Forecaster};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Forecast;
@@ -47,7 +48,10 @@ fn by_training(file: &Path, settings: &Settings) -> Result<()> {
 
 fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<()> {
     let saved = Saved::read(model)?;
-    refuse_training(&settings.training, settings.reading.season.is_some())?;
+    refuse_settled(&settings.training, &settings.reading)?;
+    if file.is_none() {
+        refuse(&settings.reading, "says how to read a file, and none is named; name one, or leave it out")?;
+    }
     let folder = Folder::named_or(&settings.output, saved.folder());
     folder.check(&run::OF_FORECAST)?;
     let task = &saved.task;
@@ -79,17 +83,25 @@ fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<
 /// How a new file is read for a saved model: as its own was, unless a flag says otherwise.
 pub(crate) fn reading(flags: &Reading, saved: &Saved) -> Reading {
     let mut reading = over(flags, saved.task.reading.clone());
-    reading.season = None;
+    reading.season = saved.task.config.season.to_string().parse().ok();
     reading
 }
 
-/// Settings of training are settled in a trained model; none is accepted and ignored.
-fn refuse_training(training: &Training, season: bool) -> Result<()> {
-    let given = toml::Table::try_from(training).unwrap_or_default();
-    match given.keys().next().map(String::as_str).or(season.then_some("season")) {
-        Some(name) => Err(Failure::usage(format!(
-            "--{name} is settled in a trained model; leave it out, or train a new model without --model"
-        ))),
+/// What a trained model has settled cannot be set again; no setting is accepted and ignored.
+///
+/// # Errors
+/// A usage failure that names the setting.
+pub(crate) fn refuse_settled(training: &Training, reading: &Reading) -> Result<()> {
+    const WHY: &str = "is settled in a trained model; leave it out, or train a new model without --model";
+    refuse(training, WHY)?;
+    refuse(&Reading { season: reading.season, ..Reading::default() }, WHY)
+}
+
+/// Refuses the first of these settings that is given.
+fn refuse(settings: &impl Serialize, why: &str) -> Result<()> {
+    let given = toml::Table::try_from(settings).unwrap_or_default();
+    match given.keys().next() {
+        Some(name) => Err(Failure::usage(format!("--{name} {why}"))),
         None => Ok(()),
     }
 }
@@ -218,11 +230,15 @@ impl Prediction<'_> {
 
     fn figure(&self, lines: &[Line<'_>]) -> plot::Figure {
         // Enough of the past to see the pattern, not so much that the forecast shrinks to a dot.
-        let shown = (4 * self.config.horizon).max(2 * self.config.season).max(48).min(self.history.len());
+        let horizon = self.config.horizon;
+        let shown = (4 * horizon).max(2 * self.config.season).max(48).min(self.history.len());
         let history = &self.history[self.history.len() - shown..];
         let baseline = lines.iter().find(|line| line.method != "lstm");
         Scene {
-            title: format!("{}, next {} steps", self.target, self.config.horizon),
+            title: match self.time {
+                Some(time) => format!("{}: the next {horizon} steps of {}", self.target, time.step),
+                None => format!("{}: the next {horizon} steps", self.target),
+            },
             target: self.target,
             time: self.time,
             first: self.rows - shown,

@@ -46,10 +46,10 @@ impl Progress {
         self.stage = stage;
         match &mut self.display {
             Display::Bar(bar) => {
-                let style = "{prefix:<24} {bar:30.cyan/dim} {pos:>6}/{len:<6} {msg} {eta} left";
+                let style = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}, {eta} left";
                 let style =
                     ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-                *bar = ProgressBar::new(0).with_style(style).with_prefix(stage);
+                *bar = ProgressBar::no_length().with_style(style).with_prefix(stage);
             }
             Display::Lines { begun, told } => (*begun, *told) = (Instant::now(), Instant::now()),
             Display::Nothing => {}

@@ -1,6 +1,8 @@
 //! Wrong input of every kind: one sentence that says what, where and what to do; the right exit code; nothing
 //! overwritten.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Place, csv, days};
@@ -10,8 +12,11 @@ use serde_json::Value;
 const RESULTS: [&str; 6] =
     ["forecast.csv", "forecast.png", "model.safetensors", "settings.toml", "metrics.json", "history.csv"];
 
+/// Name, what is done to the folder, command, exit code, part of the message.
+type Case<'a> = (&'a str, &'a dyn Fn(&Place), &'a str, i32, &'a str);
+
 /// Runs each command in a folder of its own where results exist already, and compares code, message and files.
-fn all_fail(cases: &[(&str, &dyn Fn(&Place), &str, i32, &str)]) {
+fn all_fail(cases: &[Case<'_>]) {
     let mut wrong = Vec::new();
     for (name, arrange, command, code, message) in cases {
         let place = Place::new();
@@ -388,6 +393,20 @@ fn wrong_models() {
             "forecast --model bad.safetensors --hidden 8 --out out --force",
             2,
             "--hidden is settled in a trained model; leave it out, or train a new model without --model",
+        ),
+        (
+            "a way of reading without a file",
+            &bad(good.clone()),
+            "forecast --model bad.safetensors --fill linear --out out --force",
+            2,
+            "--fill says how to read a file, and none is named; name one, or leave it out",
+        ),
+        (
+            "another season",
+            &bad(good.clone()),
+            "eval bad.safetensors good.csv --season 5",
+            2,
+            "--season is settled in a trained model",
         ),
         (
             "another step",

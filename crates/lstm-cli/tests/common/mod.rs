@@ -1,5 +1,6 @@
 //! A folder of small files, and the binary run in it.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +23,7 @@ impl Place {
     /// A folder with `good.csv`: 90 days with a weekly season.
     pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        place.write("good.csv", &csv(&days(90)));
+        place.write("good.csv", csv(&days(90)));
         place
     }
 
