@@ -71,7 +71,6 @@ Examples:
   lstm forecast taxi.csv --target passengers --horizon 48 --out runs/taxi
   lstm forecast load.csv --sort --duplicates mean --fill linear
   lstm forecast air.csv --config runs/air/settings.toml --out runs/again
-  lstm forecast --model runs/air
   lstm forecast --model runs/air newer.csv --out runs/newer
   cat air.csv | lstm forecast - --json")]
 pub(crate) struct Forecast {

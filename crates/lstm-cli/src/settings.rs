@@ -52,7 +52,7 @@ pub(crate) struct Reading {
     #[arg(long, value_name = "HOW", value_parser = words::<Fill>(&["none", "linear", "previous", "season"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fill: Option<Fill>,
-    /// Steps in a season, 1 for none [default: from the step, such as 12 for months, 24 for hours]
+    /// Steps in a season, 1 for none [default: from the step: 12 for months, 24 or 168 for hours, whichever repeats best]
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) season: Option<Steps>,
@@ -96,7 +96,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) horizon: Option<Whole<1, 100_000>>,
-    /// Steps that a forecast looks back on [default: two seasons, from 16 to 128]
+    /// Steps that a forecast looks back on [default: two seasons, from 16 to 128; without a season 32]
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lookback: Option<Steps>,
@@ -105,7 +105,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) base: Option<Steps>,
-    /// Units of each LSTM layer [default: 32, for long series 64]
+    /// Units of each LSTM layer [default: 32, from 1000 rows on 64]
     #[arg(long, value_name = "UNITS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hidden: Option<Whole<1, 16_384>>,
@@ -113,7 +113,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) layers: Option<Whole<1, 64>>,
-    /// Share of each layer's output dropped while training [default: 0.2, for long series 0]
+    /// Share of each layer's output dropped while training [default: 0.2, from 1000 rows on 0]
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropout: Option<Number<Share>>,
@@ -125,7 +125,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) epochs: Option<Whole<1, 1_000_000>>,
-    /// Windows in one training step [default: 16, for long series 64]
+    /// Windows in one training step [default: 16, from 1000 rows on 64]
     #[arg(long, value_name = "WINDOWS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) batch: Option<Whole<1, 1_048_576>>,

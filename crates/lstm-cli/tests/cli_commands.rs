@@ -204,7 +204,7 @@ fn help_devices_and_completions_are_there() {
         let help = place.lstm(&format!("{command} --help")).fine();
         assert!(help.out.contains("Usage: lstm "), "{command}: {}", help.out);
     }
-    assert!(place.lstm("forecast --help").out.contains("lstm forecast --model runs/air"));
+    assert!(place.lstm("forecast --help").out.contains("lstm forecast --model runs/air newer.csv"));
     assert!(place.lstm("--version").fine().out.starts_with("lstm 0."));
     assert!(place.lstm("devices").fine().out.starts_with("cpu "));
     assert_eq!(place.lstm("devices --json").fine().json()["devices"][0]["name"], "cpu");
