@@ -1,9 +1,7 @@
-//! Loops of training and streaming steps on the CPU allocate nothing of their own once they are warm.
-//!
-//! The gemm library takes two buffers for packing per product and gives them back: these are allowed, to
-//! the number of products in the equations, and nothing else is.
+//! Loops of training and streaming steps on the CPU allocate nothing once they are warm.
 //!
 //! The count is that of the whole process, so this binary holds one test and nothing else.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken assumption ends the test")]
 
 use lstm_cpu::Cpu;
 use lstm_tensor::{
@@ -19,26 +17,20 @@ static ALLOCATOR: Counting = Counting::new();
 
 const STEPS: usize = 20;
 
-/// Buffers that the gemm library takes per product.
-const PER_PRODUCT: usize = 2;
-
-/// Asserts that `step` comes to ask for no memory but that of its matrix products, and to keep none.
+/// Asserts that `step` comes to ask for no memory.
 ///
-/// The library keeps some for each thread from the thread's first product on; a thread that comes late on
-/// a busy machine makes a round count as warm-up.
-fn assert_quiet(what: &str, products: usize, mut step: impl FnMut()) {
-    let allowed = STEPS * PER_PRODUCT * products;
+/// On a busy machine a thread may come late and make a later round its warm-up.
+fn assert_quiet(what: &str, mut step: impl FnMut()) {
     let mut seen = Vec::with_capacity(10);
     for _ in 0..seen.capacity() {
-        let (requests, held) = (ALLOCATOR.requests(), ALLOCATOR.held());
+        let before = ALLOCATOR.requests();
         (0..STEPS).for_each(|_| step());
-        let (requests, kept) = (ALLOCATOR.requests() - requests, ALLOCATOR.held() as isize - held as isize);
-        if requests <= allowed && kept == 0 {
+        seen.push(ALLOCATOR.requests() - before);
+        if seen.ends_with(&[0]) {
             return;
         }
-        seen.push((requests, kept));
     }
-    panic!("{what}: requests and bytes kept by round {seen:?}, allowed {allowed} for {products} products");
+    panic!("{what}: requests for memory in rounds of {STEPS} steps: {seen:?}");
 }
 
 fn spec() -> StackSpec {
@@ -55,9 +47,8 @@ fn training<F: Float>(cpu: &Cpu, rule: &Rule) {
     let mut value = cpu.alloc::<f64>(1).unwrap();
     let mut control = Control::new(cpu).unwrap();
     let mut number = 0.0;
-    // Each of two layers: inputs, 30 states; backward 30 states, and three for weights and input.
     let what = format!("training in {}, {} threads, {rule:?}", F::NAME, cpu.threads());
-    assert_quiet(&what, 2 * (1 + 30 + 30 + 3), || {
+    assert_quiet(&what, || {
         number += 1.0;
         cpu.upload(&[0.001, number], &mut control.values, control_slot::RATE).unwrap();
         cpu.fill(F::ZERO, ViewMut::new(&mut run.d_params, Span::dense(0, 1, case.params.len()))).unwrap();
@@ -80,7 +71,7 @@ fn training<F: Float>(cpu: &Cpu, rule: &Rule) {
 fn inference<F: Float>(cpu: &Cpu) {
     let case = filled(spec(), BatchShape::new(30, 16), 1.0, 6);
     let mut run = Run::<_, F>::new(cpu, &case, Mode::Infer, KernelChoice::Auto).unwrap();
-    assert_quiet(&format!("inference in {}, {} threads", F::NAME, cpu.threads()), 2 * (1 + 30), || {
+    assert_quiet(&format!("inference in {}, {} threads", F::NAME, cpu.threads()), || {
         let args = Forward {
             weights: Weights { params: &run.params, packed: &run.packed },
             draw: None::<Draw<'_, Cpu>>,
@@ -97,14 +88,14 @@ fn streaming<F: Float>(cpu: &Cpu) {
     let case = filled(spec(), BatchShape::new(1, 3), 1.0, 7);
     let mut run = Run::<_, F>::new(cpu, &case, Mode::Infer, KernelChoice::Auto).unwrap();
     let mut state = State::zeros(cpu, &case.spec, 3).unwrap();
-    assert_quiet(&format!("streaming in {}, {} threads", F::NAME, cpu.threads()), 2 * (1 + 1), || {
+    assert_quiet(&format!("streaming in {}, {} threads", F::NAME, cpu.threads()), || {
         let weights = Weights { params: &run.params, packed: &run.packed };
         cpu.step(&run.plan, weights, &run.x, &mut state, &mut run.y, &mut run.scratch).unwrap();
     })
 }
 
 #[test]
-fn warm_loops_allocate_nothing_of_their_own() {
+fn warm_loops_do_not_allocate() {
     let rules = [
         Rule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: true, weight_decay: 0.0 },
         Rule::Adagrad { lr_decay: 0.0, initial_accumulator: 0.0, eps: 1e-10, weight_decay: 0.0 },

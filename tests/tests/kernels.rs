@@ -1,4 +1,5 @@
 //! One long and wide case through every kernel path: instruction sets, kernels, pairings.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test; it says what it skips")]
 
 use lstm_cpu::{Cpu, Simd};
 use lstm_tensor::{BatchShape, Float, KernelChoice, LayerSpec, StackSpec};

@@ -7,6 +7,7 @@
 
 mod ci;
 mod golden;
+mod planted;
 mod tidy;
 
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ enum Command {
     Ci(ci::Args),
     /// Replay golden cases of PyTorch on a backend and print the error of each
     Golden(golden::Args),
+    /// Plant each mistake of tests/planted in a copy and ask whether the laws notice (minutes)
+    Planted(planted::Args),
     /// Check the workspace's invariants: who imports whom, who prints, what the files may hold
     Tidy,
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Golden(args) => golden::run(&args),
+        Command::Planted(args) => planted::run(&args),
         Command::Tidy => tidy::run(),
     };
     match outcome {

@@ -41,7 +41,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// Paths, relative to the root, of all files that git tracks or would track.
-fn tracked_files(root: &Path) -> Result<Vec<String>> {
+pub(crate) fn tracked_files(root: &Path) -> Result<Vec<String>> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)

@@ -6,21 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The system's allocator with a count of all requests, of every thread.
 ///
-/// ```ignore
+/// ```text
 /// #[global_allocator]
 /// static ALLOCATOR: Counting = Counting::new();
 /// ```
 #[derive(Debug, Default)]
 pub struct Counting {
     requests: AtomicUsize,
-    held: AtomicUsize,
 }
 
 impl Counting {
     /// No requests yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { requests: AtomicUsize::new(0), held: AtomicUsize::new(0) }
+        Self { requests: AtomicUsize::new(0) }
     }
 
     /// Requests for new or larger memory so far.
@@ -28,40 +27,32 @@ impl Counting {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Bytes that are in use.
-    pub fn held(&self) -> usize {
-        self.held.load(Ordering::SeqCst)
-    }
-
-    fn count(&self, bytes: usize) {
+    fn count(&self) {
         self.requests.fetch_add(1, Ordering::SeqCst);
-        self.held.fetch_add(bytes, Ordering::SeqCst);
     }
 }
 
 // SAFETY: each method hands its arguments to `System` unchanged and returns its answer.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.count(layout.size());
+        self.count();
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.count(layout.size());
+        self.count();
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        self.count(new_size);
-        self.held.fetch_sub(layout.size(), Ordering::SeqCst);
+        self.count();
         // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`; `at` came from `System`.
         unsafe { System.realloc(at, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        self.held.fetch_sub(layout.size(), Ordering::SeqCst);
         // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`; `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }

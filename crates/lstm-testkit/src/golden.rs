@@ -264,3 +264,86 @@ fn pick(outcome: &Outcome, stack: &StackCase, name: &str) -> Vec<f64> {
 fn content(what: &str) -> Error {
     Error::Content(what.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Naive;
+    use crate::strategies::filled;
+
+    /// Tensors of a case computed by the naive backend, and one wrong element in `wrong`.
+    fn tensors(stack: &StackCase, wrong: Option<&str>) -> Tensors {
+        let outcome = run::<Naive, f64>(&Naive, stack, Route::OWN).unwrap();
+        let mut tensors = Tensors::new();
+        let mut put = |name: &str, data: Vec<f64>| {
+            let shape = if name == "x" {
+                vec![stack.steps(), stack.rows(), stack.spec.input]
+            } else {
+                vec![data.len()]
+            };
+            tensors.insert(name.to_owned(), Tensor { shape, data });
+        };
+        let (initial, d_last) = (stack.initial.clone().unwrap(), stack.d_last.clone().unwrap());
+        put("x", stack.x.clone());
+        put("dy", stack.d_y.clone().unwrap());
+        put("h0", initial.h);
+        put("c0", initial.c);
+        put("dhn", d_last.h);
+        put("dcn", d_last.c);
+        for entry in stack.layout().entries() {
+            let values = &stack.params[entry.offset..entry.offset + entry.len()];
+            put(&format!("param.{}", entry.name), values.to_vec());
+        }
+        for (name, _) in names(stack) {
+            let mut data = pick(&outcome, stack, &name);
+            if wrong == Some(name.as_str()) {
+                data[0] += 1e-9 * data.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+            }
+            put(&name, data);
+        }
+        tensors
+    }
+
+    #[test]
+    fn each_wrong_tensor_fails_under_its_name() {
+        let mut stack = filled(StackSpec::uniform(2, 5, 2), BatchShape::new(3, 2), 1.0, 3);
+        stack.draw = None;
+        let verdict = |wrong: Option<&str>| {
+            let case = Case::new("case", stack.spec.clone(), tensors(&stack, wrong)).unwrap();
+            replay::<_, f64>(&Naive, &case).unwrap().verdict
+        };
+        assert!(!verdict(None).failed());
+        for (name, _) in names(&stack) {
+            let verdict = verdict(Some(&name));
+            assert!(verdict.failed(), "{name}: {verdict:?}");
+            assert!(matches!(&verdict, Verdict::Compared { tensor, .. } if *tensor == name), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn missing_and_misshapen_tensors_are_named() {
+        let stack = filled(StackSpec::uniform(2, 3, 1), BatchShape::new(2, 2), 1.0, 3);
+        let all = tensors(&stack, None);
+        for name in all.keys() {
+            let mut fewer = all.clone();
+            fewer.remove(name);
+            let error = Case::new("case", stack.spec.clone(), fewer).unwrap_err().to_string();
+            assert!(error.contains(name.as_str()), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn written_tensors_come_back() {
+        let stack = filled(StackSpec::uniform(2, 3, 1), BatchShape::new(2, 2), 1.0, 3);
+        let tensors = tensors(&stack, None);
+        let path = std::env::temp_dir().join(format!("lstm-golden-{}.safetensors", std::process::id()));
+        write(&path, &tensors).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
+            let words = view.data().chunks_exact(8).map(|word| f64::from_le_bytes(word.try_into().unwrap()));
+            assert_eq!(words.collect::<Vec<_>>(), tensors[&name].data, "{name}");
+            assert_eq!(view.shape(), tensors[&name].shape);
+        }
+    }
+}

@@ -100,3 +100,44 @@ impl Expected {
         (name, distance / self.tolerance)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategies::filled;
+    use lstm_tensor::{BatchShape, StackSpec};
+
+    #[test]
+    fn values_are_measured_on_one_or_more_and_gradients_on_the_largest() {
+        assert_eq!(distance(Kind::Value, &[0.5, 10.5], &[0.0, 10.0]), 0.5);
+        assert_eq!(distance(Kind::Gradient, &[0.5, 10.0], &[0.0, 10.0]), 0.05);
+        assert_eq!(distance(Kind::Gradient, &[0.0], &[0.0]), 0.0);
+    }
+
+    #[test]
+    fn what_is_no_number_or_no_match_is_infinitely_far() {
+        for got in [&[f64::NAN] as &[f64], &[f64::INFINITY], &[], &[1.0, 1.0]] {
+            assert_eq!(distance(Kind::Value, got, &[1.0]), f64::INFINITY);
+            assert_eq!(distance(Kind::Gradient, got, &[1.0]), f64::INFINITY);
+        }
+        assert_eq!(distance(Kind::Gradient, &[1e-30], &[0.0]), f64::INFINITY);
+    }
+
+    /// Weights rounded to the ten bits of TF32 are noticed, in plain and in saturated cases.
+    #[test]
+    fn coarser_arithmetic_is_refused() {
+        for (seed, scale) in (0..30).flat_map(|seed| [(seed, 1.0), (seed, 20.0)]) {
+            let case = filled(StackSpec::uniform(4, 9, 2), BatchShape::new(6, 4), scale, seed);
+            let expected = Expected::new::<f32>(&case).unwrap();
+            let mut coarse = case.clone();
+            for value in &mut coarse.params {
+                let bits = (*value as f32).to_bits();
+                *value = f64::from(f32::from_bits((bits + 0x1000) & !0x1FFF));
+            }
+            let honest = expected.judge(&run::<Naive, f32>(&Naive, &case, Route::OWN).unwrap());
+            let rounded = expected.judge(&run::<Naive, f32>(&Naive, &coarse, Route::OWN).unwrap());
+            assert!(honest.1 <= 1.0, "seed {seed}, scale {scale}: honest {honest:?}");
+            assert!(rounded.1 > 1.0, "seed {seed}, scale {scale}: rounded {rounded:?}");
+        }
+    }
+}

@@ -80,7 +80,7 @@ macro_rules! laws {
             inference_drops_nothing
         );
         $crate::laws!(@group training, $backend, $float:
-            linear_is_the_loop, loss_is_the_formula, clip_is_the_formula, update_is_the_reference,
+            linear_is_the_loop, loss_is_the_formula, clip_is_the_formula, update_is_the_formula,
             a_bad_gradient_stops_updates
         );
         $crate::laws!(@group errors, $backend, $float:

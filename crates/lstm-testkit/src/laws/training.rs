@@ -3,7 +3,7 @@
 use super::differences::loss_kind;
 use super::{close, hold, within};
 use crate::case::Kind;
-use crate::naive::{Naive, cells};
+use crate::naive::cells;
 use crate::run::{buffer, fetch, raw};
 use crate::strategies::{Block, placing, size, values};
 use crate::tolerance::{distance, tolerance};
@@ -212,17 +212,23 @@ fn rule() -> impl Strategy<Value = Rule> {
     prop_oneof![sgd, adagrad, rms, adam]
 }
 
+/// Learning rate and clipping of the steps that are compared.
+const RATE: f64 = 0.0625;
+const CLIP_SCALE: f64 = 0.75;
+
+/// The last quarter is padding: zero, with gradient zero.
+fn padded(mut numbers: Vec<f64>) -> Vec<f64> {
+    let n = numbers.len();
+    numbers[n - n / 4..].fill(0.0);
+    numbers
+}
+
 /// Parameters and moments after some steps of a rule with recorded gradients.
 fn updated<B: Backend, F: Float>(
     backend: &B,
     rule: &Rule,
     (n, steps, seed, by_reference): (usize, usize, u64, bool),
 ) -> Result<Vec<Vec<f64>>> {
-    // The last quarter is padding: zero, with gradient zero.
-    let padded = |mut numbers: Vec<f64>| {
-        numbers[n - n / 4..].fill(0.0);
-        numbers
-    };
     let mut params = buffer::<B, F>(backend, &padded(values(seed, 0, n, 1.0)))?;
     let mut slots = Vec::new();
     for _ in 0..rule.slots() {
@@ -230,7 +236,7 @@ fn updated<B: Backend, F: Float>(
     }
     for step in 1..=steps {
         let grads = buffer::<B, F>(backend, &padded(values(seed, step as u32, n, 1.0)))?;
-        let control = control(backend, 0.0625, step as f64, 0.75)?;
+        let control = control(backend, RATE, step as f64, CLIP_SCALE)?;
         match by_reference {
             true => reference::update(backend, rule, &mut params, &grads, &mut slots, &control)?,
             false => backend.update(rule, &mut params, &grads, &mut slots, &control)?,
@@ -239,10 +245,67 @@ fn updated<B: Backend, F: Float>(
     std::iter::once(&params).chain(&slots).map(|buffer| fetch::<B, F>(backend, buffer)).collect()
 }
 
-/// Every rule, by the backend and by the reference, does what the reference does in f64; padding stays zero.
-pub fn update_is_the_reference<B: Backend, F: Float>(backend: &B) {
+/// One element's step of a rule, in PyTorch's words: the new parameter, the moments updated.
+fn scalar_step(rule: &Rule, rate: f64, t: i32, p: f64, g: f64, slots: &mut [f64]) -> f64 {
+    match *rule {
+        Rule::Sgd { momentum, dampening, nesterov, weight_decay } => {
+            let g = g + weight_decay * p;
+            let Some(buffer) = slots.first_mut() else { return p - rate * g };
+            *buffer = if t == 1 { g } else { momentum * *buffer + (1.0 - dampening) * g };
+            p - rate * if nesterov { g + momentum * *buffer } else { *buffer }
+        }
+        Rule::Adagrad { lr_decay, eps, weight_decay, .. } => {
+            let g = g + weight_decay * p;
+            slots[0] += g * g;
+            p - rate / (1.0 + f64::from(t - 1) * lr_decay) * g / (slots[0].sqrt() + eps)
+        }
+        Rule::RmsProp { alpha, eps, momentum, centered, weight_decay } => {
+            let g = g + weight_decay * p;
+            slots[0] = alpha * slots[0] + (1.0 - alpha) * g * g;
+            let mut variance = slots[0];
+            if centered {
+                let mean = &mut slots[usize::from(momentum != 0.0) + 1];
+                *mean = alpha * *mean + (1.0 - alpha) * g;
+                variance -= *mean * *mean;
+            }
+            let step = g / (variance.sqrt() + eps);
+            if momentum == 0.0 {
+                return p - rate * step;
+            }
+            slots[1] = momentum * slots[1] + step;
+            p - rate * slots[1]
+        }
+        Rule::Adam { beta1, beta2, eps, weight_decay, decoupled, tf_epsilon } => {
+            let (p, g) = match decoupled {
+                true => (p * (1.0 - rate * weight_decay), g),
+                false => (p, g + weight_decay * p),
+            };
+            slots[0] = beta1 * slots[0] + (1.0 - beta1) * g;
+            slots[1] = beta2 * slots[1] + (1.0 - beta2) * g * g;
+            let (first, second) = (1.0 - beta1.powi(t), 1.0 - beta2.powi(t));
+            if tf_epsilon {
+                return p - rate * second.sqrt() / first * slots[0] / (slots[1].sqrt() + eps);
+            }
+            p - rate * (slots[0] / first) / ((slots[1] / second).sqrt() + eps)
+        }
+        _ => unimplemented!("{rule:?}"),
+    }
+}
+
+/// Every rule, by the backend and by the reference, is its formula for every element; padding stays zero.
+pub fn update_is_the_formula<B: Backend, F: Float>(backend: &B) {
     hold((rule(), 1..80usize, 1..5usize, any::<u64>()), |(rule, n, steps, seed)| {
-        let want = updated::<Naive, f64>(&Naive, &rule, (n, steps, seed, true))?;
+        let mut want = vec![vec![rule.slot_fill(); n]; 1 + rule.slots()];
+        want[0] = padded(values(seed, 0, n, 1.0));
+        for step in 1..=steps {
+            let grads = padded(values(seed, step as u32, n, 1.0));
+            for (element, g) in grads.iter().enumerate() {
+                let mut slots: Vec<f64> = want[1..].iter().map(|slot| slot[element]).collect();
+                let p = want[0][element];
+                want[0][element] = scalar_step(&rule, RATE, step as i32, p, CLIP_SCALE * g, &mut slots);
+                want[1..].iter_mut().zip(slots).for_each(|(slot, new)| slot[element] = new);
+            }
+        }
         for by_reference in [false, true] {
             let got = updated::<B, F>(backend, &rule, (n, steps, seed, by_reference))?;
             for (index, (got, want)) in got.iter().zip(&want).enumerate() {
