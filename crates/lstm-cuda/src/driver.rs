@@ -187,7 +187,7 @@ impl Runtime for Driver {
         unsafe { result::memset_d8_async(to.0, 0, bytes, stream) }.map_err(|e| sized("clear", bytes, e))
     }
 
-    unsafe fn launch(&self, launch: &Launch, args: &[Arg<'_>]) -> Result<()> {
+    unsafe fn launch(&self, launch: &Launch, args: &[Arg]) -> Result<()> {
         let stream = self.bound(launch.kernel)?;
         let function = self.function(launch)?;
         // On the stack: a step of training must not allocate.

@@ -8,10 +8,16 @@
 //! model and computes `exp` and `tanh` with the C library.
 #![allow(unsafe_code, reason = "launches and device addresses; each block says why it is sound")]
 
+mod backend;
+mod buffer;
+mod cuda;
 pub mod driver;
 pub mod kernels;
 pub mod probe;
+mod product;
 pub mod runtime;
+mod stack;
 
-pub use driver::Driver;
+pub use buffer::CudaBuffer;
+pub use cuda::{Cuda, Phase};
 pub use runtime::Runtime;

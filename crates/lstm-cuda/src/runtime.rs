@@ -11,6 +11,9 @@ use lstm_tensor::Result;
 pub struct Address(pub u64);
 
 impl Address {
+    /// No place: what an absent operand of a kernel is.
+    pub const NULL: Self = Self(0);
+
     /// The place `bytes` further on.
     #[must_use]
     pub const fn plus(self, bytes: usize) -> Self {
@@ -36,22 +39,31 @@ unsafe impl Plain for f32 {}
 // SAFETY: as above.
 unsafe impl Plain for f64 {}
 
-/// One argument of a kernel: the bytes of a value, aligned as the value is.
+/// One argument of a kernel: the bytes of a value, aligned to 8.
 #[derive(Clone, Copy, Debug)]
-pub struct Arg<'a>(&'a [u8]);
+pub struct Arg {
+    words: [u64; Self::WORDS],
+    bytes: usize,
+}
 
-impl<'a> Arg<'a> {
+impl Arg {
+    /// The largest argument, in words of 8 bytes: a rectangle.
+    const WORDS: usize = 5;
+
     /// The bytes of `value`.
-    pub fn new<T: Plain>(value: &'a T) -> Self {
-        // SAFETY: a plain value has no padding, so all of its bytes are initialised; they live as long as
-        // it is borrowed.
-        Self(unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) })
+    pub fn new<T: Plain>(value: T) -> Self {
+        const { assert!(size_of::<T>() <= 8 * Self::WORDS && align_of::<T>() <= 8, "too large for an argument") };
+        let mut words = [0; Self::WORDS];
+        // SAFETY: a plain value has no padding, so all of its bytes are initialised; they fit the words.
+        unsafe { words.as_mut_ptr().cast::<T>().write(value) };
+        Self { words, bytes: size_of::<T>() }
     }
 
     /// Its bytes: what an entry of `kernelParams` points to.
     #[must_use]
-    pub fn bytes(self) -> &'a [u8] {
-        self.0
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the words have at least so many bytes, all of them initialised.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.bytes) }
     }
 }
 
@@ -104,7 +116,7 @@ pub struct Gemm {
     pub m: usize,
     /// Columns of `B` and `C`; at least 1.
     pub n: usize,
-    /// Columns of `A`, rows of `B`; may be 0.
+    /// Columns of `A`, rows of `B`; at least 1.
     pub k: usize,
     /// Factor of the product.
     pub alpha: f64,
@@ -186,7 +198,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// # Safety
     /// The arguments are those of the kernel's parameter list, and all that it reads and writes lies in
     /// allocations that live, also when the captured launch is replayed.
-    unsafe fn launch(&self, launch: &Launch, args: &[Arg<'_>]) -> Result<()>;
+    unsafe fn launch(&self, launch: &Launch, args: &[Arg]) -> Result<()>;
 
     /// Multiplies matrices.
     ///

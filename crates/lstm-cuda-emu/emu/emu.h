@@ -1,0 +1,30 @@
+// The kernels' vocabulary on the CPU; device.cuh includes this where it is compiled for the emulator.
+#pragma once
+#include "machine.h"
+#include <cmath>
+
+#define DEVICE inline
+#define KERNEL(name, ...)                                                                                   \
+    static void name(__VA_ARGS__);                                                                          \
+    static const emu::Call<name> call_##name(#name);                                                        \
+    static void name(__VA_ARGS__)
+#define SHARED(type, name) type* name = reinterpret_cast<type*>(emu::current->block->shared.data())
+
+#define threadIdx (emu::current->index)
+#define blockIdx (emu::current->block->index)
+#define blockDim (emu::grid->threads)
+#define gridDim (emu::grid->blocks)
+
+#define sync_threads() emu::block_barrier({"sync_threads", __FILE__, __LINE__})
+#define shuffle_down(mask, value, by) emu::shuffle_down(mask, value, by, {"shuffle_down", __FILE__, __LINE__})
+
+DEVICE float exponential(float x) { return std::exp(x); }
+DEVICE double exponential(double x) { return std::exp(x); }
+DEVICE float tangent(float x) { return std::tanh(x); }
+DEVICE double tangent(double x) { return std::tanh(x); }
+DEVICE float root(float x) { return std::sqrt(x); }
+DEVICE double root(double x) { return std::sqrt(x); }
+DEVICE double logarithm(double x) { return std::log(x); }
+DEVICE double cosine(double x) { return std::cos(x); }
+DEVICE double power(double x, double y) { return std::pow(x, y); }
+DEVICE unsigned high_product(unsigned a, unsigned b) { return unsigned(uint64_t(a) * b >> 32); }
