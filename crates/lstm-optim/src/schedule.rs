@@ -115,7 +115,7 @@ impl WarmUp {
     #[must_use]
     pub fn factor(&self, steps: u64) -> Option<f64> {
         let done = steps as f64 / self.steps as f64;
-        (steps < self.steps).then(|| self.start + (1.0 - self.start) * done)
+        (steps < self.steps).then_some(self.start + (1.0 - self.start) * done)
     }
 
     /// Checks the start factor.

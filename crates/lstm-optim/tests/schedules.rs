@@ -3,26 +3,26 @@
 use lstm_optim::{OptimizerConfig, Schedule, Unit};
 use serde_json::Value;
 
-fn config(case: &Value) -> OptimizerConfig {
-    let float = |name: &str| case["options"][name].as_f64().unwrap();
-    let count = |name: &str| case["options"][name].as_u64().unwrap();
-    let config = OptimizerConfig::sgd(float("lr"));
-    let step = |unit| Schedule::Step { every: count("size"), factor: float("gamma"), unit };
-    let cosine = || Schedule::Cosine { period: count("t_max"), minimum: float("eta_min") };
-    let warm = |config: OptimizerConfig| config.warm_up(count("warmup"), float("start_factor"));
-    match case["schedule"].as_str().unwrap() {
-        "step" => config.schedule(step(Unit::Steps)),
-        "step_samples" => config.schedule(step(Unit::Samples)),
-        "exponential" => config.schedule(Schedule::Exponential { factor: float("gamma") }),
-        "cosine" => config.schedule(cosine()),
-        "warmup_constant" => warm(config),
-        "warmup_cosine" => warm(config.schedule(cosine())),
-        other => panic!("unknown schedule {other}"),
-    }
-}
-
 #[test]
 fn rates_are_pytorchs() {
+    fn config(case: &Value) -> OptimizerConfig {
+        let float = |name: &str| case["options"][name].as_f64().unwrap();
+        let count = |name: &str| case["options"][name].as_u64().unwrap();
+        let config = OptimizerConfig::sgd(float("lr"));
+        let step = |unit| Schedule::Step { every: count("size"), factor: float("gamma"), unit };
+        let cosine = || Schedule::Cosine { period: count("t_max"), minimum: float("eta_min") };
+        let warm = |config: OptimizerConfig| config.warm_up(count("warmup"), float("start_factor"));
+        match case["schedule"].as_str().unwrap() {
+            "step" => config.schedule(step(Unit::Steps)),
+            "step_samples" => config.schedule(step(Unit::Samples)),
+            "exponential" => config.schedule(Schedule::Exponential { factor: float("gamma") }),
+            "cosine" => config.schedule(cosine()),
+            "warmup_constant" => warm(config),
+            "warmup_cosine" => warm(config.schedule(cosine())),
+            other => panic!("unknown schedule {other}"),
+        }
+    }
+
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/schedules.json");
     let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let cases = golden["cases"].as_array().unwrap();

@@ -248,3 +248,92 @@ fn part<'a, T>(values: &'a [T], range: &Range<usize>) -> Result<&'a [T]> {
 fn part_mut<'a, F: Float>(buffer: &'a mut CpuBuffer<F>, range: &Range<usize>) -> Result<&'a mut [F]> {
     buffer.as_mut_slice().get_mut(range.clone()).ok_or_else(foreign)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lstm_tensor::{Backend, Forward, LayerSpec, Weights};
+    use std::sync::Arc;
+
+    fn two_layers() -> StackSpec {
+        let layers = vec![LayerSpec::new(3).forget_bias(0.5), LayerSpec::new(2).bias(Bias::None)];
+        StackSpec::new(5, layers)
+    }
+
+    #[test]
+    fn weights_are_packed_transposed_and_biases_added() {
+        let cpu = Cpu::new(2).unwrap();
+        let plan = plan(&two_layers(), &BatchShape::new(4, 2), Mode::Infer).unwrap();
+        let layout = Arc::new(plan.params.clone());
+        let mut params = Arena::<Cpu, f64>::zeros(&cpu, &layout).unwrap();
+        for (i, value) in params.values_mut().as_mut_slice().iter_mut().enumerate() {
+            *value = i as f64;
+        }
+        let mut packed = Packed::empty(&cpu, plan.packed).unwrap();
+        prepare(&cpu, &plan, &params, &mut packed).unwrap();
+        let (values, packed) = (params.values().as_slice(), packed.buffer.as_slice());
+        for l in 0..2 {
+            let layer = layer(&plan, l).unwrap();
+            for gate in 0..4 * layer.hidden {
+                for (from, to, cols) in [
+                    (&layer.w_ih, &layer.packed_ih, layer.input),
+                    (&layer.w_hh, &layer.packed_hh, layer.hidden),
+                ] {
+                    for c in 0..cols {
+                        let turned = packed[to.start + c * 4 * layer.hidden + gate];
+                        assert_eq!(turned, values[from.start + gate * cols + c]);
+                    }
+                }
+                let biases = layer.biases.iter().flatten().map(|bias| values[bias.start + gate]);
+                let forget = gate / layer.hidden == 1;
+                let sum = biases.sum::<f64>() + if forget { layer.forget_bias } else { 0.0 };
+                assert_eq!(packed[layer.packed_bias.start + gate], sum);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_of_inference_does_not_grow_with_the_sequence() {
+        let bytes =
+            |steps, mode| plan(&two_layers(), &BatchShape::new(steps, 3), mode).unwrap().bytes::<f32>();
+        assert_eq!(bytes(1_000, Mode::Infer), bytes(100_000, Mode::Infer));
+        assert!(bytes(1_000, Mode::Train) < bytes(100_000, Mode::Train));
+    }
+
+    #[test]
+    fn rows_are_cut_into_equal_blocks_where_there_is_work() {
+        let block = |rows, steps, hidden| {
+            let spec = StackSpec::uniform(1, hidden, 1);
+            block(&plan(&spec, &BatchShape::new(steps, rows), Mode::Train).unwrap(), hidden, 1)
+        };
+        assert_eq!(
+            [block(3, 4, 10), block(32, 30, 128), block(50, 25, 500), block(7, 100, 500)],
+            [3, 16, 13, 7]
+        );
+    }
+
+    #[test]
+    fn an_altered_plan_is_an_error() {
+        let cpu = Cpu::new(1).unwrap();
+        let plan = plan(&two_layers(), &BatchShape::new(4, 2), Mode::Train).unwrap();
+        let alterations: [fn(&mut Plan); 4] = [
+            |plan| plan.tape.steps[1] += 1,
+            |plan| plan.tape.layers[1].gate_stride += 1,
+            |plan| plan.tape.layers.truncate(1),
+            |plan| plan.params = StackSpec::uniform(1, 1, 1).param_layout(""),
+        ];
+        for alter in alterations {
+            let mut plan = plan.clone();
+            alter(&mut plan);
+            let params = Arena::<Cpu, f32>::zeros(&cpu, &Arc::new(two_layers().param_layout(""))).unwrap();
+            let mut packed = Packed::empty(&cpu, plan.packed).unwrap();
+            packed.mark(&params);
+            let mut scratch = plan.scratch(&cpu).unwrap();
+            let (x, mut y) = (cpu.alloc(4 * 2 * 5).unwrap(), cpu.alloc(4 * 2 * 2).unwrap());
+            let weights = Weights { params: &params, packed: &packed };
+            let args = Forward { weights, draw: None, x: &x, initial: None, y: &mut y, last: None };
+            let result = cpu.stack_forward(&plan, args, &mut scratch);
+            assert!(matches!(result, Err(Error::Invalid { .. })), "{result:?}");
+        }
+    }
+}
