@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken assumption ends the test")]
 
 use lstm_cpu::Cpu;
+use lstm_cuda::Cuda;
+use lstm_cuda_emu::{Emulator, Schedule};
 use lstm_tensor::{Backend, Control, Float, LossArgs, LossKind, Rule, Span, View, ViewMut, control_slot};
 use lstm_testkit::Naive;
 use lstm_testkit::golden::{Case, Verdict, replay};
@@ -65,6 +67,16 @@ fn stacks_on_cpu() {
     stacks::<_, f32>(&cpu);
 }
 
+fn cuda() -> Cuda<Emulator> {
+    Cuda::new(Emulator::new(Schedule::Skewed(1))).unwrap()
+}
+
+#[test]
+fn stacks_on_cuda() {
+    stacks::<_, f64>(&cuda());
+    stacks::<_, f32>(&cuda());
+}
+
 fn losses<B: Backend>(backend: &B) {
     for case in json("losses.json")["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
@@ -114,6 +126,7 @@ fn losses<B: Backend>(backend: &B) {
 fn losses_are_pytorchs() {
     losses(&Naive);
     losses(&Cpu::new(2).unwrap());
+    losses(&cuda());
 }
 
 /// The rule and the learning rate of a recorded optimizer.
@@ -182,4 +195,5 @@ fn optimizers<B: Backend>(backend: &B) {
 fn optimizers_are_pytorchs() {
     optimizers(&Naive);
     optimizers(&Cpu::new(2).unwrap());
+    optimizers(&cuda());
 }

@@ -1,0 +1,196 @@
+//! What only the CUDA backend promises: the same bits under every schedule, no trust in what scratch memory
+//! held, and phases that replay what they did.
+
+use lstm_cuda::Cuda;
+use lstm_cuda_emu::{Emulator, Schedule};
+use lstm_tensor::{
+    Backend, Control, Error, Float, KernelChoice, LossArgs, LossKind, Mode, Result, Rule, Span, Storage,
+    View, ViewMut, control_slot,
+};
+use lstm_testkit::case::StackCase;
+use lstm_testkit::laws::hold;
+use lstm_testkit::run::{By, Run, buffer, fetch};
+use lstm_testkit::strategies::{StackOptions, stack, values};
+use proptest::prelude::*;
+
+type Device = Cuda<Emulator>;
+
+fn device(schedule: Schedule) -> Device {
+    Cuda::new(Emulator::new(schedule)).unwrap()
+}
+
+fn run<'a, F: Float>(cuda: &'a Device, case: &StackCase) -> Result<Run<'a, Device, F>> {
+    Run::new(cuda, case, Mode::Train, KernelChoice::Fused)
+}
+
+fn whole<B: Backend, F: Float>(buffer: &B::Buffer<F>) -> Span {
+    Span::dense(0, 1, buffer.len())
+}
+
+/// Fills everything that a pass may only write.
+fn poison<F: Float>(run: &mut Run<'_, Device, F>) -> Result<()> {
+    let tape = &mut run.scratch.tape;
+    let outputs = [&mut run.y, &mut run.last.h, &mut run.last.c, &mut run.d_x];
+    let scratch = [&mut tape.gates, &mut tape.cell, &mut tape.hidden];
+    let initial = [&mut run.d_initial.h, &mut run.d_initial.c];
+    for buffer in outputs.into_iter().chain(scratch).chain(initial).chain(&mut run.scratch.workspace) {
+        let all = whole::<Device, F>(buffer);
+        run.backend.fill(F::from_f64(f64::NAN), ViewMut::new(buffer, all))?;
+    }
+    Ok(())
+}
+
+/// Bits of a pass forward and backward, and of sums over its output.
+fn bits<F: Float>(cuda: &Device, case: &StackCase, poisoned: bool) -> Result<Vec<Vec<u64>>> {
+    let mut run = run::<F>(cuda, case)?;
+    if poisoned {
+        poison(&mut run)?;
+    }
+    run.forward(By::Backend)?;
+    run.backward(By::Backend)?;
+    let mut control = Control::new(cuda)?;
+    cuda.clip(Some(0.5), Some(0.1), &mut run.d_params, &mut control)?;
+    let bits = |buffer: &_| Ok(fetch::<Device, F>(cuda, buffer)?.into_iter().map(f64::to_bits).collect());
+    let mut all: Vec<Vec<u64>> =
+        [&run.y, &run.last.h, &run.last.c, &run.d_x, &run.d_initial.h, &run.d_initial.c, &run.d_params]
+            .into_iter()
+            .map(bits)
+            .collect::<Result<_>>()?;
+    let mut numbers = [0.0; control_slot::COUNT];
+    cuda.download(&control.values, 0, &mut numbers)?;
+    all.push(numbers.map(f64::to_bits).to_vec());
+    Ok(all)
+}
+
+const ANY: StackOptions = StackOptions { dropout: true, ..StackOptions::ANY };
+
+/// A race shows as a difference between schedules.
+#[test]
+fn schedules_give_the_same_bits() {
+    let plain = device(Schedule::InOrder);
+    hold((stack(ANY), any::<u32>()), |(case, seed)| {
+        let want = bits::<f32>(&plain, &case, false)?;
+        for schedule in [Schedule::Reverse, Schedule::Skewed(seed)] {
+            prop_assert_eq!(&bits::<f32>(&device(schedule), &case, false)?, &want, "{:?}", schedule);
+        }
+        Ok(())
+    });
+}
+
+/// Outputs, tape and workspaces may hold anything beforehand.
+#[test]
+fn nothing_is_read_before_it_is_written() {
+    let cuda = device(Schedule::InOrder);
+    hold(stack(ANY), |case| {
+        prop_assert_eq!(bits::<f64>(&cuda, &case, true)?, bits::<f64>(&cuda, &case, false)?);
+        Ok(())
+    });
+}
+
+/// A training run with everything that its two phases read and write.
+struct Training<'a> {
+    run: Run<'a, Device, f32>,
+    target: lstm_cuda::CudaBuffer<Emulator, f32>,
+    value: lstm_cuda::CudaBuffer<Emulator, f64>,
+    control: Control<Device>,
+    slots: Vec<lstm_cuda::CudaBuffer<Emulator, f32>>,
+}
+
+const RULE: Rule = Rule::Adam {
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    weight_decay: 0.01,
+    decoupled: true,
+    tf_epsilon: false,
+};
+
+impl<'a> Training<'a> {
+    fn new(cuda: &'a Device, case: &StackCase) -> Result<Self> {
+        let mut run = run::<f32>(cuda, case)?;
+        let (len, params) = (run.y.len(), run.d_params.len());
+        run.d_y = Some(cuda.alloc(len)?);
+        Ok(Self {
+            target: buffer::<Device, f32>(cuda, &values(1, 0, len, 1.0))?,
+            value: cuda.alloc(1)?,
+            control: Control::new(cuda)?,
+            slots: vec![cuda.alloc(params)?, cuda.alloc(params)?],
+            run,
+        })
+    }
+
+    /// What changes from step to step; uploaded, so no part of a phase.
+    fn advance(&mut self, step: u32) -> Result<()> {
+        let cuda = self.run.backend;
+        if let Some(draw) = &mut self.run.draw {
+            cuda.upload(&[step], &mut draw.step, 0)?;
+        }
+        cuda.upload(&[0.05, f64::from(step + 1)], &mut self.control.values, control_slot::RATE)
+    }
+
+    /// Both phases of a step.
+    fn step(&mut self) -> Result<()> {
+        let Self { run, target, value, control, slots } = self;
+        let cuda = run.backend;
+        let all = whole::<Device, f32>(&run.d_params);
+        cuda.fill(0.0, ViewMut::new(&mut run.d_params, all))?;
+        run.forward(By::Backend)?;
+        let span = whole::<Device, f32>(&run.y);
+        let args = LossArgs {
+            kind: LossKind::Squared,
+            scale: 1.0 / span.cols as f64,
+            prediction: View::new(&run.y, span),
+            target: View::new(target, span),
+            row_weights: None,
+        };
+        let Some(d_y) = &mut run.d_y else { unreachable!("made in `new`") };
+        cuda.loss(args, ViewMut::new(d_y, span), value)?;
+        run.backward(By::Backend)?;
+        cuda.clip(None, Some(1.0), &mut run.d_params, control)?;
+        cuda.update(&RULE, run.params.values_mut(), &run.d_params, slots, control)?;
+        cuda.prepare(&run.plan, &run.params, &mut run.packed)
+    }
+
+    fn bits(&self) -> Result<Vec<u64>> {
+        let cuda = self.run.backend;
+        let mut loss = [0.0f64];
+        cuda.download(&self.value, 0, &mut loss)?;
+        let params = fetch::<Device, f32>(cuda, self.run.params.values())?;
+        Ok(params.into_iter().chain(loss).map(f64::to_bits).collect())
+    }
+}
+
+/// A captured training step allocates nothing, asks nothing back, and does what it does when it runs at once.
+#[test]
+fn replay_is_eager() {
+    let cuda = device(Schedule::Skewed(3));
+    hold(stack(StackOptions { layers: 2, steps: 4, ..ANY }), |case| {
+        let (mut eager, mut replayed) = (Training::new(&cuda, &case)?, Training::new(&cuda, &case)?);
+        let phase = cuda.capture(|_| replayed.step())?;
+        for step in 0..3 {
+            eager.advance(step)?;
+            eager.step()?;
+            replayed.advance(step)?;
+            cuda.replay(&phase)?;
+            prop_assert_eq!(replayed.bits()?, eager.bits()?, "after step {}", step);
+        }
+        Ok(())
+    });
+}
+
+/// What cannot be captured is refused, and the backend works on.
+#[test]
+fn what_waits_cannot_be_captured() {
+    let cuda = device(Schedule::InOrder);
+    let y = buffer::<Device, f32>(&cuda, &[1.0, 2.0]).unwrap();
+    let mut host = [0.0f32; 2];
+    for refused in [
+        cuda.capture(|cuda| cuda.download(&y, 0, &mut host)),
+        cuda.capture(|cuda| cuda.alloc::<f32>(1).map(|_| ())),
+        cuda.capture(|cuda| cuda.synchronize()),
+    ] {
+        assert!(matches!(refused.map(|_| ()), Err(Error::Device { .. })));
+    }
+    cuda.download(&y, 0, &mut host).unwrap();
+    assert_eq!(host, [1.0, 2.0]);
+}
