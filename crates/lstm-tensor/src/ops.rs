@@ -127,7 +127,7 @@ pub enum LossKind {
         /// Where the parabola turns into a line.
         delta: f64,
     },
-    /// `|e| / target`.
+    /// `|e| / target`, for targets above 0: at 0 it is infinite, below it rewards errors.
     RelativeAbsolute,
 }
 

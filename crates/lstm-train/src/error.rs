@@ -55,6 +55,11 @@ pub enum Error {
         /// Rows that a window predicts.
         horizon: usize,
     },
+    /// Numbers of the series are too large to calculate with.
+    #[error(
+        "the series holds numbers so large that its forecast is no finite number; divide them by a constant"
+    )]
+    TooLarge,
     /// A saved state belongs to another run.
     #[error("the saved state does not fit this run: {why}")]
     State {

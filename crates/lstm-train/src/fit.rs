@@ -106,10 +106,16 @@ pub struct Best<F> {
 /// All that a run needs to go on exactly where it stood, plain data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainState<F> {
-    /// Seed of the run.
-    pub seed: u64,
+    /// Settings of the run; another run's state is refused.
+    pub config: FitConfig,
+    /// Samples of the finite set it trains on.
+    pub samples: Option<usize>,
     /// Parameters as they lie in the arena.
     pub params: Vec<F>,
+    /// Parameters at the last check that gave finite losses up to the next one.
+    pub proven: Option<Vec<F>>,
+    /// Parameters at the last check.
+    pub unproven: Option<Vec<F>>,
     /// Moments and counters; the schedule follows from the counters.
     pub optimizer: OptimizerState<F>,
     /// Current epoch.
@@ -202,6 +208,10 @@ pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     epoch: u32,
     index: usize,
     best: Option<Best<F>>,
+    /// Weights may be finite and yet so large that nothing after them is: only the losses that follow
+    /// tell whether they were good.
+    proven: Option<Vec<F>>,
+    unproven: Option<Vec<F>>,
     strikes: u32,
     loss_sum: f64,
     loss_count: u64,
@@ -248,6 +258,8 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             epoch: 0,
             index: 0,
             best: None,
+            proven: None,
+            unproven: None,
             strikes: 0,
             loss_sum: 0.0,
             loss_count: 0,
@@ -267,19 +279,38 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         state: TrainState<F>,
     ) -> Result<Self> {
         let mut fit = Self::new(backend, model, source, config)?;
-        if state.seed != fit.config.seed {
-            return Err(Error::State { why: format!("seed {} instead of {}", state.seed, fit.config.seed) });
-        }
+        fit.check_state(&state)?;
         fit.model.upload(backend, &state.params)?;
         fit.optimizer.restore(backend, &state.optimizer)?;
         fit.epoch = state.epoch;
         fit.index = state.index;
         fit.best = state.best;
+        fit.proven = state.proven;
+        fit.unproven = state.unproven;
         fit.strikes = state.strikes;
         fit.loss_sum = state.loss_sum;
         fit.loss_count = state.loss_count;
         fit.last_loss = state.last_loss;
         Ok(fit)
+    }
+
+    /// Only the stop rule may differ, so that a run can be prolonged.
+    fn check_state(&self, state: &TrainState<F>) -> Result<()> {
+        let refuse = |why: String| Err(Error::State { why });
+        if (FitConfig { stop: self.config.stop, ..state.config.clone() }) != self.config {
+            return refuse("it was trained with other settings".into());
+        }
+        let samples = self.source.samples();
+        if state.samples != samples || samples.is_some_and(|count| state.index >= count) {
+            return refuse(format!("it was trained on {:?} samples, not {samples:?}", state.samples));
+        }
+        let len = self.model.params().layout().len();
+        let best = state.best.as_ref().map(|best| &best.params);
+        let sets = [Some(&state.params), best, state.proven.as_ref(), state.unproven.as_ref()];
+        if sets.into_iter().flatten().any(|params| params.len() != len) {
+            return refuse("it has another number of parameters".into());
+        }
+        Ok(())
     }
 
     /// All that [`Fit::resume`] needs.
@@ -288,8 +319,11 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// As [`Backend::download`].
     pub fn state(&self) -> Result<TrainState<F>> {
         Ok(TrainState {
-            seed: self.config.seed,
+            config: self.config.clone(),
+            samples: self.source.samples(),
             params: self.model.download(self.backend)?,
+            proven: self.proven.clone(),
+            unproven: self.unproven.clone(),
             optimizer: self.optimizer.state(self.backend)?,
             epoch: self.epoch,
             index: self.index,
@@ -307,10 +341,14 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         &self.model
     }
 
-    /// Ends training and gives the model.
-    #[must_use]
-    pub fn into_model(self) -> Model<B, F> {
-        self.model
+    /// Ends training and gives the model with the best weights that a validation has seen; without
+    /// one, as it stands.
+    ///
+    /// # Errors
+    /// As [`Backend::upload`].
+    pub fn into_model(mut self) -> Result<Model<B, F>> {
+        self.restore_best()?;
+        Ok(self.model)
     }
 
     /// The best validation so far.
@@ -429,16 +467,16 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     }
 
     /// Trains until a rule of [`Stop`] applies. `validate` measures what should become small; where it
-    /// is given, the best weights are restored at the end. `observe` is called after every step.
+    /// is given, the best weights are restored at the end, unless the observer ended the run: then it
+    /// stands as it is, so that [`Fit::state`] can be resumed. `observe` is called after every step.
     ///
     /// # Errors
     /// [`Error::Diverged`] where a loss, a gradient or a validation is not finite; the model then holds
     /// the best weights seen, or the last ones at a check that gave finite losses up to the next.
     pub fn run(&mut self, mut validate: Option<Validate<'_, B, F>>, observe: Observe<'_>) -> Result<Outcome> {
-        // Weights may be finite and yet so large that nothing after them is: only the losses that follow
-        // tell whether they were good.
-        let mut good = self.model.download(self.backend)?;
-        let mut unproven = None;
+        if self.proven.is_none() {
+            self.proven = Some(self.model.download(self.backend)?);
+        }
         let outcome = loop {
             if self.optimizer.step() >= self.config.stop.max_steps {
                 break Outcome::Finished;
@@ -455,14 +493,17 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             };
             sound &= validation.is_none_or(f64::is_finite);
             if !sound {
-                self.model.upload(self.backend, &good)?;
+                if let Some(proven) = &self.proven {
+                    self.model.upload(self.backend, proven)?;
+                }
                 self.restore_best()?;
                 return Err(Error::Diverged { step, last_loss: before });
             }
             let report = match check {
                 false => None,
                 true => {
-                    good = unproven.replace(self.model.download(self.backend)?).unwrap_or(good);
+                    let now = self.model.download(self.backend)?;
+                    self.proven = self.unproven.replace(now).or(self.proven.take());
                     if let Some(value) = validation {
                         self.judge(value)?;
                     }
@@ -470,7 +511,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
                 }
             };
             if observe(step, report.as_ref()) == Flow::Stop {
-                break Outcome::Interrupted;
+                return Ok(Outcome::Interrupted);
             }
             let stop = &self.config.stop;
             let reached = |target| loss <= target && self.optimizer.samples() >= stop.min_samples;

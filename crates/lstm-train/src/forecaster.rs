@@ -26,6 +26,8 @@ const CHUNK: usize = 256;
 /// Training effort of one fit, in floating-point operations: a fixed number, so that the number of
 /// steps follows from the configuration and never from the clock.
 const EFFORT: f64 = 8e11;
+/// Forecast values of a method that an evaluation holds at most.
+const EVALUATED: usize = 2_000_000;
 /// Share of outcomes that an interval should hold.
 const COVERAGE: f64 = 0.8;
 
@@ -113,8 +115,9 @@ impl ForecastConfig {
             1 => (rows / 10).clamp(1, 24),
             season => season.min(96),
         });
-        // Seasons are compared on the first three quarters, which lie before every held-out row.
-        let seen = &values[..rows * 3 / 4];
+        // Seasons are compared on rows that lie before every validation and held-out row.
+        let held = (rows / 6).max(horizon);
+        let seen = &values[..rows.saturating_sub(held + (held / 2).max(horizon))];
         let error = |season: usize| season_error(seen, season, horizon);
         let best_of = |list: &[usize]| list.iter().copied().min_by(|&a, &b| error(a).total_cmp(&error(b)));
         let season = choices.season.or_else(|| best_of(&candidates)).unwrap_or(1).max(1);
@@ -145,7 +148,11 @@ impl ForecastConfig {
         Ok(config)
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Checks sizes, the optimizer and the network.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
         let range = |what, value: usize, most: usize| {
             if (1..=most).contains(&value) {
                 return Ok(());
@@ -278,9 +285,12 @@ impl<'a> Windowed<'a> {
     /// Standard deviation of the window before `row`; a flat window must not blow up.
     fn spread(&self, row: usize) -> f64 {
         let window = &self.values[row - self.config.lookback..row];
-        let mean = window.iter().sum::<f64>() / window.len() as f64;
-        let variance = window.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / window.len() as f64;
-        variance.sqrt().max(1e-6 * mean.abs()).max(1e-12)
+        let n = window.len() as f64;
+        // Divided by the largest value first, whose square may not be a number.
+        let largest = window.iter().fold(f64::MIN_POSITIVE, |largest, v| v.abs().max(largest));
+        let mean = window.iter().map(|v| v / largest).sum::<f64>() / n;
+        let variance = window.iter().map(|v| (v / largest - mean).powi(2)).sum::<f64>() / n;
+        (variance.sqrt().max(1e-6 * mean.abs()) * largest).max(1e-12)
     }
 
     fn base(&self, row: usize) -> Vec<f64> {
@@ -495,7 +505,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             outcome => outcome?,
         };
         let best_step = fit.best().map_or(fit.steps(), |best| best.step);
-        Ok((Self { config: config.clone(), model: fit.into_model() }, outcome, best_step))
+        Ok((Self { config: config.clone(), model: fit.into_model()? }, outcome, best_step))
     }
 
     /// Forecasts the horizon behind `history`, in the series' unit.
@@ -532,6 +542,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 forecasts.extend(out.iter().zip(base).map(|(f, b)| b + f.to_f64() * spread));
             }
         }
+        if forecasts.iter().any(|f| !f.is_finite()) {
+            return Err(Error::TooLarge);
+        }
         Ok(forecasts)
     }
 
@@ -558,7 +571,12 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let (lookback, horizon) = (config.lookback, config.horizon);
             return Err(Error::TooShort { rows: values.len(), needed: config.span(), lookback, horizon });
         }
-        let rows: Vec<usize> = (0..windows.count).map(|index| windows.first + index).collect();
+        // Long series are measured on evenly spaced windows, so that memory stays bounded.
+        let most = (EVALUATED / config.horizon).max(30);
+        let step = windows.count.div_ceil(most);
+        // The last window is always among them.
+        let rows: Vec<usize> =
+            (0..windows.count).rev().step_by(step).map(|i| windows.first + i).rev().collect();
         let actual: Vec<f64> =
             rows.iter().flat_map(|&row| &values[row..row + config.horizon]).copied().collect();
         let scale = naive_scale(&values[..windows.first], config.season);
@@ -583,7 +601,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         Ok(Evaluation {
             scores: scores.collect(),
             first_row: windows.first,
-            windows: windows.count,
+            windows: rows.len(),
             last_forecast: lstm[lstm.len() - config.horizon..].to_vec(),
             best_step,
             train_windows,

@@ -186,7 +186,7 @@ impl Trial<'_> {
         if let Some((_, loss)) = cell.losses.last() {
             cell.figures.insert("last-logged-loss".into(), *loss);
         }
-        Ok(fit.into_model())
+        Ok(fit.into_model()?)
     }
 
     /// What a new process predicts with the saved model.
