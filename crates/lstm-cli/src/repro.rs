@@ -359,7 +359,8 @@ How to read the tables:
 - `free-run-mse` is the mean squared error of the closed-loop forecast against the formula without its noise,
   `drawn-mse` the one against the points with noise, `mean-mse` that of forecasting the mean of the history, `skill`
   is 1 - free-run-mse / mean-mse, `forecast-deviation` the standard deviation of the forecast. `final-loss` is the
-  mean of the last 50 training losses, with dropout; no forecast can bring it below `noise-floor`.
+  mean of the last 50 training losses, with dropout; below `noise-floor` it can only be by chance or by learning the
+  noise of the training points by heart.
 - `last-logged-loss` is the last training loss that the original prints. `weight-lag-k` is the mean slope of an
   output in the input k steps before it, by central differences on the test sequences.
 - A claim is supported if every comparison behind it comes out at the 5 % level, one-sided: of ranks (Mann and
