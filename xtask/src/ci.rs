@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 
-use crate::{root, tidy};
+use crate::{kernels, resolve, root, tidy};
 
 /// Which steps to run; all of them unless told otherwise.
 #[derive(clap::Args)]
@@ -40,12 +40,17 @@ enum Action {
     Package,
     /// The invariants, in this process.
     Tidy,
+    /// Every CUDA kernel for every architecture, in this process.
+    Kernels,
+    /// Projects that use CUDA through other libraries too, in this process.
+    Resolve,
     /// A `cargo test` command whose seconds are split among the groups of tests.
     Tests(&'static str),
 }
 
-/// Everything that CI runs, in this order. Only `cargo fetch` may use the network.
-const STEPS: [Step; 11] = [
+/// Everything that CI runs, in this order. Only `cargo fetch`, `kernels` (once) and `resolve` use the network;
+/// without one the last two say that they were skipped.
+const STEPS: [Step; 13] = [
     step("fetch", Action::Cargo("fetch --locked", &[])),
     step(
         "fetch-standalone",
@@ -56,6 +61,8 @@ const STEPS: [Step; 11] = [
     step("clippy", Action::Cargo("clippy --locked --workspace --all-targets -- -D warnings", &[])),
     step("docs", Action::Cargo("doc --locked --no-deps --workspace", &[("RUSTDOCFLAGS", "-D warnings")])),
     step("build", Action::Cargo("test --locked --workspace --no-run", &[])),
+    step("kernels", Action::Kernels),
+    step("resolve", Action::Resolve),
     step("package", Action::Package),
     step("release", Action::Cargo("build --locked --release --package lstm-cli", &[])),
     step(
@@ -73,10 +80,13 @@ const fn step(name: &'static str, action: Action) -> Step {
 }
 
 /// Minutes that each group may take on two cores, out of [`WHOLE`].
-const SHARES: [(&str, u64); 3] = [(LINTS, 6), (tests::LAWS, 6), (tests::COMMAND_LINE, 3)];
+const SHARES: [(&str, u64); 4] = [(LINTS, 6), (KERNELS, 4), (tests::LAWS, 6), (tests::COMMAND_LINE, 3)];
 
-/// The group of all steps but the tests.
+/// The group of all steps but those of other groups.
 const LINTS: &str = "build and lints";
+
+/// The group of the compilers from PyPI: their installation too.
+const KERNELS: &str = "kernel compilers";
 
 /// Minutes that all steps together may take on two cores from a cold clone.
 const WHOLE: u64 = 25;
@@ -117,6 +127,8 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
     let start = Instant::now();
     let outcome = match &step.action {
         Action::Tidy => tidy::run(),
+        Action::Kernels => kernels::run(&kernels::Args { check: true, ..kernels::Args::default() }),
+        Action::Resolve => resolve::run(),
         Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
         Action::Package => package(),
         Action::Tests(args) => {
@@ -128,7 +140,8 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
             return if seen.success { Ok(()) } else { Err(anyhow::anyhow!("a test failed")) };
         }
     };
-    table.add(step.name, LINTS, start.elapsed());
+    let group = if matches!(step.action, Action::Kernels) { KERNELS } else { LINTS };
+    table.add(step.name, group, start.elapsed());
     outcome
 }
 
@@ -171,6 +184,8 @@ impl Action {
     fn command(&self) -> String {
         match self {
             Action::Tidy => "cargo xtask tidy".to_owned(),
+            Action::Kernels => "cargo xtask kernels --check".to_owned(),
+            Action::Resolve => "cargo xtask resolve".to_owned(),
             Action::Package => {
                 "cargo package --locked --workspace (without what is not published)".to_owned()
             }

@@ -7,7 +7,9 @@
 
 mod ci;
 mod golden;
+mod kernels;
 mod planted;
+mod resolve;
 mod tidy;
 
 use std::path::PathBuf;
@@ -29,8 +31,12 @@ enum Command {
     Ci(ci::Args),
     /// Replay golden cases of PyTorch on a backend and print the error of each
     Golden(golden::Args),
+    /// Compile every CUDA kernel for every architecture and look at the machine code; no GPU needed
+    Kernels(kernels::Args),
     /// Plant each mistake of tests/planted in a copy and ask whether the laws notice (minutes)
     Planted(planted::Args),
+    /// Ask whether projects that use CUDA through candle or burn too still resolve
+    Resolve,
     /// Check the workspace's invariants: who imports whom, who prints, what the files may hold
     Tidy,
 }
@@ -39,7 +45,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Golden(args) => golden::run(&args),
+        Command::Kernels(args) => kernels::run(&args),
         Command::Planted(args) => planted::run(&args),
+        Command::Resolve => resolve::run(),
         Command::Tidy => tidy::run(),
     };
     match outcome {

@@ -1,0 +1,1 @@
+//! Nothing to run: only whether the manifest resolves is asked.

@@ -1,0 +1,240 @@
+//! `cargo xtask kernels`: compiles every CUDA kernel for every architecture and looks at the machine code.
+//!
+//! No GPU is needed: NVIDIA's compiler and disassembler come from PyPI. The compilation is the one that a
+//! machine with a GPU does at run time, by the same code.
+
+mod machine_code;
+mod toolchain;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use lstm_cuda::driver::compile::Compiler;
+
+use self::machine_code::Report;
+use self::toolchain::Toolchain;
+use crate::root;
+
+/// How to go about it.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Fail if the table in docs/performance.md is not that of the sources, instead of writing it
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Download nothing: skip if the compiler is not there
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Architectures that every kernel is compiled for: Ampere, Hopper, Blackwell in servers and at desks.
+const ARCHITECTURES: [&str; 4] = ["sm_80", "sm_90a", "sm_100", "sm_120"];
+
+/// The most registers that leave room for a block of 1024 threads.
+const MOST_REGISTERS: u32 = 64;
+
+/// Kernels that may touch local memory in a loop, by the start of their names, with the reason. None of them
+/// runs once per time step.
+const LOCAL_MEMORY: [(&str, &str); 2] = [
+    ("dropout_", "four numbers of a row are walked over by an index, through the stack; runs once per layer"),
+    ("random_", "as dropout; and cos of a large angle has a slow way"),
+];
+
+/// Where the table stands.
+const DOCUMENT: &str = "docs/performance.md";
+const BEGIN: &str = "<!-- kernels: begin (written by cargo xtask kernels) -->";
+const END: &str = "<!-- kernels: end -->";
+
+/// Set to 1, this makes a missing compiler a failure.
+const REQUIRE: &str = "LSTM_REQUIRE_KERNELS";
+
+/// What the compiler made of each kernel, by its name and then in the order of [`ARCHITECTURES`].
+type Table = BTreeMap<String, Vec<Report>>;
+
+/// Compiles, checks, and writes or checks the table.
+///
+/// # Errors
+/// If a kernel does not compile or is not as it should be; if the table is stale; if the compiler cannot be
+/// had although [`REQUIRE`] asks for it.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let toolchain = match Toolchain::install(&root().join("target/kernels-venv"), args.offline) {
+        Ok(toolchain) => toolchain,
+        Err(reason) if std::env::var_os(REQUIRE).is_some_and(|value| value == "1") => {
+            bail!("{reason}, and {REQUIRE}=1 asks for it")
+        }
+        Err(reason) => {
+            println!("SKIPPED: {reason}");
+            return Ok(());
+        }
+    };
+    let table = compile(&toolchain)?;
+    let text = markdown(&table);
+    println!("{text}");
+    let problems = problems(&table);
+    if !problems.is_empty() {
+        bail!("{} things are not as they should be:\n  {}", problems.len(), problems.join("\n  "));
+    }
+    record(&root().join(DOCUMENT), &text, args.check)
+}
+
+/// Compiles all kernels for all architectures, and prints the seconds of each.
+fn compile(toolchain: &Toolchain) -> Result<Table> {
+    let compiler = Compiler::open(&[toolchain.libraries()])?;
+    let source = lstm_cuda::kernels::source();
+    let folder = root().join("target/kernels");
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let (major, minor) = compiler.version();
+    println!("NVRTC {major}.{minor}");
+
+    let mut table = Table::new();
+    for (index, architecture) in ARCHITECTURES.iter().enumerate() {
+        let start = Instant::now();
+        let cubin = compiler.compile(&source, architecture, &["--ptxas-options=-v"])?;
+        let compiled = start.elapsed().as_secs_f64();
+        let path = folder.join(format!("{architecture}.cubin"));
+        std::fs::write(&path, &cubin.image)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        let reports = machine_code::read(&cubin.log, &disassemble(toolchain, &path)?)?;
+        println!(
+            "{architecture:<8}{:>3} kernels, {:>4} KiB, compiled in {compiled:.1} s, read in {:.1} s",
+            reports.len(),
+            cubin.image.len() / 1024,
+            start.elapsed().as_secs_f64() - compiled
+        );
+        for (kernel, report) in reports {
+            let row = table.entry(kernel).or_default();
+            row.push(report);
+            anyhow::ensure!(row.len() == index + 1, "{architecture} has other kernels than those before it");
+        }
+    }
+    anyhow::ensure!(
+        table.values().all(|row| row.len() == ARCHITECTURES.len()),
+        "a kernel is missing somewhere"
+    );
+    anyhow::ensure!(!table.is_empty(), "there is no kernel");
+    Ok(table)
+}
+
+fn disassemble(toolchain: &Toolchain, cubin: &Path) -> Result<String> {
+    let output = Command::new(toolchain.disassembler())
+        .arg("-c")
+        .arg(cubin)
+        .output()
+        .context("nvdisasm does not start")?;
+    if !output.status.success() {
+        bail!("nvdisasm: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// One sentence for each thing that no kernel may have.
+fn problems(table: &Table) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (kernel, row) in table {
+        for (report, architecture) in row.iter().zip(ARCHITECTURES) {
+            let mut say = |what: String| problems.push(format!("{kernel} on {architecture} {what}"));
+            if report.spills > 0 {
+                say(format!("spills {} bytes of registers", report.spills));
+            }
+            if report.local_in_loops > 0 && !LOCAL_MEMORY.iter().any(|(start, _)| kernel.starts_with(start)) {
+                say(format!("has {} accesses to local memory in a loop", report.local_in_loops));
+            }
+            if report.fences > 0 {
+                say(format!("has {} memory fences, which nothing here needs", report.fences));
+            }
+            if report.registers > MOST_REGISTERS {
+                say(format!("uses {} registers, more than {MOST_REGISTERS}", report.registers));
+            }
+        }
+    }
+    problems
+}
+
+/// The table as it stands in the document.
+fn markdown(table: &Table) -> String {
+    let mut lines = vec![
+        format!("| kernel | {} | shared bytes | spilled bytes | stack bytes |", ARCHITECTURES.join(" | ")),
+        format!("|---|{}---:|---:|---:|", "---:|".repeat(ARCHITECTURES.len())),
+    ];
+    for (kernel, row) in table {
+        let registers: Vec<String> = row.iter().map(|report| report.registers.to_string()).collect();
+        let most = |of: fn(&Report) -> u32| row.iter().map(of).max().unwrap_or(0);
+        lines.push(format!(
+            "| `{kernel}` | {} | {} | {} | {} |",
+            registers.join(" | "),
+            most(|report| report.shared),
+            most(|report| report.spills),
+            most(|report| report.stack)
+        ));
+    }
+    lines.join("\n")
+}
+
+/// Puts `table` between the marks of the document at `path`, or checks that it stands there.
+fn record(path: &Path, table: &str, check: bool) -> Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{DOCUMENT} has no line {BEGIN}"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("{DOCUMENT} has no line {END}"))?;
+    let fresh = format!("{before}{BEGIN}\n\n{table}\n\n{END}{after}");
+    if fresh == text {
+        return Ok(());
+    }
+    if check {
+        bail!("the table in {DOCUMENT} is not that of the sources; run cargo xtask kernels");
+    }
+    std::fs::write(path, fresh).with_context(|| format!("{} cannot be written", path.display()))?;
+    println!("wrote the table into {DOCUMENT}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    fn table(report: Report) -> Table {
+        [("map_f32".to_owned(), vec![report; ARCHITECTURES.len()])].into()
+    }
+
+    #[test]
+    fn what_no_kernel_may_have_is_found() {
+        let fine = Report { registers: 32, stack: 8, ..Report::default() };
+        assert!(problems(&table(fine)).is_empty());
+        for bad in [
+            Report { spills: 4, ..fine },
+            Report { local_in_loops: 1, ..fine },
+            Report { fences: 1, ..fine },
+            Report { registers: 255, ..fine },
+        ] {
+            assert_eq!(problems(&table(bad)).len(), ARCHITECTURES.len());
+        }
+    }
+
+    #[test]
+    fn local_memory_is_forgiven_by_name_alone() {
+        let report = Report { local_in_loops: 1, ..Report::default() };
+        let mut table = table(report);
+        assert!(!problems(&table).is_empty());
+        if let Some(row) = table.remove("map_f32") {
+            table.insert("dropout_f32".to_owned(), row);
+        }
+        assert!(problems(&table).is_empty());
+    }
+
+    #[test]
+    fn the_table_is_written_once_and_then_checked() {
+        let folder = std::env::temp_dir().join(format!("lstm-xtask-kernels-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("performance.md");
+        std::fs::write(&path, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
+        let text = markdown(&table(Report { registers: 32, ..Report::default() }));
+        assert!(record(&path, &text, true).is_err());
+        record(&path, &text, false).unwrap();
+        record(&path, &text, true).unwrap();
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert!(written.starts_with("before\n") && written.ends_with("after\n"), "{written}");
+        assert!(written.contains("| `map_f32` | 32 | 32 | 32 | 32 | 0 | 0 | 0 |"), "{written}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,192 @@
+//! What the compiler says about kernels, and what their machine code shows.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+/// One kernel on one architecture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Report {
+    /// Registers of a thread.
+    pub(super) registers: u32,
+    /// Bytes of static shared memory of a block; the dynamic part is asked for at the launch.
+    pub(super) shared: u32,
+    /// Bytes of registers stored to and loaded from memory for want of more.
+    pub(super) spills: u32,
+    /// Bytes of stack of a thread.
+    pub(super) stack: u32,
+    /// Accesses to local memory (`LDL`, `STL`) inside loops.
+    pub(super) local_in_loops: u32,
+    /// Memory fences (`MEMBAR`).
+    pub(super) fences: u32,
+}
+
+/// Reports by the name of the kernel, out of the log of ptxas and the disassembly.
+///
+/// # Errors
+/// If a kernel of the log is not in the disassembly: then one of them is not understood.
+pub(super) fn read(log: &str, disassembly: &str) -> Result<BTreeMap<String, Report>> {
+    let mut reports = resources(log);
+    let mut functions = functions(disassembly);
+    for (kernel, report) in &mut reports {
+        let lines =
+            functions.remove(kernel).with_context(|| format!("{kernel} is not in the disassembly"))?;
+        let code = Code::new(&lines);
+        report.local_in_loops = code.count_in_loops(&["LDL", "STL"]);
+        report.fences = code.count(&["MEMBAR"]);
+    }
+    Ok(reports)
+}
+
+/// Registers, memory and spills, as `--ptxas-options=-v` prints them.
+fn resources(log: &str) -> BTreeMap<String, Report> {
+    let mut reports = BTreeMap::<String, Report>::new();
+    let mut kernel = None;
+    for line in log.lines() {
+        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
+            let name = rest.split('\'').next().unwrap_or_default().to_owned();
+            reports.insert(name.clone(), Report::default());
+            kernel = Some(name);
+        }
+        // Functions that a kernel calls follow it and count for it.
+        let Some(report) = kernel.as_ref().and_then(|name| reports.get_mut(name)) else { continue };
+        let before = |what: &str| -> u32 {
+            let number = line.split(what).next().filter(|head| head.len() < line.len());
+            number.and_then(|head| head.split_whitespace().next_back()?.parse().ok()).unwrap_or(0)
+        };
+        if line.contains("bytes stack frame") {
+            report.stack = report.stack.max(before(" bytes stack frame"));
+            report.spills += before(" bytes spill stores") + before(" bytes spill loads");
+        }
+        if line.contains("Used ") {
+            report.registers = before(" registers");
+            report.shared = before(" bytes smem");
+            report.stack = report.stack.max(before(" bytes cumulative stack size"));
+        }
+    }
+    reports
+}
+
+/// The lines of each function of a disassembly: `.text.NAME:` starts one.
+fn functions(disassembly: &str) -> BTreeMap<String, Vec<&str>> {
+    let mut functions = BTreeMap::<String, Vec<&str>>::new();
+    let mut current = None;
+    for line in disassembly.lines() {
+        if let Some(name) = line.strip_prefix(".text.").and_then(|rest| rest.strip_suffix(':')) {
+            current = Some(name.to_owned());
+        } else if line.starts_with("//---") {
+            current = None;
+        } else if let Some(name) = &current {
+            functions.entry(name.clone()).or_default().push(line.trim());
+        }
+    }
+    functions
+}
+
+/// The instructions of a function, and which of them lie in loops.
+struct Code<'a> {
+    /// Name of each instruction with its modifiers, `"LDG.E"`.
+    names: Vec<&'a str>,
+    /// Whether each lies between the target of a backward branch and the branch.
+    looped: Vec<bool>,
+}
+
+impl<'a> Code<'a> {
+    fn new(lines: &[&'a str]) -> Self {
+        let mut labels = BTreeMap::new();
+        let (mut names, mut branches) = (Vec::new(), Vec::new());
+        for line in lines {
+            if let Some(label) = line.strip_suffix(':') {
+                labels.insert(label, names.len());
+            }
+            let Some(text) = line.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) else { continue };
+            let mut words =
+                text.1.split_whitespace().skip_while(|word| word.starts_with('@') || *word == "{");
+            let Some(name) = words.next() else { continue };
+            if name.starts_with("BRA") {
+                let target = text.1.split_once("`(").and_then(|(_, rest)| rest.split(')').next());
+                branches.extend(target.map(|target| (names.len(), target)));
+            }
+            names.push(name.trim_end_matches(';'));
+        }
+        let mut looped = vec![false; names.len()];
+        for (from, target) in branches {
+            let Some(&to) = labels.get(target) else { continue };
+            if let Some(body) = looped.get_mut(to..=from) {
+                body.fill(true);
+            }
+        }
+        Self { names, looped }
+    }
+
+    fn count(&self, stems: &[&str]) -> u32 {
+        tally(self.names.iter().copied(), stems)
+    }
+
+    fn count_in_loops(&self, stems: &[&str]) -> u32 {
+        let inside = self.names.iter().zip(&self.looped).filter(|(_, looped)| **looped);
+        tally(inside.map(|(name, _)| *name), stems)
+    }
+}
+
+/// Instructions whose name without modifiers is one of `stems`.
+fn tally<'a>(names: impl Iterator<Item = &'a str>, stems: &[&str]) -> u32 {
+    names.filter(|name| name.split('.').next().is_some_and(|stem| stems.contains(&stem))).map(|_| 1).sum()
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    const LOG: &str = "\
+ptxas info    : 272 bytes gmem, 16 bytes cmem[4]
+ptxas info    : Compiling entry function 'power' for 'sm_80'
+ptxas info    : Function properties for power
+ptxas         .     16 bytes stack frame, 4 bytes spill stores, 8 bytes spill loads
+ptxas info    : Used 32 registers, used 1 barriers, 256 bytes smem, 448 bytes cmem[0]
+ptxas info    : Compile time = 51.282 ms
+ptxas info    : Function properties for __internal_accurate_pow
+ptxas         .     24 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Compiling entry function 'plain' for 'sm_80'
+ptxas info    : Function properties for plain
+ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 7 registers, used 0 barriers
+";
+
+    const DISASSEMBLY: &str = "\
+//--------------------- .text.power --------------------------
+\t.section\t.text.power,\"ax\",@progbits
+power:
+.text.power:
+        /*0000*/                   LDC R1, c[0x0][0x28] ;
+        /*0010*/                   STL.128 [R1], R12 ;
+        /*0020*/              @!P0 BRA `(.L_x_1) ;
+.L_x_0:
+        /*0030*/                   LDL R11, [R11] ;
+        /*0040*/               @P1 BRA `(.L_x_0) ;
+.L_x_1:
+        /*0050*/                   MEMBAR.SC.GPU ;
+        /*0060*/                   LDL.64 R2, [R1] ;
+        /*0070*/                   EXIT ;
+//--------------------- .text.plain --------------------------
+plain:
+.text.plain:
+        /*0000*/                   EXIT ;
+.L_x_2:
+        /*0010*/                   BRA `(.L_x_2);
+";
+
+    #[test]
+    fn log_and_disassembly_are_read() {
+        let reports = read(LOG, DISASSEMBLY).unwrap();
+        let power =
+            Report { registers: 32, shared: 256, spills: 12, stack: 24, local_in_loops: 1, fences: 1 };
+        assert_eq!(reports["power"], power);
+        assert_eq!(reports["plain"], Report { registers: 7, ..Report::default() });
+    }
+
+    #[test]
+    fn a_kernel_that_is_not_disassembled_is_an_error() {
+        assert!(read(LOG, "").is_err());
+    }
+}
