@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for kernel in sources(&kernels)? {
         writeln!(all, "#include \"{kernel}\"")?;
     }
+    writeln!(all, "#include \"findings.cu\"")?;
     let unit = PathBuf::from(env::var("OUT_DIR")?).join("kernels.cpp");
     fs::write(&unit, all)?;
 

@@ -24,7 +24,15 @@ DEVICE float tangent(float x) { return std::tanh(x); }
 DEVICE double tangent(double x) { return std::tanh(x); }
 DEVICE float root(float x) { return std::sqrt(x); }
 DEVICE double root(double x) { return std::sqrt(x); }
-DEVICE double logarithm(double x) { return std::log(x); }
-DEVICE double cosine(double x) { return std::cos(x); }
 DEVICE double power(double x, double y) { return std::pow(x, y); }
 DEVICE unsigned high_product(unsigned a, unsigned b) { return unsigned(uint64_t(a) * b >> 32); }
+DEVICE unsigned long long bits_of(double x) {
+    unsigned long long bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+DEVICE double from_bits(unsigned long long bits) {
+    double x;
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}

@@ -99,7 +99,7 @@ mod tests {
         // One row of any stride, one column in steps of 5.
         assert_eq!(layout(Span { row_stride: 1, ..dense.rows_at(0, 1) }), Some((false, 5)));
         assert_eq!(layout(dense.cols_at(2, 1)), Some((false, 5)));
-        assert_eq!(layout(dense.rows_at(0, 1).transposed()), Some((true, 5)));
+        assert_eq!(layout(dense.rows_at(0, 1).transposed()), Some((false, 1)));
         // One row in steps of 4: a column of them.
         let apart = Span { col_stride: 4, row_stride: 1, ..Span::dense(0, 1, 5) };
         assert_eq!(layout(apart), Some((true, 4)));

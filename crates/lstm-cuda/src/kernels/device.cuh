@@ -23,10 +23,10 @@ DEVICE float tangent(float x) { return tanhf(x); }
 DEVICE double tangent(double x) { return tanh(x); }
 DEVICE float root(float x) { return sqrtf(x); }
 DEVICE double root(double x) { return sqrt(x); }
-DEVICE double logarithm(double x) { return log(x); }
-DEVICE double cosine(double x) { return cos(x); }
 DEVICE double power(double x, double y) { return pow(x, y); }
 DEVICE unsigned high_product(unsigned a, unsigned b) { return __umulhi(a, b); }
+DEVICE unsigned long long bits_of(double x) { return __double_as_longlong(x); }
+DEVICE double from_bits(unsigned long long bits) { return __longlong_as_double(bits); }
 
 #endif
 

@@ -1,0 +1,65 @@
+//! What the emulator finds in kernels that break CUDA's rules.
+#![allow(unsafe_code, reason = "launches; each block says why it is sound")]
+
+use lstm_cuda::Runtime;
+use lstm_cuda::runtime::{Arg, Launch};
+use lstm_cuda_emu::{Emulator, Schedule};
+use lstm_tensor::Result;
+
+const SCHEDULES: [Schedule; 3] = [Schedule::InOrder, Schedule::Reverse, Schedule::Skewed(5)];
+
+/// What a launch of 64 threads answers.
+fn answer(kernel: &'static str, schedule: Schedule, args: &[Arg]) -> String {
+    let launch = Launch { kernel, grid: [1; 3], block: [64, 1, 1], shared: 256 };
+    // SAFETY: the kernels called here take numbers, or fail before they start.
+    let result = unsafe { Emulator::new(schedule).launch(&launch, args) };
+    result.map_or_else(|error| error.to_string(), |()| "nothing".into())
+}
+
+#[test]
+fn broken_rules_are_named() {
+    for schedule in SCHEDULES {
+        for (kernel, finding) in [
+            ("emulator_barrier_left", "deadlock: 32 of 64 threads"),
+            ("emulator_barriers_differ", "threads of a block wait at sync_threads in"),
+            ("emulator_masks_differ", "at shuffle_down in"),
+        ] {
+            let answer = answer(kernel, schedule, &[Arg::new(32u32)]);
+            assert!(answer.contains(kernel) && answer.contains(finding), "{schedule:?}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn arguments_are_compared_with_parameters() {
+    let answer = |kernel, args: &[Arg]| answer(kernel, Schedule::InOrder, args);
+    assert!(answer("emulator_none", &[]).contains("no kernel is called emulator_none"));
+    assert!(answer("emulator_barrier_left", &[]).contains("0 arguments, the kernel takes 1"));
+    let wide = answer("emulator_barrier_left", &[Arg::new(32u64)]);
+    assert!(wide.contains("argument 0 has 8 bytes, the kernel takes 4"), "{wide}");
+}
+
+/// What a kernel of 64 threads writes.
+fn written(kernel: &'static str, schedule: Schedule) -> Result<[f32; 64]> {
+    let device = Emulator::new(schedule);
+    let memory = device.allocate(256)?;
+    let launch = Launch { kernel, grid: [1; 3], block: [64, 1, 1], shared: 256 };
+    let mut bytes = [0; 256];
+    // SAFETY: the kernels called here write 64 floats to the memory they are given.
+    unsafe {
+        device.launch(&launch, &[Arg::new(device.address(&memory))])?;
+        device.download(device.address(&memory), &mut bytes)?;
+    }
+    Ok(std::array::from_fn(|i| f32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[4 * i + byte]))))
+}
+
+#[test]
+fn shared_memory_starts_as_nan() {
+    assert!(written("emulator_shared_unwritten", Schedule::InOrder).unwrap().iter().all(|y| y.is_nan()));
+}
+
+#[test]
+fn races_differ_between_schedules() {
+    let bits = |schedule| written("emulator_race", schedule).unwrap().map(f32::to_bits);
+    assert_ne!(bits(Schedule::InOrder), bits(Schedule::Reverse));
+}
