@@ -31,7 +31,7 @@ struct Copy {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let patches = patches(&root().join("tests/planted"), &args.only)?;
     let copy = Copy::new(&root())?;
-    for laws in ["laws_naive", "laws_cpu"] {
+    for laws in ["laws_naive", "laws_cpu", "laws_cuda"] {
         let failed = copy.failures(laws)?;
         if !failed.is_empty() {
             bail!("{laws} fails without any mistake planted: {failed:?}");
@@ -43,7 +43,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let start = Instant::now();
         let name = patch.file_stem().unwrap_or_default().to_string_lossy();
         // A mistake in the reference shows on the backend that has nothing else.
-        let laws = if name.starts_with("cpu") { "laws_cpu" } else { "laws_naive" };
+        let laws = match name.split('-').next() {
+            Some("cpu") => "laws_cpu",
+            Some("cuda") => "laws_cuda",
+            _ => "laws_naive",
+        };
         copy.apply(patch, &[])?;
         let killers = copy.failures(laws).and_then(|laws| Ok((laws, copy.failures("golden")?)));
         copy.apply(patch, &["--reverse"])?;
