@@ -59,8 +59,16 @@ fn replay_all<B: Backend, F: Float>(backend: &B, args: &Args) -> Result<()> {
     println!("{:<28}{:>20}{:>10}  {:<24}verdict", "case", "error / tolerance", "kappa", "worst tensor");
     let (mut passed, mut failed, mut unsupported) = (0, 0, 0);
     for path in &paths {
-        let report = Case::read(path).and_then(|case| replay::<B, F>(backend, &case));
-        let report = report.with_context(|| path.display().to_string())?;
+        let report = match Case::read(path).and_then(|case| replay::<B, F>(backend, &case)) {
+            Ok(report) => report,
+            // A case that cannot be read must not hide what the others give.
+            Err(error) => {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                println!("{name:<28}{:>20}{:>10}  {:<24}FAIL: {error:#}", "-", "-", "-");
+                failed += 1;
+                continue;
+            }
+        };
         println!("{}", line(&report));
         match &report.verdict {
             Verdict::Unsupported(_) => unsupported += 1,

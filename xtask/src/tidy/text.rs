@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 const UNSAFE_IN: &[&str] = &[
     "crates/lstm-cuda/",
     "crates/lstm-cuda-emu/",
-    // SIMD kernels, the team of threads and what it lends them, and the one call into the gemm library.
+    // SIMD kernels, the team of threads and what it lends them, and matrix products.
     "crates/lstm-cpu/src/simd",
     "crates/lstm-cpu/src/parallel/",
     "crates/lstm-cpu/src/gemm",
