@@ -82,6 +82,10 @@ impl Failure {
         Self::model(format!("{}: {error}; check the path and its permissions", path.display()))
     }
 
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     pub(crate) fn code(&self) -> u8 {
         self.kind.code()
     }
@@ -157,7 +161,7 @@ impl From<lstm_train::Error> for Failure {
             E::Data(error) => error.into(),
             E::Invalid { .. } => Self::usage(error.to_string()),
             E::Diverged { .. } => Self::new(Kind::Diverged, error.to_string()),
-            E::TooShort { .. } => Self::data(error.to_string()),
+            E::TooShort { .. } | E::TooLarge => Self::data(error.to_string()),
             other => Self::model(other.to_string()),
         }
     }

@@ -32,8 +32,9 @@ pub(crate) fn run(args: Forecast) -> Result<()> {
 }
 
 fn by_training(file: &Path, settings: &Settings) -> Result<()> {
-    let trained = train::learn(file, settings, &run::OF_FORECAST)?;
+    let trained = train::learn(file, settings)?;
     let prediction = Prediction {
+        file: &trained.series.file,
         config: &trained.config,
         target: trained.series.names.first().map_or("", String::as_str),
         time: trained.series.time.as_ref(),
@@ -53,7 +54,7 @@ fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<
         refuse(&settings.reading, "says how to read a file, and none is named; name one, or leave it out")?;
     }
     let folder = Folder::named_or(&settings.output, saved.folder());
-    folder.check(&run::OF_FORECAST)?;
+    folder.check(&run::OF_FORECAST, file)?;
     let task = &saved.task;
     let (values, time, rows);
     if let Some(file) = file {
@@ -66,8 +67,8 @@ fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<
     let job = Predict { saved: &saved, values: &values };
     let named = file.map_or(saved.path.display().to_string(), |file| file.display().to_string());
     let mean = device::run(&settings.machine, saved.dtype(), job)?.map_err(|error| in_file(error, &named))?;
-    folder.create()?;
     let prediction = Prediction {
+        file: &named,
         config: &task.config,
         target: &task.target,
         time: time.as_ref(),
@@ -137,6 +138,8 @@ impl Job for Predict<'_> {
 
 /// A forecast with all that is written and shown beside it.
 struct Prediction<'a> {
+    /// What messages call the series.
+    file: &'a str,
     config: &'a ForecastConfig,
     target: &'a str,
     time: Option<&'a TimeAxis>,
@@ -159,7 +162,8 @@ struct Line<'a> {
 impl Prediction<'_> {
     /// Writes the files, and prints a small plot or, with `--json`, `value` and the forecast.
     fn deliver(&self, folder: &Folder, settings: &Settings, mut value: Value) -> Result<()> {
-        let lines = self.lines();
+        let lines = self.lines()?;
+        folder.create()?;
         let figure = self.figure(&lines);
         folder.write(run::FORECAST, self.csv(&lines).as_bytes())?;
         let png = figure
@@ -181,14 +185,21 @@ impl Prediction<'_> {
     }
 
     /// The LSTM, and the best baseline where that was better on held-out rows.
-    fn lines(&self) -> Vec<Line<'_>> {
+    ///
+    /// # Errors
+    /// A data failure where a number of them is not finite.
+    fn lines(&self) -> Result<Vec<Line<'_>>> {
         let mut lines = vec![self.line("lstm", self.mean.to_vec())];
         let winner = self.evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
         if winner != "lstm" {
             let season = if winner == "naive" { 1 } else { self.config.season };
             lines.push(self.line(winner, seasonal_naive(self.history, season, self.config.horizon)));
         }
-        lines
+        if lines.iter().all(Line::is_finite) {
+            Ok(lines)
+        } else {
+            Err(in_file(lstm_train::Error::TooLarge, self.file))
+        }
     }
 
     fn line<'m>(&self, method: &'m str, mean: Vec<f64>) -> Line<'m> {
@@ -253,6 +264,11 @@ impl Prediction<'_> {
 }
 
 impl Line<'_> {
+    fn is_finite(&self) -> bool {
+        let (lo, hi) = self.band.as_ref().map_or((&[][..], &[][..]), |(lo, hi)| (lo, hi));
+        [&self.mean, lo, hi].into_iter().flatten().all(|value| value.is_finite())
+    }
+
     /// Edges of the 80% interval at a step.
     fn edges(&self, step: usize) -> (Option<f64>, Option<f64>) {
         let Some((lo, hi)) = &self.band else { return (None, None) };

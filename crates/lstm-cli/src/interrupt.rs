@@ -6,7 +6,8 @@ use crate::failure::{Failure, Result};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Listens from now on. Files are renamed into place, so that ending at once leaves none half-written.
+/// Listens from now on. Files are renamed into place, so that ending at once leaves none half-written under
+/// its name; at most a `.NAME.PID.tmp` stays beside it.
 ///
 /// # Errors
 /// If the system does not let us listen.

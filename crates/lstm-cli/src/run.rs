@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lstm_data::TimeAxis;
+use lstm_nn::Network;
 use lstm_nn::saved::{self, SavedModel};
 use lstm_train::forecaster::{Evaluation, ForecastConfig};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub(crate) const PICTURE: &str = "forecast.png";
 pub(crate) const OF_TRAINING: [&str; 4] = [MODEL, SETTINGS, METRICS, HISTORY];
 /// What a forecast leaves.
 pub(crate) const OF_FORECAST: [&str; 2] = [FORECAST, PICTURE];
+
+/// More rows than any series has, few enough for the calendar.
+const MOST_ROWS: usize = u32::MAX as usize;
 
 /// A folder that results go to.
 pub(crate) struct Folder {
@@ -64,12 +68,21 @@ impl Folder {
     /// Makes sure, before any work is done, that these files may be written.
     ///
     /// # Errors
-    /// A usage failure where one of them exists, unless it may be replaced.
-    pub(crate) fn check(&self, names: &[&str]) -> Result<()> {
+    /// A usage failure where one of them exists, unless it may be replaced; what is read from may not.
+    pub(crate) fn check(&self, names: &[&str], input: Option<&Path>) -> Result<()> {
         if self.path.exists() && !self.path.is_dir() {
             return Err(Failure::usage(format!(
                 "{} exists and is not a folder; name another with --out",
                 self.path.display()
+            )));
+        }
+        let place = |path: &Path| path.canonicalize().ok();
+        if let Some(input) = input.filter(|input| place(input).is_some())
+            && names.iter().any(|name| place(&self.file(name)) == place(input))
+        {
+            return Err(Failure::usage(format!(
+                "{} would be replaced by a result; name another folder with --out",
+                input.display()
             )));
         }
         if let Some(name) = names.iter().find(|name| self.file(name).exists()).filter(|_| !self.force) {
@@ -97,9 +110,12 @@ impl Folder {
         Ok(saved::write_atomic(&self.file(name), bytes)?)
     }
 
-    /// Removes what an earlier run left under these names, which belongs to another model now.
+    /// Removes what an earlier run left under these names, where it may be replaced: it belongs to another model.
+    ///
+    /// # Errors
+    /// A model failure that names the file.
     pub(crate) fn clear(&self, names: &[&str]) -> Result<()> {
-        for path in names.iter().map(|name| self.file(name)).filter(|path| path.exists()) {
+        for path in names.iter().map(|name| self.file(name)).filter(|path| self.force && path.exists()) {
             fs::remove_file(&path).map_err(|error| Failure::file(&path, &error))?;
         }
         Ok(())
@@ -139,6 +155,35 @@ impl Task {
     pub(crate) fn tail_rows(config: &ForecastConfig, rows: usize) -> usize {
         (config.base + config.lookback).max(config.season).max(4 * config.horizon).min(rows)
     }
+
+    /// Whether the parts fit each other and the network, as they do unless somebody has changed the file.
+    ///
+    /// # Errors
+    /// What does not fit.
+    fn check(&self, network: &Network) -> Result<(), String> {
+        let Self { config, rows, tail, .. } = self;
+        config.validate().map_err(|error| error.to_string())?;
+        if config.network() != *network {
+            return Err("its network is not the one that its settings describe".into());
+        }
+        if *rows < config.base + config.lookback || *rows > MOST_ROWS {
+            return Err(format!("a series of {rows} rows does not fit its settings"));
+        }
+        if tail.len() != Self::tail_rows(config, *rows) {
+            return Err(format!(
+                "the end of its series has {} rows, which do not fit its settings",
+                tail.len()
+            ));
+        }
+        if self.time.as_ref().is_some_and(|axis| axis.rows() != *rows) {
+            return Err("its time axis has another number of rows than its series".into());
+        }
+        let scores = self.evaluation.iter().flat_map(|evaluation| &evaluation.scores);
+        if let Some(score) = scores.into_iter().find(|s| s.interval.half_width.len() != config.horizon) {
+            return Err(format!("the interval of {} is not one of {} steps", score.method, config.horizon));
+        }
+        Ok(())
+    }
 }
 
 /// A model that was saved, with its task.
@@ -167,9 +212,7 @@ impl Saved {
         };
         let task: Task =
             serde_json::from_value(model.task.clone()).map_err(|error| unfit(error.to_string()))?;
-        if task.config.network() != model.network {
-            return Err(unfit("its network is not the one that its settings describe".into()));
-        }
+        task.check(&model.network).map_err(unfit)?;
         Ok(Self { path, model, task })
     }
 

@@ -25,8 +25,7 @@ use crate::{interrupt, output, series};
 /// Those of settings, data, device and files; divergence and Ctrl-C, after the last good model is kept.
 pub(crate) fn run(args: Train) -> Result<()> {
     let settings = args.settings.with_file()?;
-    let trained = learn(&args.file, &settings, &[])?;
-    trained.folder.clear(&run::OF_FORECAST)?;
+    let trained = learn(&args.file, &settings)?;
     let say = settings.output.say;
     if say.json {
         return output::print_json(&trained.to_json());
@@ -58,16 +57,15 @@ impl Trained {
     }
 }
 
-/// Reads a file, trains on it, writes the run folder, and prints what the held-out part says. `more` are
-/// files that the caller will write into the folder.
+/// Reads a file, trains on it, writes the run folder, and prints what the held-out part says.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn learn(file: &Path, settings: &Settings, more: &[&str]) -> Result<Trained> {
+pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
     device::check(&settings.machine)?;
     let folder = Folder::named(&settings.output, file);
-    let names: Vec<&str> = run::OF_TRAINING.iter().chain(more).copied().collect();
-    folder.check(&names)?;
+    // The forecast of another model must not lie beside this one, so it is in the way too.
+    folder.check(&[&run::OF_TRAINING[..], &run::OF_FORECAST].concat(), Some(file))?;
     let series = series::read(file, &settings.reading)?;
     let values = series::values(&series);
     let choices = choices(&settings.training, &settings.reading);
@@ -92,11 +90,12 @@ pub(crate) fn learn(file: &Path, settings: &Settings, more: &[&str]) -> Result<T
     folder.create()?;
     let begun = Instant::now();
     let mut progress = Progress::new(settings.output.say);
-    let job = Learn { task: &task, values: &values, progress: &mut progress };
+    let job = Learn { file: &series.file, task: &task, values: &values, progress: &mut progress };
     let learned = device::run(&settings.machine, Dtype::default(), job).inspect_err(|_| folder.abandon());
     progress.finish();
     let learned = learned?;
 
+    folder.clear(&run::OF_FORECAST)?;
     folder.write(run::MODEL, &learned.model)?;
     folder.write(run::SETTINGS, settings_text(file, &folder, &task, &settings.machine).as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
@@ -122,6 +121,8 @@ pub(crate) fn learn(file: &Path, settings: &Settings, more: &[&str]) -> Result<T
 
 /// The work on the device.
 struct Learn<'a> {
+    /// What messages call the file.
+    file: &'a str,
     task: &'a Task,
     values: &'a [f64],
     progress: &'a mut Progress,
@@ -176,9 +177,9 @@ impl Job for Learn<'_> {
     type Output = Learned;
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Learned> {
-        let Learn { task, values, progress } = self;
+        let Learn { file, task, values, progress } = self;
         let config = || task.config.clone();
-        let file = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short| -> Result<Vec<u8>> {
+        let bytes = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short| -> Result<Vec<u8>> {
             let evaluation = Some(evaluation.clone()).filter(is_sound);
             let task = serde_json::to_value(Task { evaluation, cut_short, ..task.clone() })
                 .map_err(|error| Failure::model(error.to_string()))?;
@@ -187,9 +188,10 @@ impl Job for Learn<'_> {
         progress.begin("training on a part");
         let mut observe = |step: u64, report: Option<&Report>| -> Flow { progress.observe(step, report) };
         let (held, evaluation, outcome) =
-            Forecaster::<B, F>::hold_out(backend, config(), values, &mut observe)?;
+            Forecaster::<B, F>::hold_out(backend, config(), values, &mut observe)
+                .map_err(|error| in_file(error, file))?;
         let cut_short = |reason: CutShort| -> Result<Learned> {
-            let model = file(&held, &evaluation, Some(reason.to_string()))?;
+            let model = bytes(&held, &evaluation, Some(reason.to_string()))?;
             let (evaluation, future) = (Some(evaluation.clone()), Vec::new());
             Ok(Learned { model, evaluation, future, cut_short: Some(reason) })
         };
@@ -197,19 +199,26 @@ impl Job for Learn<'_> {
             return cut_short(reason);
         }
         progress.begin("training on all rows");
-        let mut observe = |step: u64, report: Option<&Report>| -> Flow { progress.observe(step, report) };
+        let mut last = 0;
+        let mut observe = |step: u64, report: Option<&Report>| -> Flow {
+            last = step;
+            progress.observe(step, report)
+        };
         let (whole, outcome) =
             Forecaster::<B, F>::fit_all(backend, config(), values, &evaluation, &mut observe)?;
         if let Some(reason) = CutShort::of(outcome) {
             return cut_short(reason);
         }
-        let future = whole.forecast(backend, values)?;
-        // The last step has no loss behind it that would have told.
-        if future.iter().any(|value| !value.is_finite()) {
-            return cut_short(CutShort::Diverged { step: evaluation.best_step });
-        }
+        let future = match whole.forecast(backend, values) {
+            // The last step has no loss behind it that would have told. Where the model that was tested can forecast,
+            // it is not the numbers that are too large but the weights.
+            Err(lstm_train::Error::TooLarge) if held.forecast(backend, values).is_ok() => {
+                return cut_short(CutShort::Diverged { step: last });
+            }
+            future => future.map_err(|error| in_file(error, file))?,
+        };
         Ok(Learned {
-            model: file(&whole, &evaluation, None)?,
+            model: bytes(&whole, &evaluation, None)?,
             evaluation: Some(evaluation),
             future,
             cut_short: None,
@@ -247,10 +256,12 @@ fn choices(training: &Training, reading: &crate::settings::Reading) -> ForecastC
     }
 }
 
-/// The file's name before what is wrong with its length.
+/// The file's name before what is wrong with its numbers.
 pub(crate) fn in_file(error: lstm_train::Error, file: &str) -> Failure {
     match error {
-        lstm_train::Error::TooShort { .. } => Failure::data(format!("{file}: {error}")),
+        lstm_train::Error::TooShort { .. } | lstm_train::Error::TooLarge => {
+            Failure::data(format!("{file}: {error}"))
+        }
         other => other.into(),
     }
 }

@@ -51,6 +51,15 @@ fn row(change: impl Fn(&mut Vec<(String, String)>)) -> impl Fn(&Place) {
     }
 }
 
+/// Numbers whose differences are infinite.
+fn huge(place: &Place) {
+    let mut rows = days(90);
+    for (i, row) in rows.iter_mut().enumerate() {
+        row.1 = if i / 2 % 2 == 0 { format!("1.7{i:02}e308") } else { format!("-1.7{i:02}e308") };
+    }
+    place.write("bad.csv", csv(&rows));
+}
+
 fn file(name: &'static str, text: &'static str) -> impl Fn(&Place) {
     move |place| place.write(name, text)
 }
@@ -200,6 +209,13 @@ fn wrong_csv_files() {
             train,
             2,
             "bad.csv: several columns hold numbers (sales, price); choose one with --target",
+        ),
+        (
+            "numbers too large to calculate with",
+            &huge,
+            train,
+            3,
+            "bad.csv: the series holds numbers so large that its forecast is no finite number",
         ),
         (
             "a target of text",
@@ -388,6 +404,64 @@ fn wrong_models() {
             "its network is not the one that its settings describe",
         ),
         (
+            "settings that no model has",
+            &bad(with_entry(&good, |entry| entry["task"]["config"]["base"] = 0.into())),
+            run,
+            4,
+            "bad.safetensors: not a forecasting model: base is 0, but must be from 1 to 1000000; train it again",
+        ),
+        (
+            "another lookback",
+            &bad(with_entry(&good, |entry| entry["task"]["config"]["lookback"] = 200.into())),
+            run,
+            4,
+            "a series of 90 rows does not fit its settings",
+        ),
+        (
+            "another season",
+            &bad(with_entry(&good, |entry| entry["task"]["config"]["season"] = 50.into())),
+            run,
+            4,
+            "the end of its series has 28 rows, which do not fit its settings",
+        ),
+        (
+            "fewer rows than it ends with",
+            &bad(with_entry(&good, |entry| entry["task"]["rows"] = 25.into())),
+            run,
+            4,
+            "the end of its series has 28 rows, which do not fit its settings",
+        ),
+        (
+            "rows without end",
+            &bad(with_entry(&good, |entry| entry["task"]["rows"] = u64::MAX.into())),
+            run,
+            4,
+            "a series of 18446744073709551615 rows does not fit its settings",
+        ),
+        (
+            "a time axis of another series",
+            &bad(with_entry(&good, |entry| entry["task"]["rows"] = 91.into())),
+            run,
+            4,
+            "its time axis has another number of rows than its series",
+        ),
+        (
+            "a short tail",
+            &bad(with_entry(&good, |entry| drop(entry["task"]["tail"].as_array_mut().unwrap().pop()))),
+            "inspect bad.safetensors",
+            4,
+            "the end of its series has 27 rows, which do not fit its settings",
+        ),
+        (
+            "a short interval",
+            &bad(with_entry(&good, |entry| {
+                entry["task"]["evaluation"]["scores"][0]["interval"]["half_width"] = vec![1.0].into();
+            })),
+            run,
+            4,
+            "the interval of lstm is not one of 7 steps",
+        ),
+        (
             "settings of training with a model",
             &bad(good.clone()),
             "forecast --model bad.safetensors --hidden 8 --out out --force",
@@ -437,6 +511,16 @@ fn wrong_models() {
             "forecast --model bad.safetensors few.csv --out out --force",
             3,
             "few.csv: the series has 6 rows",
+        ),
+        (
+            "a file of numbers too large to calculate with",
+            &|place| {
+                place.write("bad.safetensors", &good);
+                huge(place);
+            },
+            "forecast --model bad.safetensors bad.csv --out out --force",
+            3,
+            "bad.csv: the series holds numbers so large that its forecast is no finite number",
         ),
         (
             "an export that exists",

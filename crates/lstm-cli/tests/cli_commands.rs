@@ -65,6 +65,48 @@ fn what_one_run_left_another_replaces_only_when_asked() {
 }
 
 #[test]
+fn training_leaves_its_input_and_the_forecasts_of_others() {
+    let place = Place::new();
+    place.write("forecast.csv", csv(&days(90)));
+    place.write("other/forecast.png", "kept");
+    place.lstm(&format!("train good.csv --out run {TINY}")).fine();
+    let before = place.snapshot();
+    for (command, message) in [
+        ("train forecast.csv --out .", "forecast.csv would be replaced by a result"),
+        ("train forecast.csv --out . --force", "forecast.csv would be replaced by a result"),
+        ("forecast forecast.csv --out . --force", "forecast.csv would be replaced by a result"),
+        ("forecast --model run forecast.csv --out . --force", "forecast.csv would be replaced by a result"),
+        ("train good.csv --out other", "forecast.png exists already"),
+    ] {
+        let done = place.lstm(command);
+        assert_eq!(done.code, 2, "{command}: {}", done.err);
+        assert!(done.err.contains(message), "{command}: {}", done.err);
+        assert!(place.snapshot() == before, "{command}");
+    }
+}
+
+#[test]
+fn a_forecast_goes_with_its_model_even_when_the_new_one_is_cut_short() {
+    let place = Place::new();
+    place.lstm(&format!("forecast good.csv --out run {TINY}")).fine();
+    assert_eq!(place.lstm("forecast good.csv --lr 1e38 --out run --force").code, 6);
+    assert!(place.path("run/model.safetensors").exists());
+    assert!(!place.path("run/forecast.csv").exists() && !place.path("run/forecast.png").exists());
+}
+
+#[test]
+fn large_numbers_give_numbers() {
+    let place = Place::new();
+    let rows: Vec<_> = days(90).into_iter().map(|(day, value)| (day, value + "e200")).collect();
+    place.write("large.csv", csv(&rows));
+    place.lstm(&format!("train good.csv --out run {TINY}")).fine();
+    place.lstm("forecast --model run large.csv --out large --quiet").fine();
+    let forecast = place.text("large/forecast.csv");
+    let numbers = forecast.lines().skip(1).flat_map(|line| line.split(',').skip(2)).map(str::parse::<f64>);
+    assert!(numbers.into_iter().all(|number| number.unwrap().is_finite()), "{forecast}");
+}
+
+#[test]
 fn the_steps_apart_agree_with_the_whole() {
     let place = Place::new();
     place.lstm(&format!("forecast good.csv --out whole {TINY}")).fine();
