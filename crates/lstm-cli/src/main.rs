@@ -13,7 +13,6 @@ mod interrupt;
 mod markdown;
 mod output;
 mod picture;
-#[allow(dead_code, reason = "the pictures of experiments use what forecasts do not")]
 mod plot;
 mod progress;
 mod repro;

@@ -98,15 +98,6 @@ pub(crate) enum Layer {
         /// Words above the line.
         label: String,
     },
-    /// A table of colours with its own scale at the right; the panel holds nothing else that has a y.
-    Heat {
-        /// Rows from the top, each with one value for every column.
-        values: Vec<Vec<f64>>,
-        /// Left edge of the first and right edge of the last column.
-        x: (f64, f64),
-        /// Names of the rows; fewer names than rows leave the rest unnamed.
-        rows: Vec<String>,
-    },
 }
 
 impl Layer {

@@ -51,11 +51,6 @@ impl Scale {
         Scale { lo: lo - margin, hi: hi + margin, log }
     }
 
-    /// Rows of a heat map, from the top.
-    pub(super) fn rows(count: usize) -> Scale {
-        Scale { lo: count.max(1) as f64, hi: 0.0, log: false }
-    }
-
     /// Where `value` stands, 0 at the low and 1 at the high end; `None` if it cannot be drawn.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let inner = if self.log { value.log10() } else { value };
@@ -293,13 +288,12 @@ pub(super) fn x_of<'a>(layers: impl Iterator<Item = &'a Layer>, margin: f64) -> 
                 values.extend_from_slice(x)
             }
             Layer::VerticalLine { x, .. } => values.push(*x),
-            Layer::Heat { x, .. } => values.extend([x.0, x.1]),
         }
     }
     Scale::holding(values.into_iter(), false, margin)
 }
 
-/// The scale of y that holds these layers; a heat map's rows count from the top.
+/// The scale of y that holds these layers.
 pub(super) fn y_of(layers: &[Layer], log: bool, margin: f64) -> Scale {
     let mut values = Vec::new();
     for layer in layers {
@@ -307,7 +301,6 @@ pub(super) fn y_of(layers: &[Layer], log: bool, margin: f64) -> Scale {
             Layer::Line { y, .. } | Layer::Points { y, .. } => values.extend_from_slice(y),
             Layer::Band { lo, hi, .. } => values.extend(lo.iter().chain(hi)),
             Layer::VerticalLine { .. } => {}
-            Layer::Heat { values, .. } => return Scale::rows(values.len()),
         }
     }
     Scale::holding(values.into_iter(), log, margin)

@@ -26,8 +26,6 @@ const TITLE: u32 = 17;
 const TEXT: u32 = 12;
 /// Height of a line of words.
 const LINE: f64 = 17.0;
-/// Room for a heat map's scale of colours.
-const COLOUR_BAR: f64 = 86.0;
 
 /// The figure as an SVG document.
 pub(super) fn svg(figure: &Figure) -> String {
@@ -70,9 +68,8 @@ fn scene(figure: &Figure) -> Scene {
 }
 
 fn x_scale(panels: &[Panel]) -> Scale {
-    // A heat map fills its panel to the edges; lines keep a little distance from them.
-    let heat = panels.iter().flat_map(|p| &p.layers).any(|l| matches!(l, Layer::Heat { .. }));
-    scale::x_of(panels.iter().flat_map(|p| &p.layers), if heat { 0.0 } else { 0.01 })
+    // Lines keep a little distance from the edges.
+    scale::x_of(panels.iter().flat_map(|p| &p.layers), 0.01)
 }
 
 fn y_scale(panel: &Panel) -> Scale {
@@ -112,7 +109,7 @@ impl Cells {
             x: (columns == 1).then(|| x_scale(&figure.panels)),
             panel,
             left: 10.0 + labels.fold(0.0, f64::max),
-            right: if has(|l| matches!(l, Layer::Heat { .. })) { COLOUR_BAR } else { 8.0 },
+            right: 8.0,
             above: if words_above { LINE + 4.0 } else { 8.0 },
             below: 8.0 + LINE + if figure.x == super::Axis::Times { LINE } else { 0.0 },
             x_label: if figure.x_label.is_empty() { 0.0 } else { LINE + 2.0 },
@@ -151,17 +148,7 @@ impl Cells {
 
 /// What stands left of the y axis.
 fn left_labels(panel: &Panel, height: f64) -> Vec<String> {
-    for layer in &panel.layers {
-        if let Layer::Heat { rows, .. } = layer {
-            return rows.iter().map(|name| row_name(name)).collect();
-        }
-    }
     y_ticks(&y_scale(panel), height).into_iter().map(|t| t.label).collect()
-}
-
-/// The name of a heat map's row, short enough to leave room for the map.
-fn row_name(name: &str) -> String {
-    fitting(name, TEXT, 160.0)
 }
 
 /// The named layers of all panels, each once, in rows below the title.
@@ -188,7 +175,7 @@ impl Legend {
                 Layer::Line { style, role, label, .. } => (Mark::Line(*style, *role), label),
                 Layer::Band { role, label, .. } => (Mark::Band(*role), label),
                 Layer::Points { role, label, .. } => (Mark::Point(*role), label),
-                Layer::VerticalLine { .. } | Layer::Heat { .. } => continue,
+                Layer::VerticalLine { .. } => continue,
             };
             let entry = (mark, fitting(label, TEXT, 400.0));
             if !label.is_empty() && !entries.contains(&entry) {
@@ -266,15 +253,8 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn draw(&self, pen: &mut Pen) {
-        let heat = self.panel.layers.iter().find_map(|l| match l {
-            Layer::Heat { values, rows, .. } => Some((values, rows)),
-            _ => None,
-        });
-        match heat {
-            Some((_, rows)) => self.name_rows(pen, rows),
-            None => self.draw_y_axis(pen),
-        }
-        self.draw_x_axis(pen, heat.is_none());
+        self.draw_y_axis(pen);
+        self.draw_x_axis(pen);
         self.draw_titles(pen);
         pen.clip(self.frame);
         for layer in &self.panel.layers {
@@ -283,9 +263,6 @@ impl Drawing<'_> {
         pen.unclip();
         self.draw_vertical_lines(pen);
         pen.outline(self.frame);
-        if let Some((values, _)) = heat {
-            self.draw_colour_bar(pen, &heat_scale(values));
-        }
     }
 
     fn at(&self, x: f64, y: f64) -> Option<Point> {
@@ -304,26 +281,12 @@ impl Drawing<'_> {
         }
     }
 
-    fn name_rows(&self, pen: &mut Pen, rows: &[String]) {
-        let Some(height) = self.y.place(0.0).zip(self.y.place(1.0)).map(|(a, b)| (a - b) * self.frame.height)
-        else {
-            return;
-        };
-        let every = (LINE / height).ceil().max(1.0) as usize;
-        for (index, name) in rows.iter().enumerate().step_by(every) {
-            let words = (self.frame.left - 6.0, self.frame.top + (index as f64 + 0.5) * height + 4.5);
-            pen.text(words, &row_name(name), TEXT, TextAnchor::End, INK);
-        }
-    }
-
-    fn draw_x_axis(&self, pen: &mut Pen, grid: bool) {
+    fn draw_x_axis(&self, pen: &mut Pen) {
         // So many units for each tick keep the widest label, a date, from its neighbour.
         for tick in self.x.ticks(self.figure.x, (self.frame.width / 80.0) as usize) {
             let x = self.frame.left + tick.place * self.frame.width;
             let bottom = self.frame.bottom();
-            if grid {
-                pen.rule((x, self.frame.top), (x, bottom), GRID);
-            }
+            pen.rule((x, self.frame.top), (x, bottom), GRID);
             if !self.x_ticks {
                 continue;
             }
@@ -374,7 +337,6 @@ impl Drawing<'_> {
                     pen.dot(point, palette::colour(*role));
                 }
             }
-            Layer::Heat { values, x, .. } => self.draw_heat(pen, values, *x),
             Layer::VerticalLine { .. } => {}
         }
     }
@@ -412,50 +374,4 @@ impl Drawing<'_> {
             pen.text((middle, self.frame.top - 7.0), label, TEXT, TextAnchor::Middle, MARK);
         }
     }
-
-    fn draw_heat(&self, pen: &mut Pen, values: &[Vec<f64>], x: (f64, f64)) {
-        let scale = heat_scale(values);
-        let Some((left, right)) = self.x.place(x.0).zip(self.x.place(x.1)) else { return };
-        let (left, width) = (self.frame.left + left * self.frame.width, (right - left) * self.frame.width);
-        let height = self.frame.height / values.len().max(1) as f64;
-        for (row, line) in values.iter().enumerate() {
-            // More columns than units of width would be a large file that looks the same.
-            let together = (line.len() as f64 / width).ceil().max(1.0) as usize;
-            let each = width / line.len().max(1) as f64;
-            for (index, cells) in line.chunks(together).enumerate() {
-                let cell = Frame {
-                    left: left + (index * together) as f64 * each,
-                    top: self.frame.top + row as f64 * height,
-                    // A hair of overlap hides the seams that viewers draw between neighbours.
-                    width: cells.len() as f64 * each + 0.3,
-                    height: height + 0.3,
-                };
-                let mean = cells.iter().sum::<f64>() / cells.len() as f64;
-                pen.rect(cell, scale.colour(mean), 1.0);
-            }
-        }
-    }
-
-    fn draw_colour_bar(&self, pen: &mut Pen, heat: &palette::Heat) {
-        const STRIPES: usize = 48;
-        let bar = Frame { left: self.frame.right() + 14.0, width: 12.0, ..self.frame };
-        let stripe = bar.height / STRIPES as f64;
-        for index in 0..STRIPES {
-            let share = 1.0 - (index as f64 + 0.5) / STRIPES as f64;
-            let part = Frame { top: bar.top + index as f64 * stripe, height: stripe + 0.3, ..bar };
-            pen.rect(part, heat.colour(heat.lo + share * (heat.hi - heat.lo)), 1.0);
-        }
-        pen.outline(bar);
-        let scale = Scale::holding([heat.lo, heat.hi].into_iter(), false, 0.0);
-        for tick in y_ticks(&scale, bar.height) {
-            let y = bar.bottom() - tick.place * bar.height;
-            pen.text((bar.right() + 5.0, y + 4.5), &tick.label, TEXT, TextAnchor::Start, INK);
-        }
-    }
-}
-
-fn heat_scale(values: &[Vec<f64>]) -> palette::Heat {
-    let finite = || values.iter().flatten().copied().filter(|v| v.is_finite());
-    let (lo, hi) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    if lo < hi { palette::Heat::between(lo, hi) } else { palette::Heat::between(0.0, 1.0) }
 }

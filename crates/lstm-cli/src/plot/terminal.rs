@@ -7,14 +7,14 @@ use super::{Axis, Figure, Layer, Panel, Role, palette, shown};
 /// Dots of a braille character by column and row, as bits above U+2800.
 const DOTS: [[u8; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
 
-/// The figure in `width` by `height` characters, about; panels stand above each other. Heat maps are left out.
+/// The figure in `width` by `height` characters, about; panels stand above each other.
 ///
 /// Without `colour` the text holds no escape codes.
 pub(crate) fn terminal(figure: &Figure, width: usize, height: usize, colour: bool) -> String {
-    let panels: Vec<&Panel> = figure.panels.iter().filter(|p| !is_heat(p)).collect();
+    let panels = &figure.panels;
     let mut lines = vec![clipped(&figure.title, width)];
     let each = height.saturating_sub(2 + panels.len()) / panels.len().max(1);
-    for panel in &panels {
+    for panel in panels {
         if !panel.title.is_empty() {
             lines.push(clipped(&panel.title, width));
         }
@@ -23,10 +23,6 @@ pub(crate) fn terminal(figure: &Figure, width: usize, height: usize, colour: boo
     lines.push(legend(figure, colour));
     lines.retain(|line| !line.trim().is_empty());
     lines.join("\n") + "\n"
-}
-
-fn is_heat(panel: &Panel) -> bool {
-    panel.layers.iter().any(|l| matches!(l, Layer::Heat { .. }))
 }
 
 fn clipped(words: &str, width: usize) -> String {
@@ -152,7 +148,6 @@ impl Canvas {
                     }
                 }
             }
-            Layer::Heat { .. } => {}
         }
     }
 

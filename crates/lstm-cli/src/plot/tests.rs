@@ -79,26 +79,6 @@ fn loss() -> Figure {
     Figure::stacked("Training", Axis::Numbers, vec![panel]).x_label("epoch")
 }
 
-fn gates() -> Figure {
-    let rows = |f: fn(f64, f64) -> f64| {
-        (0..8).map(|u| (0..100).map(|t| f(f64::from(u), f64::from(t))).collect()).collect()
-    };
-    let names: Vec<String> = (0..8).map(|u| format!("unit {u}")).collect();
-    let heat = |title: &str, values| Panel {
-        title: title.into(),
-        layers: vec![Layer::Heat { values, x: (0.0, 100.0), rows: names.clone() }],
-        ..Panel::default()
-    };
-    let input: Vec<f64> = (0..100).map(|t| f64::from((t * 7) % 13) / 13.0).collect();
-    let line = Layer::line(Role::History, "input", (0..100).map(f64::from).collect(), input);
-    let traces = vec![
-        Panel { title: "input".into(), layers: vec![line], ..Panel::default() },
-        heat("forget gate", rows(|u, t| 1.0 / (1.0 + (-(u - 3.0) - (t / 9.0).sin()).exp()))),
-        heat("cell state", rows(|u, t| (u - 3.5) * (t / (5.0 + u)).sin())),
-    ];
-    Figure::stacked("Gates and cell over one sequence", Axis::Numbers, traces).x_label("step")
-}
-
 fn multiples() -> Figure {
     let panel = |n: usize| {
         let (x, y) = wave(24 * n..24 * n + 60);
@@ -131,14 +111,6 @@ fn odd() -> Figure {
         line("nothing", vec![f64::NAN; 8]),
         Panel { log_y: true, ..line("log of zero", vec![0.0, -1.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 0.0]) },
         Panel { title: "no layer".into(), ..Panel::default() },
-        Panel {
-            layers: vec![Layer::Heat {
-                values: vec![vec![1.0; 4], vec![f64::NAN; 4]],
-                x: (0.0, 8.0),
-                rows: vec![],
-            }],
-            ..Panel::default()
-        },
         line("huge <&> \"$a$\" \u{1b}[31m", vec![3e12; 8].into_iter().chain([4e12]).collect()),
     ];
     Figure::grid(
@@ -149,12 +121,11 @@ fn odd() -> Figure {
     )
 }
 
-fn figures() -> [(&'static str, Figure); 6] {
+fn figures() -> [(&'static str, Figure); 5] {
     [
         ("forecast", forecast()),
         ("frequencies", frequencies()),
         ("loss", loss()),
-        ("gates", gates()),
         ("multiples", multiples()),
         ("odd", odd()),
     ]
