@@ -23,7 +23,8 @@ use self::claim::Claims;
 use self::experiment::{Data, Experiment};
 use self::report::Results;
 use self::trial::{Load, Trial};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
+use crate::plot::Figure;
 use crate::progress::say;
 use crate::settings::{Dtype, Machine, Say};
 use crate::{device, interrupt, output};
@@ -57,14 +58,16 @@ pub(crate) struct Args {
     /// An experiment of your own
     #[arg(long, value_name = "TOML", conflicts_with_all = ["names", "all"])]
     file: Option<PathBuf>,
-    /// Seeds to run each experiment with: 0, 1, …
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    seeds: u32,
+    /// Seeds to run each experiment with: 0, 1, … [default: 1]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: Option<u32>,
     /// Predict with the model of an earlier run instead of training
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["all", "seeds", "steps", "out", "force", "quiet"])]
     load: Option<PathBuf>,
     /// Write this page from the results there are, with its pictures, and run nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "all", "file", "load"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "names", "all", "file", "load", "seeds", "steps", "device", "threads", "json", "quiet",
+    ])]
     report: Option<PathBuf>,
     /// Steps of training instead of those of the experiment, to try things out
     #[arg(long, value_name = "COUNT", hide = true)]
@@ -74,11 +77,40 @@ pub(crate) struct Args {
     /// Folder of results and pictures [default: experiments/results]
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
     out: Option<PathBuf>,
-    /// Run again what has a result already, and replace it
+    /// Run again what has a result, and replace it; with --report, any page and pictures
     #[arg(long, help_heading = "Output")]
     force: bool,
     #[command(flatten)]
     pub(crate) say: Say,
+}
+
+impl Args {
+    /// No option is accepted and ignored; `list` is a name, of which clap knows nothing.
+    fn refuse_with_list(&self) -> Result<()> {
+        let Self { seeds, load, steps, machine, out, force, say, .. } = self;
+        let given = [
+            ("seeds", seeds.is_some()),
+            ("load", load.is_some()),
+            ("steps", steps.is_some()),
+            ("device", machine.device.is_some()),
+            ("dtype", machine.dtype.is_some()),
+            ("threads", machine.threads.is_some()),
+            ("out", out.is_some()),
+            ("force", *force),
+            ("quiet", say.quiet),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                Err(Failure::usage(format!("--{name} says nothing about a list; leave it out")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The seeds to run.
+    fn seeds(&self) -> std::ops::Range<u64> {
+        0..u64::from(self.seeds.unwrap_or(1))
+    }
 }
 
 /// Lists, runs, predicts or reports, as asked.
@@ -91,6 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return write_report(args, page, &experiments, &claims);
     }
     if args.names == ["list"] {
+        args.refuse_with_list()?;
         return list(&experiments, args.say.json);
     }
     let mut chosen = match &args.file {
@@ -180,6 +213,7 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     let bar = if args.say.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
     let style = ProgressStyle::with_template("{msg:<28} {bar:30.cyan/dim} {pos:>6}/{len:<6} {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut diverged = Vec::new();
     for (experiment, seed) in todo {
         bar.set_message(format!("{} seed {seed}", experiment.name));
         let trial = Trial {
@@ -190,7 +224,14 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
             found_by: found_by(args, experiment),
             tick: &mut || bar.inc(1),
         };
-        let cell = device::run(&args.machine, Dtype::F32, trial)?;
+        let cell = match device::run(&args.machine, Dtype::F32, trial) {
+            // What one seed makes of an experiment says nothing about the next.
+            Err(failure) if failure.is(Kind::Diverged) => {
+                diverged.push(format!("{} seed {seed}: {failure}", experiment.name));
+                continue;
+            }
+            cell => cell?,
+        };
         cell.write(&cell::path(&folder, experiment, seed))?;
         if !args.say.quiet && bar.is_hidden() {
             say(&format!("{} seed {seed}: {:.1} s", experiment.name, cell.seconds));
@@ -201,7 +242,7 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     let mut results = Vec::new();
     for experiment in chosen {
         let mut result = Results { experiment, cells: Vec::new(), stale: 0 };
-        for seed in 0..u64::from(args.seeds) {
+        for seed in args.seeds() {
             if let Found::Valid(cell) = cell::find(&folder, experiment, dtype, seed)? {
                 result.cells.push(*cell);
             }
@@ -209,25 +250,32 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
         save_picture(&folder, &result)?;
         results.push(result);
     }
+    let outcome = match diverged[..] {
+        [] => Ok(()),
+        _ => Err(Failure::new(Kind::Diverged, format!("no result: {}", diverged.join("; ")))),
+    };
     if args.say.json {
+        // One object: the results are in the folder all the same.
+        outcome?;
         let all: Vec<Value> = results.iter().map(Results::to_json).collect();
         let claims = report::claims_json(claims, &results);
         return output::print_json(&json!({ "experiments": all, "claims": claims, "folder": folder }));
     }
     if args.say.quiet {
-        return Ok(());
+        return outcome;
     }
     let mut text: String = results.iter().map(|result| result.text() + "\n").collect();
     text += &report::claims_text(claims, &results);
     text += &format!("Results and pictures are in {}.\n", folder.display());
-    output::print(text.as_bytes())
+    output::print(text.as_bytes())?;
+    outcome
 }
 
 /// The cells that are missing, the cheap experiments first, so that something is there early.
 fn todo<'a>(args: &Args, chosen: &'a [Experiment], folder: &Path) -> Result<Vec<(&'a Experiment, u64)>> {
     let mut todo = Vec::new();
     for experiment in chosen {
-        for seed in 0..u64::from(args.seeds) {
+        for seed in args.seeds() {
             if !args.force {
                 match cell::find(folder, experiment, dtype(&args.machine), seed)? {
                     Found::Valid(_) => continue,
@@ -279,7 +327,7 @@ fn save_picture(folder: &Path, result: &Results<'_>) -> Result<()> {
 fn write_report(args: &Args, page: &Path, experiments: &[Experiment], claims: &[Claims]) -> Result<()> {
     let folder = args.out.clone().unwrap_or_else(|| RESULTS.into());
     let images = page.with_file_name(IMAGES);
-    std::fs::create_dir_all(&images).map_err(|error| Failure::file(&images, &error))?;
+    let mut figures = Vec::new();
     let mut text = HEAD.to_owned();
     let mut programs: Vec<&str> = experiments.iter().map(|e| e.program.as_str()).collect();
     programs.dedup();
@@ -296,15 +344,30 @@ fn write_report(args: &Args, page: &Path, experiments: &[Experiment], claims: &[
             }
             results.push(result);
         }
-        let pictures = draw(&images, program, &results)?;
+        let drawn = draw(program, &results)?;
+        let pictures: Vec<_> =
+            drawn.iter().map(|(words, file, _)| (words.clone(), format!("{IMAGES}/{file}"))).collect();
+        figures.extend(drawn.into_iter().map(|(_, file, figure)| (images.join(file), figure)));
         let ours: Vec<Claims> = claims.iter().filter(|c| c.program == program).cloned().collect();
         text += &report::markdown(program, &ours, &results, &pictures);
+    }
+    let ours = std::fs::read_to_string(page).is_ok_and(|before| before.starts_with(OURS));
+    let paths = figures.iter().map(|(path, _)| path.as_path()).chain([page]);
+    if let Some(path) = paths.into_iter().find(|path| path.exists()).filter(|_| !ours && !args.force) {
+        return Err(Failure::usage(format!(
+            "{} exists already and belongs to no earlier report; name another page, or pass --force to replace it",
+            path.display()
+        )));
+    }
+    std::fs::create_dir_all(&images).map_err(|error| Failure::file(&images, &error))?;
+    for (path, figure) in &figures {
+        figure.save_svg(path).map_err(|error| Failure::model(format!("{error:#}")))?;
     }
     Ok(lstm_nn::saved::write_atomic(page, text.as_bytes())?)
 }
 
-/// Pictures of a program for the page: all forecasts in small, and each experiment on sequences. Words and link.
-fn draw(images: &Path, program: &str, results: &[Results<'_>]) -> Result<Vec<(String, String)>> {
+/// Pictures of a program for the page: all forecasts in small, and each experiment on sequences. Words, file, figure.
+fn draw(program: &str, results: &[Results<'_>]) -> Result<Vec<(String, String, Figure)>> {
     /// Panels of one picture.
     const TOGETHER: usize = 6;
     let drawn: Vec<_> = results.iter().filter_map(|r| Some((r.experiment, r.middle()?))).collect();
@@ -314,19 +377,13 @@ fn draw(images: &Path, program: &str, results: &[Results<'_>]) -> Result<Vec<(St
     for (number, some) in forecasts.chunks(TOGETHER).enumerate() {
         let names: Vec<&str> = some.iter().map(|(e, _)| e.name.as_str()).collect();
         let words = format!("Forecasts of {}, the seed in the middle of each", names.join(", "));
-        figures.push((format!("{program}-{}", number + 1), words, picture::overview("", some)?));
+        figures.push((words, format!("{program}-{}.svg", number + 1), picture::overview("", some)?));
     }
     for (experiment, cell) in others {
         let words = format!("Gates and cell of {} on the test sequences", experiment.name);
-        figures.push((experiment.name.clone(), words, picture::figure(experiment, cell)?));
+        figures.push((words, format!("{}.svg", experiment.name), picture::figure(experiment, cell)?));
     }
-    let mut links = Vec::new();
-    for (name, words, figure) in figures {
-        let file = format!("{name}.svg");
-        figure.save_svg(&images.join(&file)).map_err(|error| Failure::model(format!("{error:#}")))?;
-        links.push((words, format!("{IMAGES}/{file}")));
-    }
-    Ok(links)
+    Ok(figures)
 }
 
 /// The seeds of which there is a cell, in order.
@@ -341,6 +398,8 @@ fn seeds_of(folder: &Path, experiment: &Experiment) -> Vec<u64> {
     seeds
 }
 
+/// What tells a page of ours from others.
+const OURS: &str = "# Experiments\n\nThe project grew from five small LSTM programs.";
 /// How the page begins.
 const HEAD: &str = "\
 # Experiments
@@ -378,6 +437,11 @@ mod tests {
         assert_eq!(experiments.iter().filter(|e| e.program == "000").count(), 17);
         assert!(experiments.iter().any(|e| e.name == "004-adjacent-sum"));
         assert!(claims.iter().all(|c| experiments.iter().any(|e| e.program == c.program)));
+    }
+
+    #[test]
+    fn a_report_is_known_again() {
+        assert!(HEAD.starts_with(OURS));
     }
 
     #[test]

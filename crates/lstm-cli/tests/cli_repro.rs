@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::Place;
 
 #[test]
@@ -86,6 +88,98 @@ fn an_experiment_of_ones_own_and_a_page() {
     place.lstm("repro --report docs/page.md --out cells").fine();
     let page = place.text("docs/page.md");
     assert!(page.contains("| `000-base1`: ") && page.contains(", 1 stale"), "{page}");
+    assert!(page.contains("(no seeds yet)") && !page.contains("0 of 0 pairs"), "{page}");
+
+    // Its own page is replaced, another's only when asked; so are pictures.
+    place.write("docs/page.md", page + "An old line.");
+    place.lstm("repro --report docs/page.md --out cells").fine();
+    assert!(!place.text("docs/page.md").contains("An old line."));
+    place.lstm("repro 004-adjacent-sum --out cells --force --quiet").fine();
+    place.lstm("repro --report docs/page.md --out cells").fine();
+    assert!(place.text("docs/page.md").contains(": met (1 of 10 seeds)"));
+    place.write("diary.md", "# Dear diary");
+    place.write("mine/images/004-adjacent-sum.svg", "kept");
+    let before = place.snapshot();
+    for (page, taken) in [("diary.md", "diary.md"), ("mine/page.md", "mine/images/004-adjacent-sum.svg")] {
+        let done = place.lstm(&format!("repro --report {page} --out cells"));
+        assert_eq!(done.code, 2);
+        assert!(done.err.contains(&format!("{taken} exists already")), "{}", done.err);
+    }
+    assert!(place.snapshot() == before);
+    place.lstm("repro --report diary.md --out cells --force").fine();
+    assert!(place.text("diary.md").starts_with("# Experiments"));
+}
+
+#[test]
+fn what_diverges_is_named_and_the_rest_goes_on() {
+    let place = Place::new();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/004-adjacent-sum.toml");
+    let text = std::fs::read_to_string(shipped).unwrap().replace("max-steps = 1000", "max-steps = 5");
+    let wild: Vec<&str> = text
+        .lines()
+        .map(|line| if line.starts_with("learning-rate") { "learning-rate = 1e38" } else { line })
+        .collect();
+    place.write("wild.toml", wild.join("\n"));
+    let done = place.lstm("repro --file wild.toml --seeds 2 --out cells");
+    assert_eq!(done.code, 6, "{}", done.err);
+    assert!(done.err.contains("error: no result: wild seed 0: training diverged"), "{}", done.err);
+    assert!(done.err.contains("; wild seed 1: training diverged"), "{}", done.err);
+    assert!(done.out.contains("Results and pictures are in cells"), "{}", done.out);
+    let json = place.lstm("repro --file wild.toml --out cells --json");
+    assert_eq!((json.code, &json.json()["error"]["kind"]), (6, &"diverged".into()));
+}
+
+#[test]
+fn no_option_is_accepted_and_ignored() {
+    let place = Place::new();
+    let before = place.snapshot();
+    let with = |command: &str, options: &[&str]| {
+        for option in options {
+            let done = place.lstm(&format!("repro {command} {option}"));
+            assert_eq!(done.code, 2, "{command} {option}: {}", done.err);
+            let name = option.split(' ').next().unwrap();
+            assert!(done.err.contains(name), "{command} {option}: {}", done.err);
+        }
+    };
+    let running = ["--seeds 2", "--steps 3", "--quiet", "--all"];
+    with("list", &running);
+    with(
+        "list",
+        &["--load m", "--device cpu", "--dtype f64", "--threads 1", "--out o", "--force", "--file f"],
+    );
+    with("--report page.md", &running);
+    with("--report page.md", &["--load m", "--device cpu", "--threads 1", "--json", "--file f"]);
+    with("004-adjacent-sum --load m", &running);
+    with("004-adjacent-sum --load m", &["--out o", "--force", "--file f"]);
+    assert!(place.snapshot() == before);
+}
+
+#[test]
+fn results_do_not_make_a_commit_dirty() {
+    let place = Place::new();
+    let git = |arguments: &[&str]| {
+        let who = ["-c", "user.name=a", "-c", "user.email=a@b.c"];
+        Command::new("git").args(who).args(arguments).current_dir(place.path(".")).output()
+    };
+    if git(&["init"]).is_err() {
+        eprintln!("SKIPPED: there is no git here");
+        return;
+    }
+    place.write("experiments/results/old", "old");
+    git(&["add", "."]).unwrap();
+    git(&["commit", "-m", "all"]).unwrap();
+    let commit = || {
+        place.lstm("repro 004-adjacent-sum --steps 1 --out cells --force --quiet").fine();
+        let cell: serde_json::Value =
+            serde_json::from_str(&place.text("cells/004-adjacent-sum/seed-0.json")).unwrap();
+        cell["commit"].as_str().unwrap().to_owned()
+    };
+    let clean = commit();
+    assert!(clean.len() == 12 && !clean.ends_with("-dirty"), "{clean}");
+    place.write("experiments/results/old", "new");
+    assert_eq!(commit(), clean);
+    place.write("good.csv", "changed");
+    assert_eq!(commit(), format!("{clean}-dirty"));
 }
 
 #[test]

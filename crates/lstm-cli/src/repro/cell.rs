@@ -117,12 +117,18 @@ pub(super) fn machine() -> String {
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// The commit of the source tree we stand in, marked where files differ from it.
+/// The commit of the source tree we stand in, marked where files differ from it; those that runs make do not count.
 pub(super) fn commit() -> Option<String> {
-    let output = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let made = ["experiments/results", "docs/experiments.md", "docs/images"];
+    let but_made = made.map(|path| format!(":(top,exclude){path}"));
+    let mut changed = vec!["status", "--porcelain", "--untracked-files=no", "--", ":(top)"];
+    changed.extend(but_made.iter().map(String::as_str));
+    let mark = if git(&changed)?.is_empty() { "" } else { "-dirty" };
+    Some(commit + mark)
 }

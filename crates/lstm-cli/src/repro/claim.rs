@@ -112,26 +112,22 @@ impl Comparison {
         let mut ours = values(&self.experiment, &self.figure);
         ours.truncate(MOST);
         let (name, figure) = (&self.experiment, &self.figure);
-        let (least, p, words) = match &self.below {
+        let (least, p, wanted, obtained) = match &self.below {
             Some(other) => {
                 let mut theirs = values(other, &self.figure);
                 theirs.truncate(MOST);
                 let (wins, pairs) = (wins(&ours, &theirs), ours.len() * theirs.len());
                 let p = by_ranks(wins, ours.len(), theirs.len());
                 let least = by_ranks(pairs as f64, ours.len(), theirs.len());
-                (
-                    least,
-                    p,
-                    format!("{figure} of {name} below {other} in {wins} of {pairs} pairs (p = {})", short(p)),
-                )
+                let obtained = (pairs > 0).then(|| format!("in {wins} of {pairs} pairs (p = {})", short(p)));
+                (least, p, format!("below {other}"), obtained)
             }
             None => {
                 let bounds = self.bounds();
                 let within = ours.iter().filter(|value| bounds.holds(**value)).count();
                 let p = by_signs(within, ours.len());
-                let words =
-                    format!("{figure} of {name} {} in {within} of {} seeds", bounds.words(), ours.len());
-                (by_signs(ours.len(), ours.len()), p, words)
+                let obtained = (!ours.is_empty()).then(|| format!("in {within} of {} seeds", ours.len()));
+                (by_signs(ours.len(), ours.len()), p, bounds.words(), obtained)
             }
         };
         let verdict = match () {
@@ -140,7 +136,8 @@ impl Comparison {
             () if least >= LEVEL => Verdict::Open,
             () => Verdict::NotSupported,
         };
-        (verdict, words)
+        let obtained = obtained.unwrap_or_else(|| "(no seeds yet)".into());
+        (verdict, format!("{figure} of {name} {wanted} {obtained}"))
     }
 }
 
@@ -245,6 +242,10 @@ mod tests {
             }
         };
         let judge = |c: Comparison, few| c.judge(&values(few)).0;
+        for nothing in [comparison(Some("b"), None), comparison(None, Some(3.0))] {
+            let (verdict, words) = nothing.judge(&values(0));
+            assert!(verdict == Verdict::Open && words.ends_with(" (no seeds yet)"), "{words}");
+        }
         assert_eq!(judge(comparison(Some("b"), None), 2), Verdict::Open);
         assert_eq!(judge(comparison(Some("b"), None), 5), Verdict::Supported);
         assert_eq!(judge(comparison(None, Some(3.0)), 4), Verdict::Open);

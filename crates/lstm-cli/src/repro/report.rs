@@ -9,6 +9,9 @@ use super::claim::{Claims, Verdict};
 use super::experiment::{Expected, Experiment};
 use crate::output::{bold, short};
 
+/// Seeds that a target is meant for.
+const SEEDS: usize = 10;
+
 /// An experiment with the cells that stand for it.
 pub(super) struct Results<'a> {
     pub(super) experiment: &'a Experiment,
@@ -187,7 +190,10 @@ pub(super) fn markdown(
                 (String::new(), String::new())
             };
             first = false;
-            let target = row.target().replace("NOT MET", "**not met**");
+            let mut target = row.target().replace("NOT MET", "**not met**");
+            if row.met().is_some() && result.cells.len() < SEEDS {
+                let _ = write!(target, " ({} of {SEEDS} seeds)", result.cells.len());
+            }
             let cells = [&name, &row.figure, &row.obtained(), &seeds, &row.pytorch(), published, &target];
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         }

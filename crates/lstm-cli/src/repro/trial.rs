@@ -70,6 +70,10 @@ impl Job for Trial<'_> {
                 self.sequences::<B, F>(backend, &mut cell, (&train.make()?, &test.make()?, *lags))?;
             }
         }
+        // The last step has no loss behind it that would have told.
+        if let Some((name, value)) = cell.figures.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Failure::new(Kind::Diverged, format!("training diverged: {name} is {value}")));
+        }
         cell.figures.values_mut().for_each(|value| *value = rounded(*value));
         cell.seconds = rounded(start.elapsed().as_secs_f64());
         Ok(cell)
