@@ -1,5 +1,7 @@
 //! The forecaster: what it may see, what it promises, what it refuses.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use lstm_cpu::Cpu;
 use lstm_train::forecaster::{Evaluation, ForecastChoices, ForecastConfig, Forecaster};
 use lstm_train::{Error, Flow};

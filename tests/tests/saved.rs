@@ -1,5 +1,7 @@
 //! Model files: the same bytes for the same model, exact round trips, and a reason for every damage.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use lstm_cpu::Cpu;
 use lstm_nn::{Error, InitSpec, Model, Network, Readout, saved};
 use lstm_tensor::{Bias, Float, LayerSpec};

@@ -1,5 +1,7 @@
 //! Networks in training: PyTorch's losses replayed, resume, thread counts, shards, stop rules.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use lstm_cpu::Cpu;
 use lstm_data::Sequences;
 use lstm_nn::{
