@@ -166,7 +166,7 @@ impl<B: Backend> Control<B> {
 /// A device that runs LSTM networks.
 ///
 /// Required are primitives on rectangles of flat buffers; everything else is provided by
-/// [`reference`], composed from them, and may be overridden by something faster that computes the
+/// [`mod@reference`], composed from them, and may be overridden by something faster that computes the
 /// same. Every method checks its operands and answers wrong shapes with an error, never with a panic.
 /// An operation that returned an error has written nothing.
 ///

@@ -1,7 +1,7 @@
 //! The contract between LSTM networks and the devices that run them.
 //!
 //! - [`Backend`]: few required primitives, many provided operations
-//! - [`reference`]: every provided operation, composed from the primitives
+//! - [`mod@reference`]: every provided operation, composed from the primitives
 //! - [`StackSpec`], [`Plan`], [`TapeLayout`]: what a stack is and what a pass over it stores
 //! - [`ParamLayout`], [`Arena`]: all parameters of a model in one flat buffer
 //! - [`check`]: what every backend asks of its operands, written once

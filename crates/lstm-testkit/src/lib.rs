@@ -1,7 +1,7 @@
 //! Naive backend, oracle, laws, tolerances and golden cases for testing lstm backends.
 //!
 //! The chain of trust, each link tested by the one before: PyTorch → [`oracle`] → the reference on
-//! [`Naive`] → every other backend, held to the [`laws`].
+//! [`Naive`] → every other backend, held to the [`mod@laws`].
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
