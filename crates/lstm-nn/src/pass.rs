@@ -7,21 +7,21 @@ use lstm_tensor::{
     LinearGrad, LossArgs, Mode, Operand, Packed, Plan, Scratch, Span, State, View, ViewMut, Weights,
 };
 
-/// What both kinds of pass share: the stack's forward pass and the head.
-struct Body<B: Backend, F: Float> {
+/// What passes and streams share: the stack's memory and the head.
+pub(crate) struct Body<B: Backend, F: Float> {
     network: Network,
-    plan: Plan,
-    packed: Packed<B, F>,
-    scratch: Scratch<B, F>,
-    x: B::Buffer<F>,
+    pub(crate) plan: Plan,
+    pub(crate) packed: Packed<B, F>,
+    pub(crate) scratch: Scratch<B, F>,
+    pub(crate) x: B::Buffer<F>,
     /// Output of the stack, `[T, B, P]`.
-    y: B::Buffer<F>,
+    pub(crate) y: B::Buffer<F>,
     /// Output of the head, `[R, O]`; empty without one.
     out: B::Buffer<F>,
 }
 
 impl<B: Backend, F: Float> Body<B, F> {
-    fn new(
+    pub(crate) fn new(
         backend: &B,
         model: &Model<B, F>,
         steps: usize,
@@ -60,7 +60,7 @@ impl<B: Backend, F: Float> Body<B, F> {
     }
 
     /// The network's output, `[R, O]`.
-    fn output(&self) -> View<'_, B, F> {
+    pub(crate) fn output(&self) -> View<'_, B, F> {
         match self.network.head {
             Some(outputs) => View::new(&self.out, Span::dense(0, self.read().rows, outputs)),
             None => View::new(&self.y, self.read()),
@@ -76,12 +76,23 @@ impl<B: Backend, F: Float> Body<B, F> {
         last: Option<&mut State<B, F>>,
     ) -> Result<()> {
         let params = model.params();
-        if !self.packed.follows(params) {
-            backend.prepare(&self.plan, params, &mut self.packed)?;
-        }
+        self.prepare(backend, params)?;
         let weights = Weights { params, packed: &self.packed };
         let args = Forward { weights, draw, x: &self.x, initial, y: &mut self.y, last };
         backend.stack_forward(&self.plan, args, &mut self.scratch)?;
+        self.apply_head(backend, params)
+    }
+
+    /// Packs the weights if they have changed.
+    pub(crate) fn prepare(&mut self, backend: &B, params: &Arena<B, F>) -> Result<()> {
+        if !self.packed.follows(params) {
+            backend.prepare(&self.plan, params, &mut self.packed)?;
+        }
+        Ok(())
+    }
+
+    /// The head's output from the stack's, if there is a head.
+    pub(crate) fn apply_head(&mut self, backend: &B, params: &Arena<B, F>) -> Result<()> {
         if let Some((weight, bias)) = self.head(params) {
             let read = self.read();
             let out = Span::dense(0, read.rows, weight.rows);
