@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "criterion's macros write functions")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use lstm_benches::{
+use lstm_benches::operations::{
     Operation, Size, activation, gemm, stack_backward, stack_forward, stream_step, training_step,
 };
 use lstm_cpu::Cpu;

@@ -5,6 +5,7 @@
     reason = "xtask is a program that reports to a terminal"
 )]
 
+mod bench;
 mod ci;
 mod golden;
 mod kernels;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Time networks of many sizes, on the CPU and on a GPU, beside PyTorch
+    Bench(bench::Args),
     /// Run everything that CI runs, cheapest first, and print the seconds of each step
     Ci(ci::Args),
     /// Replay golden cases of PyTorch on a backend and print the error of each
@@ -43,6 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Golden(args) => golden::run(&args),
         Command::Kernels(args) => kernels::run(&args),

@@ -1,0 +1,313 @@
+//! The program behind `cargo xtask bench`: networks of many sizes on the CPU and on a GPU, beside PyTorch.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program reports to a terminal")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use lstm_benches::case::Case;
+use lstm_benches::measure::{Row, Setting, measure};
+use lstm_benches::peak::Peak;
+use lstm_benches::peer::Peer;
+use lstm_benches::shape::{Dtype, Shape};
+use lstm_benches::timing::{Budget, geometric_mean};
+use lstm_cpu::Cpu;
+use lstm_cuda::driver::Driver;
+use lstm_cuda::{Cuda, probe};
+use lstm_tensor::Backend;
+
+/// Exit code where there is no such device, as that of the binary `lstm`.
+const NO_DEVICE: u8 = 5;
+
+/// What to measure.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+enum Command {
+    /// Times inference and training of networks of many sizes
+    Lstm(Args),
+}
+
+#[derive(clap::Args)]
+struct Args {
+    /// JSON list of shapes [default: benches/shapes.json]
+    #[arg(long, value_name = "FILE")]
+    shapes: Option<PathBuf>,
+    /// Measure these shapes alone
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    only: Vec<String>,
+    /// `cpu`, `cuda`, `cuda:N`, or several of them with commas
+    #[arg(long, value_delimiter = ',', default_value = "cpu")]
+    device: Vec<Device>,
+    /// Threads of the CPU, 0 for all there are
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Take weights and data from this safetensors file
+    #[arg(long, value_name = "FILE")]
+    params: Option<PathBuf>,
+    /// Measure this library in turn with us
+    #[arg(long)]
+    peer: Option<Library>,
+    /// The Python that has the library
+    #[arg(long, value_name = "PATH", default_value = "python3", requires = "peer")]
+    python: PathBuf,
+    /// Write the figures into this file
+    #[arg(long, value_name = "OUT")]
+    json: Option<PathBuf>,
+    /// Measure a tenth as long
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Library {
+    Torch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Device {
+    Cpu,
+    Cuda(usize),
+}
+
+impl std::str::FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let cuda = |number: &str| number.parse().ok().map(Self::Cuda);
+        let device = match text {
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            _ => text.strip_prefix("cuda:").and_then(cuda),
+        };
+        device.ok_or_else(|| "must be cpu, cuda or cuda:N".to_owned())
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let Command::Lstm(args) = Command::parse();
+    if args.device.iter().any(|device| *device != Device::Cpu) {
+        let missing = probe::probe().missing();
+        if !missing.is_empty() {
+            eprintln!("error: no CUDA device can be used: {}", missing.join("; "));
+            return NO_DEVICE.into();
+        }
+    }
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let shapes = chosen(args)?;
+    let threads = match args.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let peak = Peak::measure(threads);
+    println!("{threads} threads, multiply-adds alone: {:.0} GF/s in f32, {:.0} in f64", peak.f32, peak.f64);
+
+    let mut rows = Vec::new();
+    for &device in &args.device {
+        let mut peer = match args.peer {
+            None => None,
+            Some(Library::Torch) => Some(Peer::start(&args.python, threads, &device.to_string())?),
+        };
+        let name = device.to_string();
+        let (peak, budget) = ((device == Device::Cpu).then_some(peak), budget(args));
+        let setting = Setting { device: &name, threads, peak, budget };
+        println!(
+            "\n{device}{}",
+            peer.as_ref().map_or(String::new(), |peer| format!(", PyTorch {}", peer.version))
+        );
+        println!("{}", header(peer.is_some()));
+        rows.extend(match device {
+            Device::Cpu => measure_all(&Cpu::new(threads)?, &shapes, args, &setting, peer.as_mut())?,
+            Device::Cuda(ordinal) => {
+                let cuda = Cuda::new(Driver::new(ordinal)?)?;
+                println!("{}", cuda.runtime().device_name());
+                measure_all(&cuda, &shapes, args, &setting, peer.as_mut())?
+            }
+        });
+        if peer.is_some() {
+            println!("{}", means(&rows, &name));
+        }
+    }
+    if let [first, second] = args.device[..] {
+        println!("\n{}", side_by_side(&rows, &shapes, &first.to_string(), &second.to_string()));
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&rows)? + "\n";
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(())
+}
+
+fn budget(args: &Args) -> Budget {
+    if args.quick { Budget::QUICK } else { Budget::FULL }
+}
+
+/// The shapes of the file, of which `--only` may choose.
+fn chosen(args: &Args) -> Result<Vec<Shape>> {
+    let mut shapes = match &args.shapes {
+        Some(path) => Shape::read(path)?,
+        None => Shape::defaults()?,
+    };
+    if let Some(name) = args.only.iter().find(|name| shapes.iter().all(|shape| shape.name != **name)) {
+        let names: Vec<_> = shapes.iter().map(|shape| shape.name.as_str()).collect();
+        bail!("there is no shape {name}, only {}", names.join(", "));
+    }
+    shapes.retain(|shape| args.only.is_empty() || args.only.contains(&shape.name));
+    ensure!(!shapes.is_empty(), "there is no shape to measure");
+    Ok(shapes)
+}
+
+fn measure_all<B: Backend>(
+    backend: &B,
+    shapes: &[Shape],
+    args: &Args,
+    setting: &Setting<'_>,
+    mut peer: Option<&mut Peer>,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for shape in shapes {
+        let case = match &args.params {
+            None => Case::draw(shape)?,
+            Some(path) => Case::read(shape, path)?,
+        };
+        let row = match shape.dtype {
+            Dtype::F32 => measure::<B, f32>(backend, &case, setting, peer.as_deref_mut())?,
+            Dtype::F64 => measure::<B, f64>(backend, &case, setting, peer.as_deref_mut())?,
+        };
+        println!("{}", line(&row));
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Width of the column of names.
+const NAME: usize = 24;
+
+fn header(peer: bool) -> String {
+    let ours = ["infer ms", "train ms", "infer GF/s", "train GF/s", "of peak"];
+    let theirs = ["torch infer", "torch train", "infer ×", "train ×"];
+    let columns = ours.into_iter().chain(theirs.into_iter().filter(|_| peer));
+    format!("{:<NAME$}", "shape") + &columns.map(|column| format!("{column:>12}")).collect::<String>()
+}
+
+fn line(row: &Row) -> String {
+    let number = |value: Option<f64>, digits| match value {
+        Some(value) => format!("{value:>12.digits$}"),
+        None => format!("{:>12}", "-"),
+    };
+    let mut line = format!("{:<NAME$}", row.name);
+    line += &number(Some(row.infer_ms), 4);
+    line += &number(row.train_ms, 4);
+    line += &number(Some(row.gflops_infer), 2);
+    line += &number(row.gflops_train, 2);
+    line += &row.peak_share.map_or(format!("{:>12}", "-"), |share| format!("{:>11.1}%", 100.0 * share));
+    if let Some(torch) = &row.torch {
+        line += &number(Some(torch.torch_infer_ms), 4);
+        line += &number(torch.torch_train_ms, 4);
+        line += &number(Some(torch.ratio_infer), 2);
+        line += &number(torch.ratio_train, 2);
+    }
+    line
+}
+
+/// Geometric means of PyTorch's times over ours on one device.
+fn means(rows: &[Row], device: &str) -> String {
+    let torch: Vec<_> = rows.iter().filter(|row| row.device == device).filter_map(|row| row.torch).collect();
+    let infer: Vec<f64> = torch.iter().map(|torch| torch.ratio_infer).collect();
+    let train: Vec<f64> = torch.iter().filter_map(|torch| torch.ratio_train).collect();
+    let mean = |values: &[f64]| match values.len() {
+        0 => "-".to_owned(),
+        count => format!("{:.2} over {count} shapes", geometric_mean(values)),
+    };
+    format!("PyTorch's time over ours, geometric mean: inference {}, training {}", mean(&infer), mean(&train))
+}
+
+/// Two devices per shape, and where the one overtakes the other.
+fn side_by_side(rows: &[Row], shapes: &[Shape], first: &str, second: &str) -> String {
+    let mut text = format!(
+        "{:<NAME$}{:>14}{:>14}{:>8}{:>14}{:>14}{:>8}",
+        "shape",
+        format!("{first} infer"),
+        format!("{second} infer"),
+        "×",
+        format!("{first} train"),
+        format!("{second} train"),
+        "×"
+    );
+    let find = |shape: &Shape, device| rows.iter().find(|r| r.name == shape.name && r.device == device);
+    let (mut infer, mut train) = (Vec::new(), Vec::new());
+    for shape in shapes {
+        let (Some(a), Some(b)) = (find(shape, first), find(shape, second)) else { continue };
+        let ratio = a.infer_ms / b.infer_ms;
+        infer.push((shape, ratio));
+        text += &format!("\n{:<NAME$}{:>14.4}{:>14.4}{ratio:>8.2}", shape.name, a.infer_ms, b.infer_ms);
+        if let (Some(a), Some(b)) = (a.train_ms, b.train_ms) {
+            train.push((shape, a / b));
+            text += &format!("{a:>14.4}{b:>14.4}{:>8.2}", a / b);
+        }
+    }
+    for (what, ratios) in [("inference", infer), ("training", train)] {
+        text += &format!("\n{what}: {}", crossover(ratios, second));
+    }
+    text
+}
+
+/// From which size on a device wins, by operations of a forward pass.
+fn crossover(mut ratios: Vec<(&Shape, f64)>, device: &str) -> String {
+    ratios.sort_by(|a, b| a.0.gflop().total_cmp(&b.0.gflop()));
+    let mflop = |shape: &Shape| shape.gflop() * 1e3;
+    let wins = ratios.iter().find(|(_, ratio)| *ratio > 1.0);
+    let loses = ratios.iter().rfind(|(_, ratio)| *ratio <= 1.0);
+    match (wins, loses) {
+        (None, _) => format!("{device} wins nowhere"),
+        (Some(_), None) => format!("{device} wins everywhere"),
+        (Some((smallest, _)), Some((largest, _))) => format!(
+            "the smallest shape where {device} wins is {} ({:.2} Mflop a pass), the largest where it loses {} ({:.2})",
+            smallest.name,
+            mflop(smallest),
+            largest.name,
+            mflop(largest)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read() {
+        let args = |device: &str| Command::try_parse_from(["bench", "lstm", "--device", device]);
+        let Ok(Command::Lstm(both)) = args("cpu,cuda:1") else { unreachable!("these are devices") };
+        assert_eq!(both.device, [Device::Cpu, Device::Cuda(1)]);
+        assert!(args("gpu").is_err() && args("cuda:x").is_err());
+    }
+
+    #[test]
+    fn a_crossover_lies_between_two_sizes() {
+        let shapes = Shape::defaults().unwrap();
+        let (small, large) = (&shapes[12], &shapes[15]);
+        let text = crossover(vec![(large, 9.0), (small, 0.1)], "cuda:0");
+        assert!(text.contains(&small.name) && text.contains(&large.name), "{text}");
+        assert_eq!(crossover(vec![(small, 0.1)], "cuda:0"), "cuda:0 wins nowhere");
+        assert_eq!(crossover(vec![(small, 2.0)], "cuda:0"), "cuda:0 wins everywhere");
+    }
+}

@@ -1,0 +1,249 @@
+//! Figures of a network on a backend, with PyTorch beside it or without.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use lstm_tensor::{Backend, Float};
+use lstm_testkit::case::Kind;
+use lstm_testkit::tolerance::{distance, tolerance};
+use serde::Serialize;
+
+use crate::case::Case;
+use crate::peak::Peak;
+use crate::peer::Peer;
+use crate::shape::Dtype;
+use crate::subject::{Proof, Subject};
+use crate::timing::{Budget, Contender, What, race};
+
+/// What was measured of one shape on one device: medians.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Name of the shape.
+    pub name: String,
+    /// Device, as it was asked for.
+    pub device: String,
+    /// Threads of the CPU.
+    pub threads: usize,
+    /// Milliseconds of an inference, or of a step of a stream.
+    pub infer_ms: f64,
+    /// Milliseconds of a step of training.
+    pub train_ms: Option<f64>,
+    /// 10⁹ operations per second of inference, as [`crate::shape::Shape::gflop`] counts them.
+    pub gflops_infer: f64,
+    /// The same of training.
+    pub gflops_train: Option<f64>,
+    /// Share of the processor's multiply-adds that training (else inference) reaches.
+    pub peak_share: Option<f64>,
+    /// What came out.
+    #[serde(flatten)]
+    pub proof: Proof,
+    /// PyTorch's figures.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub torch: Option<Torch>,
+}
+
+/// PyTorch's figures, and how many times longer it takes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Torch {
+    /// Milliseconds of an inference.
+    pub torch_infer_ms: f64,
+    /// Milliseconds of a step of training.
+    pub torch_train_ms: Option<f64>,
+    /// PyTorch's time of inference over ours.
+    pub ratio_infer: f64,
+    /// PyTorch's time of training over ours.
+    pub ratio_train: Option<f64>,
+}
+
+/// Where and how long.
+pub struct Setting<'a> {
+    /// Name of the device, as it was asked for.
+    pub device: &'a str,
+    /// Threads of the CPU.
+    pub threads: usize,
+    /// What the processor can do; nothing is known of other devices.
+    pub peak: Option<Peak>,
+    /// How long.
+    pub budget: Budget,
+}
+
+/// Measures a case on a backend, PyTorch in turn with it.
+///
+/// # Errors
+/// Those of the backend and of PyTorch; if the two do not compute the same.
+pub fn measure<B: Backend, F: Float>(
+    backend: &B,
+    case: &Case,
+    setting: &Setting<'_>,
+    mut peer: Option<&mut Peer>,
+) -> Result<Row> {
+    let shape = &case.shape;
+    let mut ours = Subject::<B, F>::new(backend, case)?;
+    let start = Instant::now();
+    let proof = ours.prove()?;
+    let seconds = start.elapsed().as_secs_f64();
+    if let Some(peer) = peer.as_deref_mut() {
+        let theirs = peer.load(case)?;
+        agree(
+            &shape.name,
+            &proof,
+            &theirs,
+            tolerance::<F>(condition::<B, F>(backend, case, &proof, seconds)?),
+        )?;
+    }
+    let mut times = |what| {
+        let mut contenders: Vec<&mut dyn Contender> = vec![&mut ours];
+        if let Some(peer) = peer.as_deref_mut() {
+            contenders.push(peer);
+        }
+        race(&mut contenders, what, setting.budget)
+    };
+    let infer = times(What::Infer)?;
+    let train = if shape.infer_only { None } else { Some(times(What::Train)?) };
+
+    let gflops_infer = shape.gflop() / infer[0] * 1e3;
+    let gflops_train = train.as_ref().map(|train| 3.0 * shape.gflop() / train[0] * 1e3);
+    let peak = setting.peak.map(|peak| match shape.dtype {
+        Dtype::F32 => peak.f32,
+        Dtype::F64 => peak.f64,
+    });
+    let torch = infer.get(1).map(|&torch_infer_ms| Torch {
+        torch_infer_ms,
+        torch_train_ms: train.as_ref().map(|train| train[1]),
+        ratio_infer: torch_infer_ms / infer[0],
+        ratio_train: train.as_ref().map(|train| train[1] / train[0]),
+    });
+    Ok(Row {
+        name: shape.name.clone(),
+        device: setting.device.to_owned(),
+        threads: setting.threads,
+        infer_ms: infer[0],
+        train_ms: train.map(|train| train[0]),
+        gflops_infer,
+        gflops_train,
+        peak_share: peak.map(|peak| gflops_train.unwrap_or(gflops_infer) / peak),
+        proof,
+        torch,
+    })
+}
+
+/// Seconds of a proof above which one perturbation has to do.
+const LONG: f64 = 0.5;
+
+/// How strongly the numbers of the proof answer to rounding errors in weights and data, in rounding errors.
+fn condition<B: Backend, F: Float>(backend: &B, case: &Case, proof: &Proof, seconds: f64) -> Result<f64> {
+    let mut kappa: f64 = 0.0;
+    for index in 0..if seconds > LONG { 1 } else { 3 } {
+        let answer = Subject::<B, F>::new(backend, &case.perturbed(index))?.prove()?;
+        kappa = kappa.max(distance(Kind::Value, &answer.numbers(), &proof.numbers()) / F::EPSILON);
+    }
+    Ok(kappa)
+}
+
+/// Two proofs are the same within a tolerance.
+fn agree(name: &str, ours: &Proof, theirs: &Proof, tolerance: f64) -> Result<()> {
+    let distance = distance(Kind::Value, &ours.numbers(), &theirs.numbers());
+    ensure!(
+        distance <= tolerance,
+        "{name}: PyTorch computes {theirs:?}, we {ours:?}: they differ by {distance:.1e}, more than {tolerance:.1e}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Shape;
+    use lstm_cpu::Cpu;
+    use lstm_testkit::Naive;
+
+    fn shape(fields: &str) -> Shape {
+        let text =
+            format!(r#"{{"name": "a", "batch": 3, "steps": 5, "inputs": 2, "hidden": [4, 3], {fields}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    const SHAPES: [&str; 5] = [
+        r#""outputs": 2"#,
+        r#""outputs": 0"#,
+        r#""outputs": 2, "readout": "all", "dtype": "f64""#,
+        r#""outputs": 0, "readout": "all", "decaying": true"#,
+        r#""steps": 1, "stream": true, "infer_only": true"#,
+    ];
+
+    fn shapes() -> impl Iterator<Item = Shape> {
+        SHAPES.into_iter().map(|fields| match fields.strip_prefix("\"steps\": 1,") {
+            None => shape(fields),
+            Some(rest) => Shape { steps: 1, ..shape(rest) },
+        })
+    }
+
+    #[test]
+    fn everything_is_measured_at_tiny_size() {
+        let cpu = Cpu::new(2).unwrap();
+        let peak = Some(Peak { f32: 100.0, f64: 50.0 });
+        let setting = Setting { device: "cpu", threads: 2, peak, budget: Budget::QUICK };
+        for shape in shapes() {
+            let case = Case::draw(&shape).unwrap();
+            let row = match shape.dtype {
+                Dtype::F32 => measure::<_, f32>(&cpu, &case, &setting, None).unwrap(),
+                Dtype::F64 => measure::<_, f64>(&cpu, &case, &setting, None).unwrap(),
+            };
+            assert!(row.infer_ms > 0.0 && row.peak_share.unwrap() > 0.0, "{row:?}");
+            assert_eq!(row.train_ms.is_none(), shape.infer_only);
+            assert_eq!(row.gflops_infer, shape.gflop() / row.infer_ms * 1e3);
+            let json = serde_json::to_value(&row).unwrap();
+            assert!(json.get("y_sum").is_some() && json.get("torch_infer_ms").is_none(), "{json}");
+        }
+    }
+
+    /// What a file holds is computed, by the CPU backend as by the obvious loops in f64.
+    #[test]
+    fn a_file_of_parameters_is_replayed() {
+        let cpu = Cpu::new(2).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.safetensors");
+        for shape in shapes() {
+            let mut drawn = Case::draw(&shape).unwrap();
+            drawn.batches.truncate(1);
+            write_named(&drawn, &path);
+            let case = Case::read(&shape, &path).unwrap();
+            let want = Subject::<_, f64>::new(&Naive, &drawn).unwrap().prove().unwrap();
+            let exact = Shape { dtype: Dtype::F64, ..shape.clone() };
+            let kappa = condition::<_, f64>(&Naive, &Case { shape: exact, ..drawn }, &want, 0.0).unwrap();
+            let (got, tolerance) = match shape.dtype {
+                Dtype::F32 => (Subject::<_, f32>::new(&cpu, &case).unwrap().prove(), tolerance::<f32>(kappa)),
+                Dtype::F64 => (Subject::<_, f64>::new(&cpu, &case).unwrap().prove(), tolerance::<f64>(kappa)),
+            };
+            let got = got.unwrap();
+            agree(&shape.name, &got, &want, tolerance).unwrap();
+            assert_eq!(got.loss_10.is_none(), shape.infer_only);
+            let other = Proof { y_sum: got.y_sum + 1e-3, ..got };
+            assert!(agree(&shape.name, &other, &want, tolerance).is_err());
+        }
+    }
+
+    /// Writes a case with one batch under the names that users write.
+    fn write_named(case: &Case, path: &std::path::Path) {
+        case.write(path).unwrap();
+        let text = std::fs::read(path).unwrap();
+        let replaced = replace(&replace(&text, b"\"x.0\"", b"\"x\"  "), b"\"target.0\"", b"\"target\"  ");
+        std::fs::write(path, replaced).unwrap();
+    }
+
+    fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    }
+
+    #[test]
+    fn a_tensor_of_another_shape_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.safetensors");
+        let mut case = Case::draw(&shape(SHAPES[0])).unwrap();
+        case.batches.truncate(1);
+        write_named(&case, &path);
+        let error = Case::read(&Shape { batch: 4, ..case.shape }, &path).unwrap_err().to_string();
+        assert!(error.contains("x has shape [5, 3, 2], a needs [5, 4, 2]"), "{error}");
+    }
+}

@@ -1,0 +1,98 @@
+//! The same network in PyTorch: a worker process that is asked on its stdin and answers on its stdout, so
+//! that nothing of Python's start is timed.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::case::Case;
+use crate::subject::Proof;
+use crate::timing::{Contender, What};
+
+/// The worker's source.
+const SOURCE: &str = include_str!("../peers/torch_lstm.py");
+
+/// A worker process.
+pub struct Peer {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    folder: tempfile::TempDir,
+    /// Version of PyTorch.
+    pub version: String,
+}
+
+impl Peer {
+    /// Starts the worker under `python` with `threads` threads; `device` as PyTorch calls it.
+    ///
+    /// # Errors
+    /// If Python is not there or has no PyTorch.
+    pub fn start(python: &Path, threads: usize, device: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+        let script = folder.path().join("torch_lstm.py");
+        std::fs::write(&script, SOURCE).context("the worker's source cannot be written")?;
+        let mut child = Command::new(python)
+            .arg(script)
+            .args(["--threads", &threads.to_string(), "--device", device])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} does not start; name a Python by --python", python.display()))?;
+        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("the worker has no pipes");
+        };
+        let mut peer = Self { child, to, from: BufReader::new(from), folder, version: String::new() };
+        let hello: Value = peer.answer().with_context(|| {
+            format!("{} cannot run PyTorch; name one that can by --python", python.display())
+        })?;
+        peer.version = hello["torch"].as_str().unwrap_or("of no version").to_owned();
+        Ok(peer)
+    }
+
+    /// Takes over a case, runs the first inference and ten steps.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub fn load(&mut self, case: &Case) -> Result<Proof> {
+        let file = self.folder.path().join("case.safetensors");
+        case.write(&file)?;
+        self.ask(&json!({ "load": file, "shape": case.shape, "batches": case.batches.len() }))
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T> {
+        writeln!(self.to, "{request}").context("PyTorch's process has ended")?;
+        self.answer()
+    }
+
+    fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let mut line = String::new();
+        self.from.read_line(&mut line).context("PyTorch's process cannot be read")?;
+        let answer: Value = serde_json::from_str(&line).context("PyTorch's process has ended")?;
+        if let Some(error) = answer.get("error").and_then(Value::as_str) {
+            bail!("PyTorch: {error}");
+        }
+        Ok(serde_json::from_value(answer)?)
+    }
+}
+
+impl Contender for Peer {
+    fn turn(&mut self, what: What, samples: usize, seconds: [f64; 2]) -> Result<Vec<f64>> {
+        let time = match what {
+            What::Infer => "infer",
+            What::Train => "train",
+        };
+        self.ask(&json!({ "time": time, "samples": samples, "seconds": seconds }))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It would end by itself at the end of its input; whether it still runs is no matter.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
