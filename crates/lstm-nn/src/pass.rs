@@ -412,6 +412,17 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         backend.upload(&[0.0], &mut self.value, 0)?;
         Ok(value[0])
     }
+
+    /// Moves the sum of losses since it was last taken onto `to[index]`, without waiting for the device.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Bounds`] where `to` is shorter.
+    pub fn move_loss(&mut self, backend: &B, to: &mut B::Buffer<f64>, index: usize) -> Result<()> {
+        let (here, one) = (Span::dense(index, 1, 1), Span::dense(0, 1, 1));
+        let taken = Operand::of(&self.value, one);
+        backend.zip(Binary::Add, Operand::Here(here), taken, ViewMut::new(to, here))?;
+        Ok(backend.fill(0.0, ViewMut::new(&mut self.value, one))?)
+    }
 }
 
 /// Uploads host values that must fill a buffer exactly.

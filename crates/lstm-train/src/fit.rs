@@ -33,6 +33,19 @@ impl Stop {
     }
 }
 
+/// Steps after which a run looks at the device, if no check comes first: so much work at most is lost to
+/// a gradient that was not finite, and for so long nothing waits.
+const LOOK_EVERY: u64 = 100;
+
+/// Places of [`Fit::losses`].
+mod loss_slot {
+    /// Loss of the last batch.
+    pub(super) const LAST: usize = 0;
+    /// Sum of the losses since the last report.
+    pub(super) const SUM: usize = 1;
+    pub(super) const COUNT: usize = 2;
+}
+
 /// Everything that a training run depends on, besides its data and network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -213,9 +226,9 @@ pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     proven: Option<Vec<F>>,
     unproven: Option<Vec<F>>,
     strikes: u32,
-    loss_sum: f64,
+    /// On the device, so that a step waits for nothing; see [`loss_slot`].
+    losses: B::Buffer<f64>,
     loss_count: u64,
-    last_loss: Option<f64>,
 }
 
 impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
@@ -261,9 +274,8 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             proven: None,
             unproven: None,
             strikes: 0,
-            loss_sum: 0.0,
+            losses: backend.alloc(loss_slot::COUNT)?,
             loss_count: 0,
-            last_loss: None,
         })
     }
 
@@ -288,9 +300,8 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         fit.proven = state.proven;
         fit.unproven = state.unproven;
         fit.strikes = state.strikes;
-        fit.loss_sum = state.loss_sum;
+        backend.upload(&[state.last_loss.unwrap_or(0.0), state.loss_sum], &mut fit.losses, 0)?;
         fit.loss_count = state.loss_count;
-        fit.last_loss = state.last_loss;
         Ok(fit)
     }
 
@@ -318,6 +329,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// # Errors
     /// As [`Backend::download`].
     pub fn state(&self) -> Result<TrainState<F>> {
+        let losses = self.fetch_losses()?;
         Ok(TrainState {
             config: self.config.clone(),
             samples: self.source.samples(),
@@ -329,9 +341,9 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             index: self.index,
             best: self.best.clone(),
             strikes: self.strikes,
-            loss_sum: self.loss_sum,
+            loss_sum: losses[loss_slot::SUM],
             loss_count: self.loss_count,
-            last_loss: self.last_loss,
+            last_loss: (self.optimizer.step() > 0).then_some(losses[loss_slot::LAST]),
         })
     }
 
@@ -389,18 +401,33 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
 
         self.tree(step as u32, &samples, 0, batch, 0)?;
         self.optimizer.apply(self.backend, self.model.params_mut(), &mut self.gradients[0], batch)?;
-        let mut loss = 0.0;
-        for pass in &mut self.passes {
-            loss += pass.take_loss(self.backend)?;
-        }
-        self.last_loss = Some(loss);
-        self.loss_sum += loss;
-        self.loss_count += 1;
+        self.count_loss()?;
         self.index += batch;
         if self.source.samples().is_some_and(|count| self.index >= count) {
             (self.epoch, self.index) = (self.epoch + 1, 0);
         }
         Ok(())
+    }
+
+    /// Makes the losses of the passes the last one, and adds it to the sum.
+    fn count_loss(&mut self) -> Result<()> {
+        let slot = |index| Span::dense(index, 1, 1);
+        let (last, sum) = (slot(loss_slot::LAST), slot(loss_slot::SUM));
+        self.backend.fill(0.0, ViewMut::new(&mut self.losses, last))?;
+        for pass in &mut self.passes {
+            pass.move_loss(self.backend, &mut self.losses, loss_slot::LAST)?;
+        }
+        let (sum_now, added) = (Operand::Here(sum), Operand::Here(last));
+        self.backend.zip(Binary::Add, sum_now, added, ViewMut::new(&mut self.losses, sum))?;
+        self.loss_count += 1;
+        Ok(())
+    }
+
+    /// The losses by [`loss_slot`]. Waits for the device.
+    fn fetch_losses(&self) -> Result<[f64; loss_slot::COUNT]> {
+        let mut losses = [0.0; loss_slot::COUNT];
+        self.backend.download(&self.losses, 0, &mut losses)?;
+        Ok(losses)
     }
 
     /// Brings the order of the current epoch: a pure function of (seed, epoch).
@@ -477,27 +504,27 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         if self.proven.is_none() {
             self.proven = Some(self.model.download(self.backend)?);
         }
+        let mut seen = None;
         let outcome = loop {
             if self.optimizer.step() >= self.config.stop.max_steps {
                 break Outcome::Finished;
             }
-            let before = self.last_loss;
             self.step()?;
             let step = self.optimizer.step();
-            let loss = self.last_loss.unwrap_or(f64::NAN);
             let check = step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps;
-            let mut sound = loss.is_finite() && self.optimizer.bad_step(self.backend)?.is_none();
+            let mut bad_step = match check || step.is_multiple_of(LOOK_EVERY) {
+                true => self.bad_step()?,
+                false => None,
+            };
             let validation = match &mut validate {
-                Some(validate) if check && sound => Some(validate(self.backend, &self.model)?),
+                Some(validate) if check && bad_step.is_none() => Some(validate(self.backend, &self.model)?),
                 _ => None,
             };
-            sound &= validation.is_none_or(f64::is_finite);
-            if !sound {
-                if let Some(proven) = &self.proven {
-                    self.model.upload(self.backend, proven)?;
-                }
-                self.restore_best()?;
-                return Err(Error::Diverged { step, last_loss: before });
+            if validation.is_some_and(|value| !value.is_finite()) {
+                bad_step = Some(step);
+            }
+            if let Some(step) = bad_step {
+                return self.give_up(step, seen);
             }
             let report = match check {
                 false => None,
@@ -507,15 +534,20 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
                     if let Some(value) = validation {
                         self.judge(value)?;
                     }
-                    Some(self.report(loss, validation))
+                    Some(self.report(validation)?)
                 }
             };
+            seen = report.map(|report| report.last_loss).or(seen);
             if observe(step, report.as_ref()) == Flow::Stop {
-                return Ok(Outcome::Interrupted);
+                return match self.bad_step()? {
+                    None => Ok(Outcome::Interrupted),
+                    Some(step) => self.give_up(step, seen),
+                };
             }
             let stop = &self.config.stop;
-            let reached = |target| loss <= target && self.optimizer.samples() >= stop.min_samples;
-            if check && stop.target_loss.is_some_and(reached) {
+            let long_enough = self.optimizer.samples() >= stop.min_samples;
+            let reached = |target| long_enough && report.is_some_and(|report| report.last_loss <= target);
+            if stop.target_loss.is_some_and(reached) {
                 break Outcome::TargetReached;
             }
             if stop.patience.is_some_and(|patience| self.strikes >= patience) {
@@ -537,10 +569,28 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         Ok(())
     }
 
-    fn report(&mut self, last_loss: f64, validation: Option<f64>) -> Progress {
-        let loss = self.loss_sum / self.loss_count.max(1) as f64;
-        (self.loss_sum, self.loss_count) = (0.0, 0);
-        Progress {
+    /// The first step whose gradient was not finite; this one if only a loss since the last report was not.
+    fn bad_step(&self) -> Result<Option<u64>> {
+        let latched = self.optimizer.bad_step(self.backend)?;
+        let sound = self.fetch_losses()?[loss_slot::SUM].is_finite();
+        Ok(latched.or((!sound).then_some(self.optimizer.step())))
+    }
+
+    /// Goes back to weights that were good.
+    fn give_up(&mut self, step: u64, last_loss: Option<f64>) -> Result<Outcome> {
+        if let Some(proven) = &self.proven {
+            self.model.upload(self.backend, proven)?;
+        }
+        self.restore_best()?;
+        Err(Error::Diverged { step, last_loss })
+    }
+
+    fn report(&mut self, validation: Option<f64>) -> Result<Progress> {
+        let losses = self.fetch_losses()?;
+        let (last_loss, loss) = (losses[loss_slot::LAST], losses[loss_slot::SUM] / self.loss_count as f64);
+        self.backend.upload(&[0.0], &mut self.losses, loss_slot::SUM)?;
+        self.loss_count = 0;
+        Ok(Progress {
             step: self.optimizer.step(),
             max_steps: self.config.stop.max_steps,
             epoch: self.epoch,
@@ -549,7 +599,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             last_loss,
             validation,
             learning_rate: self.optimizer.learning_rate(),
-        }
+        })
     }
 
     fn restore_best(&mut self) -> Result<()> {
