@@ -190,8 +190,15 @@ pub(crate) enum Form {
     TorchLstm,
 }
 
-/// List the devices that this build can compute on
+/// List the devices that can be computed on, and what is missing for the others
+///
+/// The processor with its threads and instruction set; every NVIDIA GPU with its memory; the versions of CUDA's parts,
+/// or what to install.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm devices
+  lstm devices --json")]
 pub(crate) struct Devices {
     /// Print the list as one JSON object
     #[arg(long)]

@@ -6,9 +6,10 @@ use lstm_train::forecaster::{Evaluation, Forecaster};
 use serde_json::json;
 
 use crate::args::Eval;
-use crate::device::{self, Job};
+use crate::device::{self, Job, Work};
 use crate::failure::Result;
 use crate::forecast::{reading, refuse_settled, same_step};
+use crate::progress::say;
 use crate::run::{Saved, Task};
 use crate::settings::Training;
 use crate::train::in_file;
@@ -30,12 +31,14 @@ pub(crate) fn run(args: &Eval) -> Result<()> {
     let first_row = if after + horizon <= values.len() { after } else { 0 };
     let seen = after > first_row;
     let job = Measure { saved: &saved, values: &values, first_row };
-    let evaluation =
-        device::run(&args.machine, saved.dtype(), job)?.map_err(|error| in_file(error, &series.file))?;
+    let place = device::open(&args.machine, Work::Forecasting, saved.dtype())?;
+    let evaluation = place.run(job)?.map_err(|error| in_file(error, &series.file))?;
     if args.say.json {
         return output::print_json(&json!({
             "file": series.file,
             "model": saved.path,
+            "device": place.name(),
+            "dtype": place.dtype(),
             "first-row": evaluation.first_row,
             "windows": evaluation.windows,
             "seen-in-training": seen,
@@ -58,7 +61,9 @@ pub(crate) fn run(args: &Eval) -> Result<()> {
     if seen {
         text += "The model was trained on these rows: its errors on new ones will be larger.\n";
     }
-    output::print(text.as_bytes())
+    output::print(text.as_bytes())?;
+    say(&format!("forecasts on {}", place.described()));
+    Ok(())
 }
 
 /// Rows at the start of the series that the model was trained on, or that lie before those.

@@ -6,7 +6,7 @@ use lstm_tensor::{Backend, Float};
 use serde_json::json;
 
 use crate::args::{Export, Form};
-use crate::device::{self, Job};
+use crate::device::{self, Job, Work};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::run::Saved;
@@ -27,7 +27,10 @@ pub(crate) fn run(args: &Export) -> Result<()> {
             path.display()
         )));
     }
-    let bytes = device::run(&Machine::default(), saved.dtype(), Convert { saved: &saved, form: args.to })?
+    // Nothing is computed: the weights only take other names.
+    let place = device::open(&Machine::default(), Work::Forecasting, saved.dtype())?;
+    let bytes = place
+        .run(Convert { saved: &saved, form: args.to })?
         .map_err(|error| Failure::model(format!("{}: {error}", saved.path.display())))?;
     saved::write_atomic(&path, &bytes)?;
     if args.say.json {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::output::size;
+
 /// The result of a command.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -119,12 +121,25 @@ impl From<lstm_data::Error> for Failure {
 impl From<lstm_tensor::Error> for Failure {
     fn from(error: lstm_tensor::Error) -> Self {
         use lstm_tensor::Error as E;
-        let kind = match error {
-            E::Memory { .. } | E::Device { .. } | E::Unsupported { .. } => Kind::Device,
-            _ => Kind::Usage,
-        };
-        Self::new(kind, error.to_string())
+        match error {
+            E::Memory { bytes, free } => Self::device(out_of_memory(bytes, free)),
+            E::Device { .. } | E::Unsupported { .. } => Self::device(error.to_string()),
+            _ => Self::usage(error.to_string()),
+        }
     }
+}
+
+/// How much memory was wanted, how much there was, and what takes less.
+fn out_of_memory(bytes: usize, free: Option<usize>) -> String {
+    // Only a GPU can tell what is free.
+    let (free, elsewhere) = match free {
+        Some(free) => (format!(", {} free on the device", size(free)), ", or use --device cpu"),
+        None => (String::new(), ""),
+    };
+    format!(
+        "out of memory: {} wanted{free}; lower the batch, the lookback, the hidden units or the layers{elsewhere}",
+        size(bytes)
+    )
 }
 
 impl From<lstm_optim::Error> for Failure {
@@ -164,5 +179,34 @@ impl From<lstm_train::Error> for Failure {
             E::TooShort { .. } | E::TooLarge => Self::data(error.to_string()),
             other => Self::model(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However deep the error came from.
+    #[test]
+    fn lack_of_memory_says_how_much_and_what_to_lower() {
+        let lack = lstm_tensor::Error::Memory { bytes: 3 << 29, free: Some(700 << 20) };
+        let wrapped = [
+            Failure::from(lack.clone()),
+            Failure::from(lstm_train::Error::Tensor(lack.clone())),
+            Failure::from(lstm_train::Error::Network(lstm_nn::Error::Tensor(lack.clone()))),
+            Failure::from(lstm_train::Error::Optimizer(lstm_optim::Error::Backend(lack))),
+        ];
+        for failure in wrapped {
+            assert_eq!(failure.code(), 5);
+            assert_eq!(
+                failure.to_string(),
+                "out of memory: 1.500 GiB wanted, 700.0 MiB free on the device; lower the batch, the lookback, the \
+                 hidden units or the layers, or use --device cpu"
+            );
+        }
+        let host = Failure::from(lstm_tensor::Error::Memory { bytes: 1 << 50, free: None });
+        let words =
+            "out of memory: 1.000 PiB wanted; lower the batch, the lookback, the hidden units or the layers";
+        assert_eq!((host.code(), host.to_string().as_str()), (5, words));
     }
 }

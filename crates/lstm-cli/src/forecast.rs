@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Forecast;
-use crate::device::{self, Job};
+use crate::device::{self, Job, Work};
 use crate::failure::{Failure, Result};
 use crate::picture::Scene;
+use crate::progress::say;
 use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
 use crate::train::{self, in_file};
@@ -66,7 +67,11 @@ fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<
     }
     let job = Predict { saved: &saved, values: &values };
     let named = file.map_or(saved.path.display().to_string(), |file| file.display().to_string());
-    let mean = device::run(&settings.machine, saved.dtype(), job)?.map_err(|error| in_file(error, &named))?;
+    let place = device::open(&settings.machine, Work::Forecasting, saved.dtype())?;
+    let mean = place.run(job)?.map_err(|error| in_file(error, &named))?;
+    if !settings.output.say.json && !settings.output.say.quiet {
+        say(&format!("forecast on {}", place.described()));
+    }
     let prediction = Prediction {
         file: &named,
         config: &task.config,
@@ -78,7 +83,13 @@ fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<
         evaluation: task.evaluation.as_ref(),
         mean: &mean,
     };
-    prediction.deliver(&folder, settings, json!({ "run": folder.path(), "model": saved.path }))
+    let known = json!({
+        "run": folder.path(),
+        "model": saved.path,
+        "device": place.name(),
+        "dtype": place.dtype(),
+    });
+    prediction.deliver(&folder, settings, known)
 }
 
 /// How a new file is read for a saved model: as its own was, unless a flag says otherwise.

@@ -64,6 +64,17 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
+/// A number of bytes in a unit that suits it.
+pub(crate) fn size(bytes: usize) -> String {
+    let (mut value, mut unit) = (bytes as f64, None);
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if value >= 1024.0 {
+            (value, unit) = (value / 1024.0, Some(larger));
+        }
+    }
+    unit.map_or_else(|| format!("{bytes} bytes"), |unit| format!("{} {unit}", short(value)))
+}
+
 /// A share as a percentage.
 pub(crate) fn percent(share: f64) -> String {
     // Adding 0 turns -0 into 0.
@@ -149,6 +160,8 @@ mod tests {
             assert_eq!(short(value), text);
         }
         assert_eq!(short(f64::NAN), "-");
+        let sizes = [0, 1023, 1024, 1 << 20, 1536 << 20, 80 << 30].map(size);
+        assert_eq!(sizes, ["0 bytes", "1023 bytes", "1.000 KiB", "1.000 MiB", "1.500 GiB", "80.00 GiB"]);
         assert_eq!((percent(0.314), percent(-0.001)), ("31%".into(), "0%".into()));
     }
 }

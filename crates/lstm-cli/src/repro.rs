@@ -23,11 +23,12 @@ use self::claim::Claims;
 use self::experiment::{Data, Experiment};
 use self::report::Results;
 use self::trial::{Load, Trial};
+use crate::device::{self, Work};
 use crate::failure::{Failure, Kind, Result};
 use crate::plot::Figure;
 use crate::progress::say;
 use crate::settings::{Dtype, Machine, Say};
-use crate::{device, interrupt, output};
+use crate::{interrupt, output};
 
 include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
 
@@ -188,7 +189,8 @@ fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
     let [experiment] = chosen else {
         return Err(Failure::usage("--load: a model belongs to one experiment; name just that one"));
     };
-    let answer = device::run(&args.machine, Dtype::F32, Load { experiment, model })?;
+    let place = device::open(&args.machine, Work::Forecasting, Dtype::F32)?;
+    let answer = place.run(Load { experiment, model })?;
     if args.say.json {
         return output::print_json(&json!(answer));
     }
@@ -207,7 +209,8 @@ fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
 fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     interrupt::listen()?;
     let folder = args.out.clone().unwrap_or_else(|| RESULTS.into());
-    let dtype = dtype(&args.machine);
+    let place = device::open(&args.machine, Work::Training, Dtype::F32)?;
+    let dtype = place.dtype().name();
     let todo = todo(args, chosen, &folder)?;
     let steps = todo.iter().map(|(experiment, _)| experiment.training.stop.max_steps).sum();
     let bar = if args.say.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
@@ -215,16 +218,16 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut diverged = Vec::new();
     for (experiment, seed) in todo {
-        bar.set_message(format!("{} seed {seed}", experiment.name));
+        bar.set_message(format!("{} seed {seed} on {}", experiment.name, place.name()));
         let trial = Trial {
             experiment,
             seed,
-            dtype,
+            place: &place,
             model: cell::path(&folder, experiment, seed).with_extension("safetensors"),
             found_by: found_by(args, experiment),
             tick: &mut || bar.inc(1),
         };
-        let cell = match device::run(&args.machine, Dtype::F32, trial) {
+        let cell = match place.run(trial) {
             // What one seed makes of an experiment says nothing about the next.
             Err(failure) if failure.is(Kind::Diverged) => {
                 diverged.push(format!("{} seed {seed}: {failure}", experiment.name));
@@ -234,7 +237,7 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
         };
         cell.write(&cell::path(&folder, experiment, seed))?;
         if !args.say.quiet && bar.is_hidden() {
-            say(&format!("{} seed {seed}: {:.1} s", experiment.name, cell.seconds));
+            say(&format!("{} seed {seed}: {:.1} s on {}", experiment.name, cell.seconds, place.name()));
         }
     }
     bar.finish_and_clear();
@@ -308,10 +311,7 @@ fn found_by(args: &Args, experiment: &Experiment) -> Vec<OsString> {
 }
 
 fn dtype(machine: &Machine) -> &'static str {
-    match machine.dtype.unwrap_or(Dtype::F32) {
-        Dtype::F32 => "f32",
-        Dtype::F64 => "f64",
-    }
+    machine.dtype.unwrap_or(Dtype::F32).name()
 }
 
 /// Draws the experiment beside the folder of its cells.

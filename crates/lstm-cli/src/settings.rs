@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::{Failure, Result};
-use crate::value::{Finite, NotNegative, Number, Positive, Share, Whole, words};
+use crate::value::{Device, Finite, NotNegative, Number, Positive, Share, Whole, words};
 
 /// A stretch of the series.
 type Steps = Whole<1, 1_000_000>;
@@ -168,31 +168,19 @@ pub(crate) enum Optimizer {
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct Machine {
-    /// Device to compute on; `lstm devices` lists them [default: auto, the best there is]
-    #[arg(long, value_name = "DEVICE", hide_possible_values = true)]
+    /// cpu, cuda, cuda:N for the GPU of that number, or auto: training goes to cuda:0 if `lstm devices` lists
+    /// it as usable, all else to the CPU [default: auto]
+    #[arg(long, value_name = "DEVICE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<Device>,
     /// Precision of the computation [default: f32]
     #[arg(long, value_name = "TYPE", hide_possible_values = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dtype: Option<Dtype>,
-    /// Threads of the CPU; the result does not depend on it [default: one per core]
+    /// Threads of the CPU, which auto then takes; the result does not depend on it [default: one per core]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads: Option<Whole<1, 1024>>,
-}
-
-/// Devices by the name that a flag gives them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Device {
-    /// The best device there is
-    #[default]
-    Auto,
-    /// The processor
-    Cpu,
-    /// An NVIDIA GPU; not part of this build
-    Cuda,
 }
 
 /// Element types of the computation.
@@ -204,6 +192,15 @@ pub(crate) enum Dtype {
     F32,
     /// 64 bits
     F64,
+}
+
+impl Dtype {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
 }
 
 /// Where results go.
@@ -437,6 +434,11 @@ mod tests {
             (
                 "optimizer = \"adm\"",
                 "a.toml, line 1: optimizer = \"adm\", but must be one of 'sgd', 'adagrad', 'rmsprop', 'adam', 'adamw'",
+            ),
+            (
+                "device = \"gpu\"",
+                "a.toml, line 1: device = \"gpu\", but must be auto, cpu, cuda or cuda:N, where N is the number of a \
+                 GPU, as in cuda:0",
             ),
             ("sort = 1", "a.toml, line 1: sort = 1, but must be a boolean"),
             ("force = 1", "a.toml, line 1: force = 1, but must be a boolean"),

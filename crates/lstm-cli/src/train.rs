@@ -12,11 +12,11 @@ use lstm_train::{Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
 use crate::args::Train;
-use crate::device::{self, Job};
+use crate::device::{self, Job, Place, Work};
 use crate::failure::{Failure, Kind, Result};
 use crate::progress::{Progress, say};
 use crate::run::{self, Folder, Task};
-use crate::settings::{Device, Dtype, Machine, Settings, Training, to_toml};
+use crate::settings::{Dtype, Machine, Settings, Training, to_toml};
 use crate::{interrupt, output, series};
 
 /// Trains, writes the run folder, and prints the comparison.
@@ -42,6 +42,8 @@ pub(crate) struct Trained {
     pub(crate) series: Series,
     pub(crate) values: Vec<f64>,
     pub(crate) config: ForecastConfig,
+    /// Where it was trained.
+    place: Place,
     pub(crate) evaluation: Evaluation,
     /// Forecast of what follows the series.
     pub(crate) future: Vec<f64>,
@@ -51,7 +53,7 @@ pub(crate) struct Trained {
 impl Trained {
     /// What a program wants to know.
     pub(crate) fn to_json(&self) -> Value {
-        let mut value = metrics(&self.series, &self.config, Some(&self.evaluation));
+        let mut value = metrics(&self.series, &self.config, &self.place, Some(&self.evaluation));
         value["run"] = json!(self.folder.path());
         value
     }
@@ -62,7 +64,6 @@ impl Trained {
 /// # Errors
 /// As [`run`].
 pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
-    device::check(&settings.machine)?;
     let folder = Folder::named(&settings.output, file);
     // The forecast of another model must not lie beside this one, so it is in the way too.
     folder.check(&[&run::OF_TRAINING[..], &run::OF_FORECAST].concat(), Some(file))?;
@@ -71,6 +72,7 @@ pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
     let choices = choices(&settings.training, &settings.reading);
     let config = ForecastConfig::resolve(&choices, &series::seasons(&series), &values)
         .map_err(|error| in_file(error, &series.file))?;
+    let place = device::open(&settings.machine, Work::Training, Dtype::default())?;
     let tell = !settings.output.say.json && !settings.output.say.quiet;
     if tell {
         output::print(announced(&series, &config).as_bytes())?;
@@ -91,15 +93,18 @@ pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
     let begun = Instant::now();
     let mut progress = Progress::new(settings.output.say);
     let job = Learn { file: &series.file, task: &task, values: &values, progress: &mut progress };
-    let learned = device::run(&settings.machine, Dtype::default(), job).inspect_err(|_| folder.abandon());
+    let learned = place.run(job).inspect_err(|_| folder.abandon());
     progress.finish();
     let learned = learned?;
 
     folder.clear(&run::OF_FORECAST)?;
     folder.write(run::MODEL, &learned.model)?;
-    folder.write(run::SETTINGS, settings_text(file, &folder, &task, &settings.machine).as_bytes())?;
+    folder.write(
+        run::SETTINGS,
+        settings_text(file, &folder, &task, &place.resolved(&settings.machine)).as_bytes(),
+    )?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
-    let mut metrics = metrics(&series, &config, known);
+    let mut metrics = metrics(&series, &config, &place, known);
     metrics["cut-short"] = json!(learned.cut_short.as_ref().map(CutShort::to_string));
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
     folder.write(run::HISTORY, progress.history().as_bytes())?;
@@ -114,9 +119,9 @@ pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
             output::comparison(&evaluation)
         );
         output::print(text.as_bytes())?;
-        say(&format!("({:.1} s of training)", begun.elapsed().as_secs_f64()));
+        say(&format!("{:.1} s of training on {}", begun.elapsed().as_secs_f64(), place.described()));
     }
-    Ok(Trained { series, values, config, evaluation, future: learned.future, folder })
+    Ok(Trained { series, values, config, place, evaluation, future: learned.future, folder })
 }
 
 /// The work on the device.
@@ -289,7 +294,12 @@ fn held_out(evaluation: &Evaluation, rows: usize, horizon: usize) -> String {
     )
 }
 
-fn metrics(series: &Series, config: &ForecastConfig, evaluation: Option<&Evaluation>) -> Value {
+fn metrics(
+    series: &Series,
+    config: &ForecastConfig,
+    place: &Place,
+    evaluation: Option<&Evaluation>,
+) -> Value {
     json!({
         "file": series.file,
         "target": series.names.first(),
@@ -297,22 +307,16 @@ fn metrics(series: &Series, config: &ForecastConfig, evaluation: Option<&Evaluat
         "step": series.time.as_ref().map(|axis| axis.step.to_string()),
         "repairs": series.repairs,
         "config": config,
+        "device": place.name(),
+        "dtype": place.dtype(),
         "evaluation": evaluation,
         "winner": evaluation.and_then(Evaluation::winner).map(|score| &score.method),
         "skill": evaluation.and_then(output::skill),
     })
 }
 
-/// All settings of the run, so that it can be repeated.
+/// All settings of the run, with the device that it was on, so that it can be repeated.
 fn settings_text(file: &Path, folder: &Folder, task: &Task, machine: &Machine) -> String {
-    let machine = Machine {
-        device: Some(match machine.device.unwrap_or_default() {
-            Device::Auto | Device::Cpu => Device::Cpu,
-            Device::Cuda => Device::Cuda,
-        }),
-        dtype: Some(machine.dtype.unwrap_or_default()),
-        threads: machine.threads,
-    };
     // A table of plain values cannot fail to be one.
     let part = |table: std::result::Result<toml::Table, toml::ser::Error>| table.unwrap_or_default();
     let settings = folder.file(run::SETTINGS);
@@ -323,7 +327,7 @@ fn settings_text(file: &Path, folder: &Folder, task: &Task, machine: &Machine) -
         to_toml(&[
             ("Reading the file", part(toml::Table::try_from(&task.reading))),
             ("Network and training", part(toml::Table::try_from(&task.config))),
-            ("Machine", part(toml::Table::try_from(&machine))),
+            ("Machine", part(toml::Table::try_from(machine))),
         ])
     )
 }

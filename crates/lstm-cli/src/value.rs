@@ -186,6 +186,80 @@ impl<'de, R: Rule> Deserialize<'de> for Number<R> {
     }
 }
 
+/// Where to compute, as the user names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// What is there and suits the work.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The NVIDIA GPU of this number.
+    Cuda(usize),
+}
+
+impl Device {
+    const WANTED: &str = "auto, cpu, cuda or cuda:N, where N is the number of a GPU, as in cuda:0";
+
+    fn named(name: &str) -> Option<Self> {
+        match name.split_once(':') {
+            None => match name {
+                "auto" => Some(Self::Auto),
+                "cpu" => Some(Self::Cpu),
+                "cuda" => Some(Self::Cuda(0)),
+                _ => None,
+            },
+            // A number as `usize` reads it may have a sign.
+            Some(("cuda", number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                number.parse().ok().map(Self::Cuda)
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::named(text.trim()).ok_or_else(|| format!("must be {}", Self::WANTED))
+    }
+}
+
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DeviceVisitor;
+        impl Visitor<'_> for DeviceVisitor {
+            type Value = Device;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(Device::WANTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Device::named(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(DeviceVisitor)
+    }
+}
+
 /// A flag that takes one of these words, each a name that the type reads in a configuration file too.
 pub(crate) fn words<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
@@ -195,4 +269,30 @@ where
         let word: StrDeserializer<'_, PlainError> = word.as_str().into_deserializer();
         T::deserialize(word)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_as_they_are_written() {
+        for (text, device) in [
+            ("auto", Device::Auto),
+            ("cpu", Device::Cpu),
+            ("cuda", Device::Cuda(0)),
+            ("cuda:0", Device::Cuda(0)),
+            ("cuda:12", Device::Cuda(12)),
+        ] {
+            assert_eq!(text.parse(), Ok(device));
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        for text in
+            ["", "gpu", "CUDA", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:1:2", "cuda:1.0"]
+        {
+            let refused = text.parse::<Device>().unwrap_err();
+            assert!(refused.starts_with("must be auto, cpu, cuda or cuda:N"), "{text}: {refused}");
+        }
+        assert!(format!("cuda:{}0", usize::MAX).parse::<Device>().is_err());
+    }
 }

@@ -295,9 +295,39 @@ fn wrong_settings() {
         (
             "a device that is not there",
             &|_| {},
-            "train good.csv --device cuda --out out --force",
+            "train good.csv --device cuda:999 --out out --force",
             5,
-            "--device cuda: this build has no CUDA backend; use --device cpu or auto",
+            "error: --device cuda:999: ",
+        ),
+        (
+            "a device of another name",
+            &|_| {},
+            "forecast good.csv --device gpu --out out --force",
+            2,
+            "invalid value 'gpu' for '--device <DEVICE>': must be auto, cpu, cuda or cuda:N, where N is the number of \
+             a GPU",
+        ),
+        (
+            "a device with a word",
+            &|_| {},
+            "eval run good.csv --device cuda:x",
+            2,
+            "'cuda:x' for '--device <DEVICE>'",
+        ),
+        ("a device below 0", &|_| {}, "repro 000 --device cuda:-1", 2, "'cuda:-1' for '--device <DEVICE>'"),
+        (
+            "a device in a file",
+            &|place| place.write("device.toml", "seed = 1\ndevice = \"cuda:\"\n"),
+            "train good.csv --config device.toml --out out --force",
+            2,
+            "device.toml, line 2: device = \"cuda:\", but must be auto, cpu, cuda or cuda:N",
+        ),
+        (
+            "threads of a GPU",
+            &|place| place.write("device.toml", "device = \"cuda\"\n"),
+            "train good.csv --config device.toml --threads 2 --out out --force",
+            2,
+            "--threads is about the CPU, but the device is cuda:0; leave one of them out",
         ),
     ]);
 }
@@ -560,7 +590,7 @@ fn failures_are_told_as_json_too() {
         ("inspect missing.csv --json", "data", 3),
         ("train good.csv --json --hidden 0", "usage", 2),
         ("forecast --model missing --json", "model", 4),
-        ("train good.csv --device cuda --json", "device", 5),
+        ("train good.csv --device cuda:999 --json", "device", 5),
     ] {
         let done = place.lstm(command);
         let error = &done.json()["error"];

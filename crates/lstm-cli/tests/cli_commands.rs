@@ -248,12 +248,62 @@ fn help_devices_and_completions_are_there() {
     }
     assert!(place.lstm("forecast --help").out.contains("lstm forecast --model runs/air newer.csv"));
     assert!(place.lstm("--version").fine().out.starts_with("lstm 0."));
-    assert!(place.lstm("devices").fine().out.starts_with("cpu "));
-    assert_eq!(place.lstm("devices --json").fine().json()["devices"][0]["name"], "cpu");
     for shell in ["bash", "zsh", "fish"] {
         assert!(place.lstm(&format!("completions {shell}")).fine().out.contains("forecast"), "{shell}");
     }
     assert_eq!(place.lstm("").code, 2);
+}
+
+#[test]
+fn devices_are_listed_with_what_is_missing() {
+    let place = Place::new();
+    let (words, list) = (place.lstm("devices").fine().out, place.lstm("devices --json").fine().json());
+    let cpu = &list["devices"][0];
+    assert!(words.starts_with("cpu ") && words.contains(cpu["hardware"].as_str().unwrap()), "{words}");
+    assert_eq!(cpu["name"], "cpu");
+    assert!(cpu["threads"].as_u64().unwrap() >= 1 && cpu["instructions"].is_string(), "{cpu}");
+    if list["cuda"]["usable"] == true {
+        assert!(words.contains("\ncuda:0 ") && words.contains("CUDA can be used"), "{words}");
+        return;
+    }
+    assert_eq!(list["auto"], json!({ "training": "cpu", "forecasting": "cpu" }));
+    let missing = list["cuda"]["missing"].as_array().unwrap();
+    assert!(!missing.is_empty() && words.contains("CUDA cannot be used:\n- "), "{words}");
+    let asked = place.lstm("train good.csv --device cuda");
+    let first = missing[0].as_str().unwrap();
+    assert_eq!(asked.code, 5);
+    assert!(asked.err.starts_with(&format!("error: --device cuda:0: {first}; ")), "{}", asked.err);
+    assert_eq!(asked.err.lines().count(), 1, "{}", asked.err);
+}
+
+#[test]
+fn the_device_that_was_chosen_is_told_and_kept() {
+    let place = Place::new();
+    place.write("some.toml", "device = \"cpu\"\ndtype = \"f64\"\n");
+    let small = "--epochs 1 --hidden 4";
+    let done = place.lstm(&format!("train good.csv --config some.toml {small} --out run")).fine();
+    assert!(done.err.contains(" s of training on cpu (") && done.err.contains(", f64\n"), "{}", done.err);
+    let settings = place.text("run/settings.toml");
+    assert!(settings.contains("\ndevice = \"cpu\"\ndtype = \"f64\"\n"), "{settings}");
+
+    // What `auto` chose is what the run is repeated on.
+    let auto = place.lstm(&format!("train good.csv --device auto {small} --out auto --json")).fine().json();
+    let chosen = place.lstm("devices --json").fine().json()["auto"]["training"].clone();
+    assert_eq!((&auto["device"], &auto["dtype"]), (&chosen, &json!("f32")));
+    let kept = format!("\ndevice = {chosen}\n");
+    assert!(place.text("auto/settings.toml").contains(&kept), "{kept}");
+
+    let eval = place.lstm("eval run good.csv --json").fine().json();
+    assert_eq!((&eval["device"], &eval["dtype"]), (&json!("cpu"), &json!("f64")));
+    let forecast = place.lstm("forecast --model run --dtype f32 --json").fine().json();
+    assert_eq!((&forecast["device"], &forecast["dtype"]), (&json!("cpu"), &json!("f32")));
+    assert!(place.lstm("eval run good.csv").fine().err.contains("forecasts on cpu ("));
+    for command in ["eval run good.csv", "forecast --model run --force", "repro 004-adjacent-sum --out cells"]
+    {
+        let done = place.lstm(&format!("{command} --device cuda:999"));
+        assert_eq!(done.code, 5, "{command}: {}", done.err);
+        assert!(done.err.starts_with("error: --device cuda:999: "), "{command}: {}", done.err);
+    }
 }
 
 #[cfg(unix)]

@@ -20,7 +20,7 @@ pub(super) struct Cell {
     pub(super) configuration: String,
     /// State of the source tree, if it was under git.
     pub(super) commit: Option<String>,
-    /// Model name of the processor.
+    /// Model name of the processor, or of the GPU that did the work.
     pub(super) machine: String,
     pub(super) seconds: f64,
     pub(super) figures: BTreeMap<String, f64>,
@@ -108,13 +108,6 @@ impl Cell {
 /// Six significant digits: more would be noise in a committed file.
 pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
-}
-
-/// The model name of the processor.
-pub(super) fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 /// The commit of the source tree we stand in, marked where files differ from it; those that runs make do not count.

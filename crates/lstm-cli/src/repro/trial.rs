@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::cell::{self, Cell, Shown, Trace, rounded};
 use super::experiment::{Data, Experiment, weight_lag};
-use crate::device::Job;
+use crate::device::{Job, Place};
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt;
 
@@ -30,7 +30,8 @@ const NUDGE: f64 = 0.05;
 pub(super) struct Trial<'a> {
     pub(super) experiment: &'a Experiment,
     pub(super) seed: u64,
-    pub(super) dtype: &'a str,
+    /// Where it runs.
+    pub(super) place: &'a Place,
     /// Where the model goes.
     pub(super) model: PathBuf,
     /// Arguments after `lstm repro` that let another process find the experiment.
@@ -54,9 +55,9 @@ impl Job for Trial<'_> {
         let mut cell = Cell {
             experiment: experiment.name.clone(),
             seed: self.seed,
-            configuration: experiment.configuration(self.dtype),
+            configuration: experiment.configuration(self.place.dtype().name()),
             commit: cell::commit(),
-            machine: cell::machine(),
+            machine: self.place.hardware().to_owned(),
             seconds: 0.0,
             figures: BTreeMap::new(),
             losses: Vec::new(),
@@ -204,7 +205,7 @@ impl Trial<'_> {
             .args(&self.found_by)
             .arg("--load")
             .arg(&self.model)
-            .args(["--json", "--dtype", self.dtype])
+            .args(["--json", "--device", &self.place.name(), "--dtype", self.place.dtype().name()])
             .output()
             .map_err(|error| failed(error.to_string()))?;
         if !output.status.success() {
