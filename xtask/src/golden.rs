@@ -1,9 +1,12 @@
 //! `cargo xtask golden`: replays golden cases on a backend and prints how far each lies from PyTorch.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use lstm_cpu::Cpu;
+use lstm_cuda::Cuda;
+use lstm_cuda::driver::Driver;
 use lstm_tensor::{Backend, Float};
 use lstm_testkit::Naive;
 use lstm_testkit::golden::{Case, Report, Verdict, replay, write};
@@ -17,8 +20,9 @@ pub(crate) struct Args {
     /// Element type to calculate in
     #[arg(long, value_enum, default_value_t = Dtype::F64)]
     dtype: Dtype,
-    /// Backend to calculate on
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    /// Backend to calculate on: cpu, naive, cuda, cuda:N for the GPU of that number, or emulator, which
+    /// `cargo run -p xtask --features emulator -- golden` has
+    #[arg(long, default_value = "cpu")]
     device: Device,
     /// Write all that was computed into this folder, as F64 under the expected names
     #[arg(long, value_name = "DIR")]
@@ -31,10 +35,36 @@ enum Dtype {
     F64,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Device {
     Cpu,
     Naive,
+    Cuda(usize),
+    #[cfg(feature = "emulator")]
+    Emulator,
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "cpu" => Ok(Self::Cpu),
+            "naive" => Ok(Self::Naive),
+            "cuda" => Ok(Self::Cuda(0)),
+            #[cfg(feature = "emulator")]
+            "emulator" => Ok(Self::Emulator),
+            #[cfg(not(feature = "emulator"))]
+            "emulator" => {
+                Err("it has to be built first: cargo run -p xtask --features emulator -- golden --device emulator".into())
+            }
+            _ => {
+                let number = name.strip_prefix("cuda:").filter(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
+                let number = number.and_then(|number| number.parse().ok());
+                number.map(Self::Cuda).ok_or_else(|| "must be cpu, naive, cuda, cuda:N or emulator".into())
+            }
+        }
+    }
 }
 
 /// Replays every case and prints the table.
@@ -42,12 +72,22 @@ enum Device {
 /// # Errors
 /// If a case fails or cannot be read, or if there is none.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    match (args.device, args.dtype) {
-        (Device::Cpu, Dtype::F32) => replay_all::<_, f32>(&Cpu::new(threads)?, args),
-        (Device::Cpu, Dtype::F64) => replay_all::<_, f64>(&Cpu::new(threads)?, args),
-        (Device::Naive, Dtype::F32) => replay_all::<_, f32>(&Naive, args),
-        (Device::Naive, Dtype::F64) => replay_all::<_, f64>(&Naive, args),
+    match args.device {
+        Device::Cpu => replay_on(&Cpu::new(0)?, args),
+        Device::Naive => replay_on(&Naive, args),
+        Device::Cuda(number) => replay_on(&Cuda::new(Driver::new(number)?)?, args),
+        #[cfg(feature = "emulator")]
+        Device::Emulator => {
+            use lstm_cuda_emu::{Emulator, Schedule};
+            replay_on(&Cuda::new(Emulator::new(Schedule::Skewed(1)))?, args)
+        }
+    }
+}
+
+fn replay_on<B: Backend>(backend: &B, args: &Args) -> Result<()> {
+    match args.dtype {
+        Dtype::F32 => replay_all::<_, f32>(backend, args),
+        Dtype::F64 => replay_all::<_, f64>(backend, args),
     }
 }
 
@@ -115,4 +155,19 @@ fn cases(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_have_names() {
+        for (name, device) in [("cpu", Device::Cpu), ("cuda", Device::Cuda(0)), ("cuda:3", Device::Cuda(3))] {
+            assert_eq!(name.parse(), Ok(device));
+        }
+        for name in ["gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1"] {
+            assert!(name.parse::<Device>().unwrap_err().starts_with("must be cpu, "), "{name}");
+        }
+    }
 }

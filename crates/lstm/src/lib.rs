@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`tensor`] | `lstm-tensor` | the backend contract, specifications, random numbers |
 //! | [`cpu`] | `lstm-cpu` | the CPU backend |
+//! | `cuda` | `lstm-cuda` | the CUDA backend, with the feature `cuda`; not yet measured on a device |
 //! | [`nn`] | `lstm-nn` | networks, initialisation, passes, streams, saved models |
 //! | [`optim`] | `lstm-optim` | optimizers, schedules, clipping |
 //! | [`data`] | `lstm-data` | CSV, windows, splits, scalers, generators |
@@ -28,6 +29,8 @@
 //! ```
 
 pub use lstm_cpu as cpu;
+#[cfg(feature = "cuda")]
+pub use lstm_cuda as cuda;
 pub use lstm_data as data;
 pub use lstm_nn as nn;
 pub use lstm_optim as optim;
@@ -35,6 +38,8 @@ pub use lstm_tensor as tensor;
 pub use lstm_train as train;
 
 pub use lstm_cpu::Cpu;
+#[cfg(feature = "cuda")]
+pub use lstm_cuda::Cuda;
 pub use lstm_nn::{Init, InitSpec, Loss, Model, Network, Readout};
 pub use lstm_optim::{Optimizer, OptimizerConfig};
 pub use lstm_tensor::{Backend, LayerSpec, StackSpec};
