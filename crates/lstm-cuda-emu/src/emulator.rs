@@ -6,7 +6,8 @@ use lstm_cuda::Runtime;
 use lstm_cuda::runtime::{Address, Arg, Gemm, Launch};
 use lstm_tensor::{Error, Result};
 use std::alloc::Layout;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Alignment of device memory.
 const ALIGNMENT: usize = 256;
@@ -16,6 +17,10 @@ const POISON: u8 = 0xFF;
 /// An emulated device.
 pub struct Emulator {
     schedule: Schedule,
+    /// Bytes of memory in all, where there is an end to them.
+    memory: Option<usize>,
+    /// Bytes that are allocated.
+    used: Arc<AtomicUsize>,
     /// Held while anything runs, so that the device does one thing after another.
     recording: Mutex<Option<Vec<Work>>>,
 }
@@ -54,6 +59,8 @@ impl Work {
 pub struct Memory {
     start: *mut u8,
     layout: Layout,
+    /// That of the emulator.
+    used: Arc<AtomicUsize>,
 }
 
 // SAFETY: the memory belongs to this value alone; what reads and writes it does so under the emulator's
@@ -66,6 +73,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout, and nothing runs later than it was asked for.
         unsafe { std::alloc::dealloc(self.start, self.layout) };
+        self.used.fetch_sub(self.layout.size(), Ordering::Relaxed);
     }
 }
 
@@ -90,7 +98,13 @@ impl Emulator {
     /// A device that runs its threads in this order.
     #[must_use]
     pub fn new(schedule: Schedule) -> Self {
-        Self { schedule, recording: Mutex::new(None) }
+        Self { schedule, memory: None, used: Arc::default(), recording: Mutex::new(None) }
+    }
+
+    /// The same device with so many bytes of memory.
+    #[must_use]
+    pub fn with_memory(self, bytes: usize) -> Self {
+        Self { memory: Some(bytes), ..self }
     }
 
     fn recording(&self) -> MutexGuard<'_, Option<Vec<Work>>> {
@@ -131,8 +145,13 @@ impl Runtime for Emulator {
 
     fn allocate(&self, bytes: usize) -> Result<Memory> {
         let _stream = self.alone("allocate")?;
-        let out = || Error::Memory { bytes, free: None };
+        // Under the lock nobody else allocates.
+        let free = self.memory.map(|all| all.saturating_sub(self.used.load(Ordering::Relaxed)));
+        let out = || Error::Memory { bytes, free };
         let layout = Layout::from_size_align(bytes.max(1), ALIGNMENT).map_err(|_| out())?;
+        if free.is_some_and(|free| layout.size() > free) {
+            return Err(out());
+        }
         // SAFETY: the layout's size is not 0.
         let start = unsafe { std::alloc::alloc(layout) };
         if start.is_null() {
@@ -140,7 +159,8 @@ impl Runtime for Emulator {
         }
         // SAFETY: just allocated with so many bytes.
         unsafe { std::ptr::write_bytes(start, POISON, layout.size()) };
-        Ok(Memory { start, layout })
+        self.used.fetch_add(layout.size(), Ordering::Relaxed);
+        Ok(Memory { start, layout, used: Arc::clone(&self.used) })
     }
 
     fn address(&self, memory: &Memory) -> Address {
