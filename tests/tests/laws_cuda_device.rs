@@ -1,18 +1,21 @@
 //! What only the CUDA backend promises: the same bits under every schedule, no trust in what scratch memory
-//! held, and phases that replay what they did.
+//! held, phases that replay what they did, and launches as routing lists them.
 #![allow(clippy::unwrap_used, reason = "a broken assumption ends the test")]
 
 use lstm_cuda::Cuda;
+use lstm_cuda::routing::{Pass, Route, hot};
 use lstm_cuda_emu::{Emulator, Schedule};
 use lstm_tensor::{
-    Backend, Control, Error, Float, KernelChoice, LossArgs, LossKind, Mode, Result, Rule, Span, Storage,
-    View, ViewMut, control_slot,
+    Backend, BatchShape, Bias, Control, Error, Float, KernelChoice, LayerSpec, LossArgs, LossKind, Mode,
+    Plan, Result, Rule, Span, StackSpec, State, Storage, View, ViewMut, Weights, control_slot,
 };
-use lstm_testkit::case::StackCase;
-use lstm_testkit::laws::hold;
+use lstm_testkit::case::{Kind, StackCase};
+use lstm_testkit::laws::{self, hold};
 use lstm_testkit::run::{By, Run, buffer, fetch};
-use lstm_testkit::strategies::{StackOptions, stack, values};
+use lstm_testkit::strategies::{StackOptions, filled, stack, values};
+use lstm_testkit::tolerance::{Expected, distance};
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Device = Cuda<Emulator>;
 
@@ -194,4 +197,100 @@ fn what_waits_cannot_be_captured() {
     }
     cuda.download(&y, 0, &mut host).unwrap();
     assert_eq!(host, [1.0, 2.0]);
+}
+
+/// Stacks that lead to every route: with masks and without, with all operands and with few, with a sequence
+/// that a tape of 1024 rows does not hold.
+fn routed() -> Vec<StackCase> {
+    let plain = || LayerSpec::new(3);
+    let masked = vec![plain().dropout(0.1, 0.2), plain()];
+    let few = vec![plain().bias(Bias::None), plain()];
+    let mut cases: Vec<StackCase> = [
+        (StackSpec::new(2, vec![plain(), LayerSpec::new(5)]), BatchShape::new(3, 2)),
+        (StackSpec::new(2, masked).dropout_between(0.3), BatchShape::new(3, 2)),
+        (StackSpec::new(1, few), BatchShape::new(3, 513)),
+        (StackSpec::new(2, vec![plain()]), BatchShape::new(1, 2)),
+    ]
+    .into_iter()
+    .map(|(spec, shape)| filled(spec, shape, 1.0, 5))
+    .collect();
+    let bare = |case: &StackCase| StackCase { initial: None, d_y: None, ..case.clone() };
+    cases.extend(cases.iter().map(bare).collect::<Vec<_>>());
+    cases
+}
+
+/// Launches of each route.
+type Launched = BTreeMap<Route, BTreeSet<&'static str>>;
+
+/// Runs a case by all routes of a choice that serve it and compares its numbers with the oracle's.
+fn follow<F: Float>(case: &StackCase, choice: KernelChoice, launched: &mut Launched) -> Result<()> {
+    let cuda = device(Schedule::Skewed(11));
+    let expected = Expected::new::<F>(case)?;
+    let mut note = |plan: &Plan, pass| {
+        launched.entry(Route::of::<F>(plan, pass)).or_default().extend(cuda.runtime().take_launched());
+    };
+
+    let mut run = Run::<_, F>::new(&cuda, case, Mode::Train, choice)?;
+    // What uploading the case has launched belongs to no pass.
+    let _ = cuda.runtime().take_launched();
+    run.forward(By::Backend)?;
+    note(&run.plan, Pass::Train);
+    run.backward(By::Backend)?;
+    note(&run.plan, Pass::Backward);
+    let (name, error) = expected.judge(&run.outcome()?);
+    assert!(error <= 1.0, "{name} in {} by {choice:?}: {error} tolerances", F::NAME);
+
+    if case.spec.has_dropout() {
+        return Ok(());
+    }
+    let close = |what: &str, got: &[f64], want: &[f64]| {
+        let error = distance(Kind::Value, got, want) / expected.tolerance;
+        assert!(error <= 1.0, "{what} in {} by {choice:?}: {error} tolerances", F::NAME);
+    };
+    let mut run = Run::<_, F>::new(&cuda, case, Mode::Infer, choice)?;
+    let _ = cuda.runtime().take_launched();
+    run.forward(By::Backend)?;
+    note(&run.plan, Pass::Infer);
+    close("inference", &fetch::<_, F>(&cuda, &run.y)?, &expected.outcome.y);
+    if case.steps() == 1 {
+        let Run { plan, params, packed, x, y, scratch, initial, .. } = &mut run;
+        let mut none = State::zeros(&cuda, &plan.spec, case.rows())?;
+        let _ = cuda.runtime().take_launched();
+        let weights = Weights { params, packed };
+        cuda.step(plan, weights, x, initial.as_mut().unwrap_or(&mut none), y, scratch)?;
+        note(plan, Pass::Step);
+        close("a step", &fetch::<_, F>(&cuda, y)?, &expected.outcome.y);
+    }
+    Ok(())
+}
+
+/// What a route launches is what the table says, and the table lists every route.
+#[test]
+fn routes_launch_what_their_table_says() {
+    let mut launched = Launched::new();
+    for case in routed() {
+        for choice in [KernelChoice::Auto, KernelChoice::Fused, KernelChoice::Reference] {
+            follow::<f32>(&case, choice, &mut launched).unwrap();
+            follow::<f64>(&case, choice, &mut launched).unwrap();
+        }
+    }
+    let names = |route: Route| route.kernels().into_iter().map(|kernel| kernel.name).collect();
+    let table: Launched = Route::all().into_iter().map(|route| (route, names(route))).collect();
+    for (route, names) in &launched {
+        assert_eq!(table.get(route), Some(names), "{route:?}");
+    }
+    assert_eq!(launched.len(), table.len(), "routes that nothing led to");
+}
+
+/// The laws alone have launched every kernel of the hot list.
+#[test]
+fn laws_launch_every_hot_kernel() {
+    let cuda = device(Schedule::Skewed(13));
+    laws::stack::all_pairings_are_the_reference::<_, f32>(&cuda);
+    laws::stack::all_pairings_are_the_reference::<_, f64>(&cuda);
+    laws::dropout::masked_pairings_are_the_reference::<_, f32>(&cuda);
+    laws::dropout::masked_pairings_are_the_reference::<_, f64>(&cuda);
+    let launched = cuda.runtime().take_launched();
+    let missing: Vec<_> = hot().into_keys().filter(|name| !launched.contains(name)).collect();
+    assert!(missing.is_empty(), "never launched: {missing:?}");
 }

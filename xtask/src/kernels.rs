@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use lstm_cuda::driver::compile::Compiler;
+use lstm_cuda::routing::{self, Kernel};
 
 use self::machine_code::Report;
 use self::toolchain::Toolchain;
@@ -35,13 +36,6 @@ const ARCHITECTURES: [&str; 4] = ["sm_80", "sm_90a", "sm_100", "sm_120"];
 /// The most registers that leave room for a block of 1024 threads.
 const MOST_REGISTERS: u32 = 64;
 
-/// Kernels that may touch local memory in a loop, by the start of their names, with the reason. None of them
-/// runs once per time step.
-const LOCAL_MEMORY: [(&str, &str); 2] = [
-    ("dropout_", "four numbers of a row are walked over by an index, through the stack; runs once per layer"),
-    ("random_", "as dropout; and cos of a large angle has a slow way"),
-];
-
 /// Where the table stands.
 const DOCUMENT: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- kernels: begin (written by cargo xtask kernels) -->";
@@ -52,6 +46,9 @@ const REQUIRE: &str = "LSTM_REQUIRE_KERNELS";
 
 /// What the compiler made of each kernel, by its name and then in the order of [`ARCHITECTURES`].
 type Table = BTreeMap<String, Vec<Report>>;
+
+/// The kernels that routing launches, by their names.
+type Hot = BTreeMap<&'static str, Kernel>;
 
 /// Compiles, checks, and writes or checks the table.
 ///
@@ -69,10 +66,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Ok(());
         }
     };
-    let table = compile(&toolchain)?;
-    let text = markdown(&table);
+    let (table, hot) = (compile(&toolchain)?, routing::hot());
+    let text = markdown(&table, &hot);
     println!("{text}");
-    let problems = problems(&table);
+    let problems = problems(&table, &hot);
     if !problems.is_empty() {
         bail!("{} things are not as they should be:\n  {}", problems.len(), problems.join("\n  "));
     }
@@ -129,40 +126,56 @@ fn disassemble(toolchain: &Toolchain, cubin: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// One sentence for each thing that no kernel may have.
-fn problems(table: &Table) -> Vec<String> {
-    let mut problems = Vec::new();
+/// One sentence for each thing that is not as it should be.
+fn problems(table: &Table, hot: &Hot) -> Vec<String> {
+    let missing = hot.keys().filter(|name| !table.contains_key(**name));
+    let mut problems: Vec<String> =
+        missing.map(|name| format!("{name}, which routing launches, is not compiled")).collect();
     for (kernel, row) in table {
         for (report, architecture) in row.iter().zip(ARCHITECTURES) {
-            let mut say = |what: String| problems.push(format!("{kernel} on {architecture} {what}"));
-            if report.spills > 0 {
-                say(format!("spills {} bytes of registers", report.spills));
-            }
-            if report.local_in_loops > 0 && !LOCAL_MEMORY.iter().any(|(start, _)| kernel.starts_with(start)) {
-                say(format!("has {} accesses to local memory in a loop", report.local_in_loops));
-            }
-            if report.fences > 0 {
-                say(format!("has {} memory fences, which nothing here needs", report.fences));
-            }
-            if report.registers > MOST_REGISTERS {
-                say(format!("uses {} registers, more than {MOST_REGISTERS}", report.registers));
-            }
+            let faults = faults(report, hot.get(kernel.as_str()));
+            problems.extend(faults.into_iter().map(|what| format!("{kernel} on {architecture} {what}")));
         }
     }
     problems
 }
 
+/// What no kernel may have, and what a kernel of the hot list must have or not.
+fn faults(report: &Report, hot: Option<&Kernel>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut say = |fault: bool, what: String| {
+        if fault {
+            faults.push(what);
+        }
+    };
+    let Report { registers, spills, local_in_loops, fences, tensor_products, .. } = *report;
+    say(spills > 0, format!("spills {spills} bytes of registers"));
+    say(local_in_loops > 0, format!("has {local_in_loops} accesses to local memory in a loop"));
+    say(fences > 0, format!("has {fences} memory fences, which nothing here needs"));
+    say(registers > MOST_REGISTERS, format!("uses {registers} registers, more than {MOST_REGISTERS}"));
+    if let Some(kernel) = hot {
+        let (meant, there) = (kernel.tensor_cores, tensor_products > 0);
+        say(meant && !there, "multiplies nothing on tensor cores, but should".to_owned());
+        say(!meant && there, format!("has {tensor_products} products on tensor cores, so is not exact"));
+    }
+    faults
+}
+
 /// The table as it stands in the document.
-fn markdown(table: &Table) -> String {
+fn markdown(table: &Table, hot: &Hot) -> String {
     let mut lines = vec![
-        format!("| kernel | {} | shared bytes | spilled bytes | stack bytes |", ARCHITECTURES.join(" | ")),
-        format!("|---|{}---:|---:|---:|", "---:|".repeat(ARCHITECTURES.len())),
+        format!(
+            "| kernel | hot | {} | shared bytes | spilled bytes | stack bytes |",
+            ARCHITECTURES.join(" | ")
+        ),
+        format!("|---|---|{}---:|---:|---:|", "---:|".repeat(ARCHITECTURES.len())),
     ];
     for (kernel, row) in table {
         let registers: Vec<String> = row.iter().map(|report| report.registers.to_string()).collect();
         let most = |of: fn(&Report) -> u32| row.iter().map(of).max().unwrap_or(0);
         lines.push(format!(
-            "| `{kernel}` | {} | {} | {} | {} |",
+            "| `{kernel}` | {} | {} | {} | {} | {} |",
+            if hot.contains_key(kernel.as_str()) { "hot" } else { "" },
             registers.join(" | "),
             most(|report| report.shared),
             most(|report| report.spills),
@@ -197,29 +210,43 @@ mod unit {
         [("map_f32".to_owned(), vec![report; ARCHITECTURES.len()])].into()
     }
 
+    fn hot(tensor_cores: bool) -> Hot {
+        [("map_f32", Kernel { name: "map_f32", tensor_cores })].into()
+    }
+
     #[test]
     fn what_no_kernel_may_have_is_found() {
         let fine = Report { registers: 32, stack: 8, ..Report::default() };
-        assert!(problems(&table(fine)).is_empty());
-        for bad in [
-            Report { spills: 4, ..fine },
-            Report { local_in_loops: 1, ..fine },
-            Report { fences: 1, ..fine },
-            Report { registers: 255, ..fine },
-        ] {
-            assert_eq!(problems(&table(bad)).len(), ARCHITECTURES.len());
+        for hot in [hot(false), Hot::new()] {
+            assert!(problems(&table(fine), &hot).is_empty());
+            for bad in [
+                Report { spills: 4, ..fine },
+                Report { local_in_loops: 1, ..fine },
+                Report { fences: 1, ..fine },
+                Report { registers: 255, ..fine },
+            ] {
+                assert_eq!(problems(&table(bad), &hot).len(), ARCHITECTURES.len());
+            }
         }
     }
 
     #[test]
-    fn local_memory_is_forgiven_by_name_alone() {
-        let report = Report { local_in_loops: 1, ..Report::default() };
-        let mut table = table(report);
-        assert!(!problems(&table).is_empty());
-        if let Some(row) = table.remove("map_f32") {
-            table.insert("dropout_f32".to_owned(), row);
+    fn tensor_cores_are_used_where_they_are_meant_and_nowhere_else() {
+        let without = Report { registers: 32, ..Report::default() };
+        let with = Report { tensor_products: 4, ..without };
+        for (meant, report, fine) in
+            [(false, without, true), (false, with, false), (true, without, false), (true, with, true)]
+        {
+            let problems = problems(&table(report), &hot(meant));
+            assert_eq!(problems.is_empty(), fine, "{problems:?}");
         }
-        assert!(problems(&table).is_empty());
+    }
+
+    #[test]
+    fn what_routing_launches_is_compiled() {
+        let absent = [("none_f32", Kernel { name: "none_f32", tensor_cores: false })].into();
+        let problems = problems(&table(Report::default()), &absent);
+        assert_eq!(problems, ["none_f32, which routing launches, is not compiled"]);
     }
 
     #[test]
@@ -228,13 +255,14 @@ mod unit {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("performance.md");
         std::fs::write(&path, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
-        let text = markdown(&table(Report { registers: 32, ..Report::default() }));
+        let report = Report { registers: 32, ..Report::default() };
+        let text = markdown(&table(report), &hot(false));
         assert!(record(&path, &text, true).is_err());
         record(&path, &text, false).unwrap();
         record(&path, &text, true).unwrap();
         let written = std::fs::read_to_string(&path).unwrap();
         assert!(written.starts_with("before\n") && written.ends_with("after\n"), "{written}");
-        assert!(written.contains("| `map_f32` | 32 | 32 | 32 | 32 | 0 | 0 | 0 |"), "{written}");
+        assert!(written.contains("| `map_f32` | hot | 32 | 32 | 32 | 32 | 0 | 0 | 0 |"), "{written}");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

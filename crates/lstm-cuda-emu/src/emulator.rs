@@ -6,6 +6,7 @@ use lstm_cuda::Runtime;
 use lstm_cuda::runtime::{Address, Arg, Gemm, Launch};
 use lstm_tensor::{Error, Result};
 use std::alloc::Layout;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,8 @@ pub struct Emulator {
     used: Arc<AtomicUsize>,
     /// Held while anything runs, so that the device does one thing after another.
     recording: Mutex<Option<Vec<Work>>>,
+    /// Names of kernels that have run.
+    launched: Mutex<BTreeSet<&'static str>>,
 }
 
 /// Something that a device does in its stream's order.
@@ -31,28 +34,6 @@ enum Work {
     Clear { to: Address, bytes: usize },
     Launch { launch: Launch, arguments: Vec<Argument> },
     Gemm(Gemm),
-}
-
-impl Work {
-    /// # Safety
-    /// All memory that it reads and writes lives, and nothing else uses it meanwhile.
-    unsafe fn run(&self, schedule: Schedule) -> Result<()> {
-        // SAFETY: the caller's promise; addresses of this device are addresses of the host.
-        unsafe {
-            match self {
-                Self::Copy { from, to, bytes } => {
-                    std::ptr::copy_nonoverlapping(from.0 as *const u8, to.0 as *mut u8, *bytes);
-                }
-                Self::Clear { to, bytes } => std::ptr::write_bytes(to.0 as *mut u8, 0, *bytes),
-                Self::Launch { launch, arguments } => {
-                    kernel::run(launch, arguments, schedule)
-                        .map_err(|message| Error::Device { op: launch.kernel, message })?;
-                }
-                Self::Gemm(product) => gemm::gemm(product),
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Memory of an [`Emulator`].
@@ -98,7 +79,19 @@ impl Emulator {
     /// A device that runs its threads in this order.
     #[must_use]
     pub fn new(schedule: Schedule) -> Self {
-        Self { schedule, memory: None, used: Arc::default(), recording: Mutex::new(None) }
+        Self {
+            schedule,
+            memory: None,
+            used: Arc::default(),
+            recording: Mutex::default(),
+            launched: Mutex::default(),
+        }
+    }
+
+    /// Takes the names of the kernels that have run since this was last called.
+    #[must_use]
+    pub fn take_launched(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut *lock(&self.launched))
     }
 
     /// The same device with so many bytes of memory.
@@ -108,7 +101,7 @@ impl Emulator {
     }
 
     fn recording(&self) -> MutexGuard<'_, Option<Vec<Work>>> {
-        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.recording)
     }
 
     /// The stream, for something that a recorded phase cannot hold.
@@ -120,10 +113,33 @@ impl Emulator {
         }
     }
 
+    /// Does the work.
+    ///
+    /// # Safety
+    /// All memory that it reads and writes lives, and nothing else uses it meanwhile.
+    unsafe fn run(&self, work: &Work) -> Result<()> {
+        // SAFETY: the caller's promise; addresses of this device are addresses of the host.
+        unsafe {
+            match work {
+                Work::Copy { from, to, bytes } => {
+                    std::ptr::copy_nonoverlapping(from.0 as *const u8, to.0 as *mut u8, *bytes);
+                }
+                Work::Clear { to, bytes } => std::ptr::write_bytes(to.0 as *mut u8, 0, *bytes),
+                Work::Launch { launch, arguments } => {
+                    lock(&self.launched).insert(launch.kernel);
+                    kernel::run(launch, arguments, self.schedule)
+                        .map_err(|message| Error::Device { op: launch.kernel, message })?;
+                }
+                Work::Gemm(product) => gemm::gemm(product),
+            }
+        }
+        Ok(())
+    }
+
     /// Does the work, or records it.
     ///
     /// # Safety
-    /// As [`Work::run`].
+    /// As [`Emulator::run`].
     unsafe fn submit(&self, work: Work) -> Result<()> {
         let mut recording = self.recording();
         if let Some(recorded) = recording.as_mut() {
@@ -131,7 +147,7 @@ impl Emulator {
             return Ok(());
         }
         // SAFETY: the caller's promise; the lock is held.
-        unsafe { work.run(self.schedule) }
+        unsafe { self.run(&work) }
     }
 }
 
@@ -222,6 +238,11 @@ impl Runtime for Emulator {
     unsafe fn replay(&self, graph: &Graph) -> Result<()> {
         let _stream = self.alone("replay")?;
         // SAFETY: the caller's promise; the lock is held.
-        graph.0.iter().try_for_each(|work| unsafe { work.run(self.schedule) })
+        graph.0.iter().try_for_each(|work| unsafe { self.run(work) })
     }
+}
+
+/// The guarded value; a thread that panicked while it held one leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@ use crate::buffer::{bytes, bytes_mut};
 use crate::kernels::random::DeviceDraw;
 use crate::kernels::{elementwise, loss, optimizer, random, reduce, rows};
 use crate::product::{self, Operand as Matrix};
+use crate::routing::Path;
 use crate::runtime::Address;
 use crate::{Cuda, CudaBuffer, Runtime, stack};
 use lstm_tensor::philox::Place;
@@ -150,9 +151,9 @@ impl<R: Runtime> Backend for Cuda<R> {
         mode: Mode,
         choice: KernelChoice,
     ) -> Result<Plan> {
-        match choice {
-            KernelChoice::Reference => reference::plan(spec, shape, mode, choice),
-            _ => stack::plan(spec, shape, mode),
+        match Path::of(choice) {
+            Path::Reference => reference::plan(spec, shape, mode, choice),
+            Path::Steps => stack::plan(spec, shape, mode),
         }
     }
 
@@ -162,9 +163,9 @@ impl<R: Runtime> Backend for Cuda<R> {
         args: Forward<'_, Self, F>,
         scratch: &mut Scratch<Self, F>,
     ) -> Result<()> {
-        match plan.kernel {
-            KernelChoice::Reference => reference::stack_forward(self, plan, args, scratch),
-            _ => stack::forward(self, plan, args, scratch),
+        match Path::of(plan.kernel) {
+            Path::Reference => reference::stack_forward(self, plan, args, scratch),
+            Path::Steps => stack::forward(self, plan, args, scratch),
         }
     }
 
@@ -174,9 +175,9 @@ impl<R: Runtime> Backend for Cuda<R> {
         args: Backward<'_, Self, F>,
         scratch: &mut Scratch<Self, F>,
     ) -> Result<()> {
-        match plan.kernel {
-            KernelChoice::Reference => reference::stack_backward(self, plan, args, scratch),
-            _ => stack::backward(self, plan, args, scratch),
+        match Path::of(plan.kernel) {
+            Path::Reference => reference::stack_backward(self, plan, args, scratch),
+            Path::Steps => stack::backward(self, plan, args, scratch),
         }
     }
 
@@ -189,9 +190,9 @@ impl<R: Runtime> Backend for Cuda<R> {
         y: &mut CudaBuffer<R, F>,
         scratch: &mut Scratch<Self, F>,
     ) -> Result<()> {
-        match plan.kernel {
-            KernelChoice::Reference => reference::step(self, plan, weights, x, state, y, scratch),
-            _ => stack::step(self, plan, weights, x, state, y, scratch),
+        match Path::of(plan.kernel) {
+            Path::Reference => reference::step(self, plan, weights, x, state, y, scratch),
+            Path::Steps => stack::step(self, plan, weights, x, state, y, scratch),
         }
     }
 

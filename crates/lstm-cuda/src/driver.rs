@@ -207,9 +207,9 @@ impl Runtime for Driver {
     }
 
     unsafe fn gemm(&self, product: &Gemm) -> Result<()> {
-        let stream = self.bound("gemm")?;
+        self.bound("gemm")?;
         // SAFETY: the caller vouches for the operands.
-        unsafe { lock(&self.blas).gemm(product, stream) }
+        unsafe { lock(&self.blas).gemm(product) }
     }
 
     fn synchronize(&self) -> Result<()> {

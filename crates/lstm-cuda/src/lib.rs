@@ -15,6 +15,7 @@ pub mod driver;
 pub mod kernels;
 pub mod probe;
 mod product;
+pub mod routing;
 pub mod runtime;
 mod stack;
 

@@ -64,7 +64,7 @@ pub(crate) unsafe fn multiply<R: Runtime, F: Float>(
         (a.matrix::<F>(a_stride)?, b.matrix::<F>(b_stride)?, c.matrix::<F>(c_stride)?);
     let flipped = |matrix: Matrix| Matrix { transposed: !matrix.transposed, ..matrix };
     let product = Gemm {
-        precision: if size_of::<F>() == 4 { Precision::F32 } else { Precision::F64 },
+        precision: Precision::of::<F>(),
         m,
         n,
         k: a.span.cols,

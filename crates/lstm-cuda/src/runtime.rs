@@ -3,7 +3,7 @@
 //! Everything asked for runs in the order in which it was asked for (one stream). Only
 //! [`Runtime::download`] and [`Runtime::synchronize`] wait.
 
-use lstm_tensor::Result;
+use lstm_tensor::{Float, Result};
 
 /// A place in device memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +81,20 @@ pub struct Launch {
 }
 
 /// Element type of a matrix product. Sums are calculated in the same type: never TF32 or half precision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
     /// `CUDA_R_32F` with `CUBLAS_COMPUTE_32F_PEDANTIC` or `CUBLAS_COMPUTE_32F`.
     F32,
     /// `CUDA_R_64F` with `CUBLAS_COMPUTE_64F`.
     F64,
+}
+
+impl Precision {
+    /// That of an element type.
+    #[must_use]
+    pub const fn of<F: Float>() -> Self {
+        if size_of::<F>() == 4 { Self::F32 } else { Self::F64 }
+    }
 }
 
 /// An operand of a [`Gemm`]: element `(r, c)` lies `r leading + c` elements from `address`, or

@@ -19,7 +19,12 @@ pub(super) struct Report {
     pub(super) local_in_loops: u32,
     /// Memory fences (`MEMBAR`).
     pub(super) fences: u32,
+    /// Products of matrices on tensor cores.
+    pub(super) tensor_products: u32,
 }
+
+/// Products on tensor cores: by a warp (floats, doubles), by a warp group, by a thread for its block.
+const TENSOR_PRODUCTS: [&str; 5] = ["HMMA", "DMMA", "HGMMA", "UTCHMMA", "UTCQMMA"];
 
 /// Reports by the name of the kernel, out of the log of ptxas and the disassembly.
 ///
@@ -34,6 +39,7 @@ pub(super) fn read(log: &str, disassembly: &str) -> Result<BTreeMap<String, Repo
         let code = Code::new(&lines);
         report.local_in_loops = code.count_in_loops(&["LDL", "STL"]);
         report.fences = code.count(&["MEMBAR"]);
+        report.tensor_products = code.count(&TENSOR_PRODUCTS);
     }
     Ok(reports)
 }
@@ -179,8 +185,15 @@ plain:
     #[test]
     fn log_and_disassembly_are_read() {
         let reports = read(LOG, DISASSEMBLY).unwrap();
-        let power =
-            Report { registers: 32, shared: 256, spills: 12, stack: 24, local_in_loops: 1, fences: 1 };
+        let power = Report {
+            registers: 32,
+            shared: 256,
+            spills: 12,
+            stack: 24,
+            local_in_loops: 1,
+            fences: 1,
+            tensor_products: 0,
+        };
         assert_eq!(reports["power"], power);
         assert_eq!(reports["plain"], Report { registers: 7, ..Report::default() });
     }
@@ -188,5 +201,23 @@ plain:
     #[test]
     fn a_kernel_that_is_not_disassembled_is_an_error() {
         assert!(read(LOG, "").is_err());
+    }
+
+    /// Out of a kernel with `mma.sync.m16n8k16` in bf16, as NVRTC 13.0 compiled it for sm_90a.
+    const PRODUCT: &str = "\
+.text.product:
+        /*01c0*/                   LDG.E R11, desc[UR4][R26.64+0xc] ;
+        /*01d0*/                   HMMA.16816.F32.BF16 R4, R4, R8, R12 ;
+        /*0260*/                   HMMA.16816.F32.BF16 R8, R8, R16, R4 ;
+        /*06f0*/                   STG.E desc[UR4][R22.64+0xc], R15 ;
+        /*0700*/                   EXIT ;
+";
+
+    #[test]
+    fn products_on_tensor_cores_are_counted() {
+        let log = "ptxas info    : Compiling entry function 'product' for 'sm_90a'\n";
+        assert_eq!(read(log, PRODUCT).unwrap()["product"].tensor_products, 2);
+        let without: Vec<&str> = PRODUCT.lines().filter(|line| !line.contains("HMMA")).collect();
+        assert_eq!(read(log, &without.join("\n")).unwrap()["product"].tensor_products, 0);
     }
 }

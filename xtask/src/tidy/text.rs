@@ -17,6 +17,12 @@ const UNSAFE_IN: &[&str] = &[
 /// Who may print; libraries return what they have to say.
 const PRINTS_IN: &[&str] = &["crates/lstm-cli/", "xtask/", "benches/", "tests/", "examples/"];
 
+/// The kernels' vocabulary: the only file of theirs that may ask what it is compiled for.
+const VOCABULARY: &str = "crates/lstm-cuda/src/kernels/device.cuh";
+
+/// What begins a line that the preprocessor may leave out.
+const CONDITIONS: &[&str] = &["if", "ifdef", "ifndef", "elif", "else"];
+
 /// Papers that stay short: path prefix and number of lines.
 const LONGEST: &[(&str, usize)] = &[("docs/architecture.md", 200), ("docs/decisions/", 60)];
 
@@ -41,6 +47,9 @@ pub(super) fn check(path: &str, contents: &str, exists: &dyn Fn(&Path) -> bool) 
     if path.ends_with("Cargo.toml") {
         problems.extend(workspace_lints(path, contents));
     }
+    if (path.ends_with(".cu") || path.ends_with(".cuh")) && path != VOCABULARY {
+        problems.extend(conditional_code(path, contents));
+    }
     for (prefix, most) in LONGEST {
         let lines = contents.lines().count();
         if path.starts_with(prefix) && lines > *most {
@@ -61,6 +70,21 @@ fn machine_paths(path: &str, contents: &str) -> Vec<String> {
             if absolute {
                 problems.push(format!("{path}:{number}: names the machine path {root}"));
             }
+        }
+    }
+    problems
+}
+
+/// What the emulator runs is what the device runs: no kernel leaves out code for one of them.
+fn conditional_code(path: &str, contents: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (number, line) in (1..).zip(contents.lines()) {
+        let directive = line.trim_start().strip_prefix('#').map(str::trim_start).unwrap_or_default();
+        let word = directive.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        if CONDITIONS.contains(&word) {
+            problems.push(format!(
+                "{path}:{number}: #{word} lets device and emulator run different code; only device.cuh may"
+            ));
         }
     }
     problems
@@ -182,6 +206,20 @@ mod tests {
             assert_eq!(problems("docs/a.txt", &path(root)), 1, "{root}");
         }
         assert_eq!(problems("docs/a.txt", concat!("https://example.org/", "home/x and net", "work/x")), 0);
+    }
+
+    #[test]
+    fn kernels_are_the_same_on_device_and_emulator() {
+        let kernel = "crates/lstm-cuda/src/kernels/cell.cu";
+        let guarded = "#ifdef LSTM_EMULATOR\nslow();\n#else\nfast();\n#endif\n";
+        assert_eq!(problems(kernel, guarded), 2);
+        assert_eq!(problems("crates/lstm-cuda/src/kernels/span.cuh", guarded), 2);
+        assert_eq!(problems(VOCABULARY, guarded), 0);
+        for condition in ["# if __CUDA_ARCH__ >= 900", "  #ifndef __CUDACC__", "#elif defined(LSTM_EMULATOR)"]
+        {
+            assert_eq!(problems(kernel, condition), 1, "{condition}");
+        }
+        assert_eq!(problems(kernel, "#pragma once\n#include \"span.cuh\"\n#define CELL(T) T // if\n"), 0);
     }
 
     #[test]

@@ -5,11 +5,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use cudarc::cublas::{result, sys};
-use cudarc::driver::sys as driver;
 use lstm_tensor::{Error, Result};
 
 use super::memory::{Memory, Owner};
-use super::refused;
 use crate::runtime::{Gemm, Matrix, Precision};
 
 const OP: &str = "gemm";
@@ -49,13 +47,9 @@ impl Blas {
     /// Multiplies.
     ///
     /// # Safety
-    /// That of [`Runtime::gemm`](crate::Runtime::gemm); `stream` is the one that the handle is on.
-    pub(super) unsafe fn gemm(&self, product: &Gemm, stream: driver::CUstream) -> Result<()> {
+    /// That of [`Runtime::gemm`](crate::Runtime::gemm).
+    pub(super) unsafe fn gemm(&self, product: &Gemm) -> Result<()> {
         let sizes = Sizes::new(product)?;
-        if product.k == 0 && product.beta == 0.0 {
-            // SAFETY: as for this function.
-            return unsafe { clear(product, stream) };
-        }
         match product.precision {
             Precision::F32 => {
                 let factors = [product.alpha as f32, product.beta as f32];
@@ -168,27 +162,6 @@ impl Sizes {
 
 fn transposed(matrix: &Matrix) -> sys::cublasOperation_t {
     if matrix.transposed { sys::cublasOperation_t::CUBLAS_OP_T } else { sys::cublasOperation_t::CUBLAS_OP_N }
-}
-
-/// Sets `C` to zero: an empty sum, which cuBLAS does not promise to write.
-///
-/// # Safety
-/// That of [`Blas::gemm`].
-unsafe fn clear(product: &Gemm, stream: driver::CUstream) -> Result<()> {
-    let element = match product.precision {
-        Precision::F32 => size_of::<f32>(),
-        Precision::F64 => size_of::<f64>(),
-    };
-    for index in 0..product.batch {
-        let c = &product.c;
-        let to = c.address.plus(index * c.batch_stride * element);
-        // SAFETY: the caller vouches for `C`, of which this is one matrix.
-        let status = unsafe {
-            driver::cuMemsetD2D8Async(to.0, c.leading * element, 0, product.n * element, product.m, stream)
-        };
-        status.result().map_err(|e| refused(OP, e))?;
-    }
-    Ok(())
 }
 
 fn failed(op: &'static str, error: &dyn Display) -> Error {

@@ -4,6 +4,10 @@
 
 struct Words {
     unsigned word[4];
+    // Word `index`, chosen and not looked up: registers have no index, the words would go through the stack.
+    DEVICE unsigned pick(unsigned index) const {
+        return index < 2 ? (index == 0 ? word[0] : word[1]) : (index == 2 ? word[2] : word[3]);
+    }
 };
 
 DEVICE Words philox(unsigned c0, unsigned c1, unsigned c2, unsigned c3, u64 seed) {

@@ -20,9 +20,9 @@ DEVICE void random(unsigned normal_numbers, double parameter, u64 seed, const un
     double value;
     if (normal_numbers) {
         unsigned first = 2 * (unit % 2);
-        value = parameter * normal(drawn.word[first], drawn.word[first + 1]);
+        value = parameter * normal(drawn.pick(first), drawn.pick(first + 1));
     } else {
-        value = keeps(drawn.word[unit % 4], parameter) ? 1.0 / parameter : 0.0;
+        value = keeps(drawn.pick(unit % 4), parameter) ? 1.0 / parameter : 0.0;
     }
     y[span.nth(i)] = T(value);
 }
@@ -44,7 +44,8 @@ struct Sites {
 // `y = x` times the masks, both dense `[T B, N]`; `x` may be `y`.
 //
 // Grid: one thread per four units of a row, which share a block of Philox, in blocks of up to 256. Moves 8
-// bytes per element in f32; no mask is stored.
+// bytes per element in f32; no mask is stored. All loops have a fixed length, so that nothing that is counted
+// through needs an address, and all stays in registers.
 template <class T>
 DEVICE void dropout(const T* x, T* y, u64 rows, unsigned cols, Sites sites, u64 seed, const unsigned* step,
                     const unsigned* samples, unsigned batch, unsigned first_step) {
@@ -55,13 +56,16 @@ DEVICE void dropout(const T* x, T* y, u64 rows, unsigned cols, Sites sites, u64 
     unsigned block = unsigned(i % quads), time = first_step + unsigned(row / batch);
     unsigned sample = samples[row % batch], units = cols - 4 * block < 4 ? cols - 4 * block : 4;
     T values[4];
-    for (unsigned k = 0; k < units; ++k) values[k] = x[row * cols + 4 * block + k];
-    for (unsigned site = 0; site < sites.count; ++site) {
+    for (unsigned k = 0; k < 4; ++k) values[k] = k < units ? x[row * cols + 4 * block + k] : T(0);
+    for (unsigned site = 0; site < 3; ++site) {
+        if (site >= sites.count) break;
         Words drawn = philox(*step, time, sample, sites.word[site] | block, seed);
         T kept = T(1.0 / sites.keep[site]);
-        for (unsigned k = 0; k < units; ++k) values[k] *= keeps(drawn.word[k], sites.keep[site]) ? kept : T(0);
+        for (unsigned k = 0; k < 4; ++k) values[k] *= keeps(drawn.word[k], sites.keep[site]) ? kept : T(0);
     }
-    for (unsigned k = 0; k < units; ++k) y[row * cols + 4 * block + k] = values[k];
+    for (unsigned k = 0; k < 4; ++k) {
+        if (k < units) y[row * cols + 4 * block + k] = values[k];
+    }
 }
 
 #define DROPOUT(T, type)                                                                                    \

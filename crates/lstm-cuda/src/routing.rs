@@ -1,0 +1,160 @@
+//! Routing: which path serves a pass over a stack, and which kernels the path launches.
+//!
+//! [`Route::all`] lists everything that routing can answer. Tests run each route on the emulator and compare
+//! what was launched with [`Route::kernels`]; the gate over machine code takes its hot list from here. A new
+//! path, kernel or bucket of sizes is caught by both until it stands in these tables.
+
+use crate::runtime::Precision;
+use lstm_tensor::{Float, KernelChoice, Mode, Plan};
+use std::collections::BTreeMap;
+
+/// How a stack is calculated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Path {
+    /// A library product and a pointwise kernel per step.
+    Steps,
+    /// The operations of [`lstm_tensor::reference`] on this backend's primitives.
+    Reference,
+}
+
+impl Path {
+    /// The path that a choice leads to.
+    #[must_use]
+    pub const fn of(choice: KernelChoice) -> Self {
+        match choice {
+            KernelChoice::Reference => Self::Reference,
+            _ => Self::Steps,
+        }
+    }
+}
+
+/// What is asked of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pass {
+    /// The forward pass of training.
+    Train,
+    /// The backward pass.
+    Backward,
+    /// The forward pass of inference.
+    Infer,
+    /// One step of inference with a state that is carried on.
+    Step,
+}
+
+/// Sizes that a path tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Size {
+    /// The tape holds every step of the sequence.
+    Whole,
+    /// The tape is a ring that the sequence goes round.
+    Ring,
+}
+
+/// One of the ways in which a pass can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// How it is calculated.
+    pub path: Path,
+    /// What is calculated.
+    pub pass: Pass,
+    /// Type of elements.
+    pub precision: Precision,
+    /// Bucket of sizes.
+    pub size: Size,
+    /// Whether masks are drawn.
+    pub dropout: bool,
+}
+
+impl Route {
+    /// The route of a pass of this plan; `step` and backward follow from the plan's mode and shape.
+    #[must_use]
+    pub fn of<F: Float>(plan: &Plan, pass: Pass) -> Self {
+        let rows = plan.tape.steps.iter().copied().max().unwrap_or(0) + plan.shape.rows;
+        Self {
+            path: Path::of(plan.kernel),
+            pass,
+            precision: Precision::of::<F>(),
+            size: if rows < plan.shape.steps * plan.shape.rows { Size::Ring } else { Size::Whole },
+            dropout: plan.mode == Mode::Train && plan.spec.has_dropout(),
+        }
+    }
+
+    /// Every route that a plan can lead to.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for path in [Path::Steps, Path::Reference] {
+            for (pass, size, dropout) in [
+                (Pass::Train, Size::Whole, false),
+                (Pass::Train, Size::Whole, true),
+                (Pass::Backward, Size::Whole, false),
+                (Pass::Backward, Size::Whole, true),
+                (Pass::Infer, Size::Whole, false),
+                (Pass::Infer, Size::Ring, false),
+                (Pass::Step, Size::Whole, false),
+            ] {
+                for precision in [Precision::F32, Precision::F64] {
+                    all.push(Self { path, pass, precision, size, dropout });
+                }
+            }
+        }
+        all
+    }
+
+    /// The kernels that it launches, each for some options of the stack at least.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<Kernel> {
+        let pairs: &[&[Pair]] = match (self.path, self.pass) {
+            (Path::Steps, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS]],
+            (Path::Steps, _) => &[&[CELL_FORWARD]],
+            (Path::Reference, Pass::Backward) => &[LOOPS, &[FILL, SUM_ROWS]],
+            // A step has a state before it, so no zeros in the place of one.
+            (Path::Reference, Pass::Step) => &[LOOPS, &[ADD_ROW]],
+            (Path::Reference, _) => &[LOOPS, &[FILL, ADD_ROW]],
+        };
+        let masks = match self.path {
+            Path::Steps => DROPOUT,
+            Path::Reference => RANDOM,
+        };
+        let pairs = pairs.iter().copied().flatten().copied().chain(self.dropout.then_some(masks));
+        pairs.map(|pair| pair[usize::from(self.precision == Precision::F64)]).collect()
+    }
+}
+
+/// A kernel of the hot list, with what its machine code must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Name of the entry point.
+    pub name: &'static str,
+    /// Whether it multiplies on tensor cores. If not, it must not: then its sums would not be exact.
+    pub tensor_cores: bool,
+}
+
+/// Every kernel that a route launches, by its name.
+#[must_use]
+pub fn hot() -> BTreeMap<&'static str, Kernel> {
+    let kernels = Route::all().into_iter().flat_map(|route| route.kernels());
+    kernels.map(|kernel| (kernel.name, kernel)).collect()
+}
+
+/// A kernel for f32 and for f64.
+type Pair = [Kernel; 2];
+
+const fn exact(name: &'static str) -> Kernel {
+    Kernel { name, tensor_cores: false }
+}
+
+const CELL_FORWARD: Pair = [exact("cell_forward_f32"), exact("cell_forward_f64")];
+const CELL_BACKWARD: Pair = [exact("cell_backward_f32"), exact("cell_backward_f64")];
+const SUM_ROWS: Pair = [exact("sum_rows_f32"), exact("sum_rows_f64")];
+const ADD_ROW: Pair = [exact("add_row_f32"), exact("add_row_f64")];
+const FILL: Pair = [exact("fill_32"), exact("fill_64")];
+const DROPOUT: Pair = [exact("dropout_f32"), exact("dropout_f64")];
+const RANDOM: Pair = [exact("random_f32"), exact("random_f64")];
+
+/// What the reference's loops over steps are made of.
+const LOOPS: &[Pair] = &[
+    [exact("copy_32"), exact("copy_64")],
+    [exact("map_f32"), exact("map_f64")],
+    [exact("zip_f32"), exact("zip_f64")],
+];
