@@ -164,37 +164,49 @@ impl<'a> Training<'a> {
     }
 }
 
-/// A captured training step allocates nothing, asks nothing back, and does what it does when it runs at once.
+/// A training step as a phase allocates nothing, asks nothing back, is recorded once, and does what it does
+/// when it runs at once.
 #[test]
 fn replay_is_eager() {
     let cuda = device(Schedule::Skewed(3));
     hold(stack(StackOptions { layers: 2, steps: 4, ..ANY }), |case| {
         let (mut eager, mut replayed) = (Training::new(&cuda, &case)?, Training::new(&cuda, &case)?);
-        let phase = cuda.capture(|_| replayed.step())?;
+        let recordings = cuda.recordings();
         for step in 0..3 {
             eager.advance(step)?;
             eager.step()?;
             replayed.advance(step)?;
-            cuda.replay(&phase)?;
+            cuda.phase(|_| replayed.step())?;
             prop_assert_eq!(replayed.bits()?, eager.bits()?, "after step {}", step);
         }
+        prop_assert_eq!(cuda.recordings(), recordings + 1);
         Ok(())
     });
 }
 
-/// What cannot be captured is refused, and the backend works on.
+/// What cannot be part of a phase is refused, nothing of the phase is done, and the backend works on.
 #[test]
-fn what_waits_cannot_be_captured() {
+fn what_waits_cannot_be_part_of_a_phase() {
     let cuda = device(Schedule::InOrder);
     let y = buffer::<Device, f32>(&cuda, &[1.0, 2.0]).unwrap();
+    let mut spoiled = buffer::<Device, f32>(&cuda, &[3.0, 4.0]).unwrap();
+    let mut cuda_index = cuda.alloc::<u32>(1).unwrap();
     let mut host = [0.0f32; 2];
-    for refused in [
-        cuda.capture(|cuda| cuda.download(&y, 0, &mut host)),
-        cuda.capture(|cuda| cuda.alloc::<f32>(1).map(|_| ())),
-        cuda.capture(|cuda| cuda.synchronize()),
-    ] {
-        assert!(matches!(refused.map(|_| ()), Err(Error::Device { .. })));
+    let refused: [&mut dyn FnMut(&Device) -> Result<()>; 4] = [
+        &mut |cuda| cuda.download(&y, 0, &mut host),
+        &mut |cuda| cuda.alloc::<f32>(1).map(|_| ()),
+        &mut |cuda| cuda.synchronize(),
+        &mut |cuda| cuda.upload(&[0u32], &mut cuda_index, 0),
+    ];
+    for waits in refused {
+        let outcome = cuda.phase(|cuda| {
+            cuda.fill(7.0, ViewMut::new(&mut spoiled, Span::dense(0, 1, 2)))?;
+            waits(cuda)
+        });
+        assert!(matches!(outcome, Err(Error::Device { .. })));
     }
+    cuda.download(&spoiled, 0, &mut host).unwrap();
+    assert_eq!(host, [3.0, 4.0]);
     cuda.download(&y, 0, &mut host).unwrap();
     assert_eq!(host, [1.0, 2.0]);
 }

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use lstm_cpu::Cpu;
+use lstm_cuda::Cuda;
+use lstm_cuda_emu::{Emulator, Schedule as Order};
 use lstm_data::Sequences;
 use lstm_nn::{
     InferPass, Init, InitSpec, Loss, Model, Network, Readout, Reduction, Stream, TrainOptions, TrainPass,
 };
 use lstm_optim::{OptimizerConfig, Schedule};
 use lstm_tensor::philox::{Philox, Purpose};
-use lstm_tensor::{Bias, LayerSpec, LossKind};
+use lstm_tensor::{Backend, Bias, LayerSpec, LossKind};
 use lstm_train::{Error, Fit, FitConfig, Flow, Outcome, SequenceSource, Stop, TrainState};
 use ndarray::Array3;
 use serde::Deserialize;
@@ -42,22 +44,25 @@ fn config() -> FitConfig {
 
 /// Weights, moments and losses of a run that is cut into pieces of `piece` steps, each resumed from
 /// the serialised state of the one before.
-fn run_in_pieces(threads: usize, shard_rows: Option<usize>, piece: u64) -> TrainState<f32> {
-    let cpu = Cpu::new(threads).unwrap();
+fn run_in_pieces<B: Backend>(device: &B, shard_rows: Option<usize>, piece: u64) -> TrainState<f32> {
+    run_until(config().stop, device, shard_rows, piece)
+}
+
+fn run_until<B: Backend>(stop: Stop, device: &B, shard_rows: Option<usize>, piece: u64) -> TrainState<f32> {
     let data = sequences(10, 5, false);
     let source = SequenceSource(&data);
     let mut config = config();
-    config.shard_rows = shard_rows;
-    let fresh = || Model::<Cpu, f32>::new(&cpu, network(0.3), &InitSpec::torch(), 3).unwrap();
+    (config.stop, config.shard_rows) = (stop, shard_rows);
+    let fresh = || Model::<B, f32>::new(device, network(0.3), &InitSpec::torch(), 3).unwrap();
     let mut state: Option<TrainState<f32>> = None;
     loop {
         let mut fit = match state.take() {
-            None => Fit::new(&cpu, fresh(), &source, config.clone()).unwrap(),
-            Some(state) => Fit::resume(&cpu, fresh(), &source, config.clone(), state).unwrap(),
+            None => Fit::new(device, fresh(), &source, config.clone()).unwrap(),
+            Some(state) => Fit::resume(device, fresh(), &source, config.clone(), state).unwrap(),
         };
-        let mut validate = |cpu: &Cpu, model: &Model<Cpu, f32>| {
+        let mut validate = |device: &B, model: &Model<B, f32>| {
             // What was best must survive a cut too.
-            let first = f64::from(model.download(cpu)?[0]);
+            let first = f64::from(model.download(device)?[0]);
             Ok((first - 0.1).abs())
         };
         let mut left = piece;
@@ -75,21 +80,44 @@ fn run_in_pieces(threads: usize, shard_rows: Option<usize>, piece: u64) -> Train
     }
 }
 
+fn cpu(threads: usize) -> Cpu {
+    Cpu::new(threads).unwrap()
+}
+
 #[test]
 fn resumed_at_any_step_the_bits_are_the_same() {
-    let whole = run_in_pieces(1, None, 1000);
+    let whole = run_in_pieces(&cpu(1), None, 1000);
     for piece in [1, 2, 3, 5, 22] {
-        assert!(run_in_pieces(1, None, piece) == whole, "cut every {piece} steps");
+        assert!(run_in_pieces(&cpu(1), None, piece) == whole, "cut every {piece} steps");
+    }
+}
+
+/// Phases of a step are recorded in the first epoch, the smaller last batch and shards too; then replayed.
+#[test]
+fn a_device_records_each_batch_shape_once_and_resumes_with_the_same_bits() {
+    for shard_rows in [None, Some(3)] {
+        let device = || Cuda::new(Emulator::new(Order::InOrder)).unwrap();
+        let whole = device();
+        let state = run_in_pieces(&whole, shard_rows, 1000);
+        assert!(run_in_pieces(&device(), shard_rows, 5) == state, "cut every 5 steps");
+        let epoch = device();
+        let first = run_until(Stop::after(3), &epoch, shard_rows, 1000);
+        assert_eq!((first.epoch, first.index, state.epoch), (1, 0, 7), "an epoch has three steps");
+        assert_eq!(whole.recordings(), epoch.recordings(), "later epochs record nothing");
+        let expected = run_in_pieces(&cpu(1), shard_rows, 1000);
+        for (a, b) in state.params.iter().zip(&expected.params) {
+            assert!((a - b).abs() < 1e-3, "{a} on the device, {b} on the CPU");
+        }
     }
 }
 
 #[test]
 fn threads_change_no_bit_with_and_without_shards() {
     for shard_rows in [None, Some(1), Some(3)] {
-        let one = run_in_pieces(1, shard_rows, 1000);
+        let one = run_in_pieces(&cpu(1), shard_rows, 1000);
         for threads in [2, 3, 4] {
             assert!(
-                run_in_pieces(threads, shard_rows, 1000) == one,
+                run_in_pieces(&cpu(threads), shard_rows, 1000) == one,
                 "{threads} threads, shards of {shard_rows:?}"
             );
         }
@@ -98,11 +126,11 @@ fn threads_change_no_bit_with_and_without_shards() {
 
 #[test]
 fn shards_change_the_sum_by_rounding_only() {
-    let whole = run_in_pieces(1, None, 1000);
-    let one = TrainState { config: whole.config.clone(), ..run_in_pieces(1, Some(4), 1000) };
+    let whole = run_in_pieces(&cpu(1), None, 1000);
+    let one = TrainState { config: whole.config.clone(), ..run_in_pieces(&cpu(1), Some(4), 1000) };
     assert!(one == whole, "one shard is the whole batch");
     for rows in [1, 2, 3] {
-        let sharded = run_in_pieces(1, Some(rows), 1000);
+        let sharded = run_in_pieces(&cpu(1), Some(rows), 1000);
         for (a, b) in sharded.params.iter().zip(&whole.params) {
             assert!((a - b).abs() < 1e-3, "shards of {rows}: {a} against {b}");
         }

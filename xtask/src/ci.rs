@@ -67,10 +67,7 @@ const STEPS: [Step; 13] = [
     step("release", Action::Cargo("build --locked --release --package lstm-cli", &[])),
     step(
         "standalone",
-        Action::Cargo(
-            "run --locked --manifest-path examples/standalone/Cargo.toml --target-dir target",
-            &[],
-        ),
+        Action::Cargo("run --locked --manifest-path examples/standalone/Cargo.toml --target-dir target", &[]),
     ),
     step("test", Action::Tests("test --workspace")),
 ];
@@ -170,9 +167,7 @@ impl Action {
             Action::Tidy => "cargo xtask tidy".to_owned(),
             Action::Kernels => "cargo xtask kernels --check".to_owned(),
             Action::Resolve => "cargo xtask resolve".to_owned(),
-            Action::Package => {
-                "cargo package --no-verify, then cargo check of what was packed".to_owned()
-            }
+            Action::Package => "cargo package --no-verify, then cargo check of what was packed".to_owned(),
             Action::Tests(args) => format!("cargo {args}"),
             Action::Cargo(args, variables) => {
                 let variables: String =

@@ -9,9 +9,9 @@ use crate::runtime::Address;
 use crate::{Cuda, CudaBuffer, Runtime, stack};
 use lstm_tensor::philox::Place;
 use lstm_tensor::{
-    Backend, Backward, BatchShape, Binary, Control, Distribution, Draw, Element, Float, Forward, GemmArgs,
-    KernelChoice, LossArgs, Mode, Operand, Plan, Reduce, Result, Rule, Scratch, StackSpec, State, Storage,
-    Unary, View, ViewMut, Weights, check, reference,
+    Backend, Backward, BatchShape, Binary, Control, Distribution, Draw, Element, Error, Float, Forward,
+    GemmArgs, KernelChoice, LossArgs, Mode, Operand, Plan, Reduce, Result, Rule, Scratch, StackSpec, State,
+    Storage, Unary, View, ViewMut, Weights, check, reference,
 };
 
 impl<R: Runtime> Backend for Cuda<R> {
@@ -27,18 +27,28 @@ impl<R: Runtime> Backend for Cuda<R> {
 
     fn upload<E: Element>(&self, from: &[E], to: &mut CudaBuffer<R, E>, offset: usize) -> Result<()> {
         check::transfer("upload", from.len(), offset, to.len())?;
+        self.outside_phase("upload")?;
         // SAFETY: the range lies in the buffer.
         unsafe { self.runtime.upload(bytes(from), self.at(to).plus(offset * size_of::<E>())) }
     }
 
     fn download<E: Element>(&self, from: &CudaBuffer<R, E>, offset: usize, to: &mut [E]) -> Result<()> {
         check::transfer("download", to.len(), offset, from.len())?;
+        self.outside_phase("download")?;
         // SAFETY: the range lies in the buffer.
         unsafe { self.runtime.download(self.at(from).plus(offset * size_of::<E>()), bytes_mut(to)) }
     }
 
     fn synchronize(&self) -> Result<()> {
+        self.outside_phase("synchronize")?;
         self.runtime.synchronize()
+    }
+
+    fn phase<E: From<Error>>(
+        &self,
+        run: impl FnOnce(&Self) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.gather(run)
     }
 
     fn copy<E: Element>(&self, from: View<'_, Self, E>, to: ViewMut<'_, Self, E>) -> Result<()> {
@@ -252,7 +262,7 @@ fn check_rows<R: Runtime>(
     rows: &CudaBuffer<R, u32>,
     count: usize,
 ) -> Result<()> {
-    if cuda.captures() {
+    if cuda.gathers() {
         return Ok(());
     }
     let mut host = vec![0; rows.len()];

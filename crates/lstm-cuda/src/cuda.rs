@@ -1,7 +1,8 @@
-//! The device as a backend: memory, launches, and phases that are captured once and replayed.
+//! The device as a backend: memory, and commands that are done at once or gathered as a phase.
 
 use crate::buffer::CudaBuffer;
-use crate::runtime::{Address, Arg, Launch, Plain, Runtime};
+use crate::phase::{Command, Phases};
+use crate::runtime::{Address, Arg, Gemm, Launch, Plain, Runtime};
 use lstm_tensor::{Element, Error, Result, Span};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,7 @@ pub struct Cuda<R: Runtime> {
     /// Parts of sums between their two stages. Locked until both are asked for, so that those of two
     /// threads do not mix.
     parts: Mutex<Parts<R>>,
-    /// Memory that the phase being captured uses.
-    captured: Mutex<Option<Vec<Arc<R::Memory>>>>,
+    phases: Mutex<Phases<R>>,
 }
 
 /// Room for parts of sums.
@@ -34,13 +34,6 @@ impl<R: Runtime> Parts<R> {
     pub(crate) const BYTES: usize = 1 << 19;
 }
 
-/// Work that was captured by [`Cuda::capture`]; keeps the memory that it uses.
-pub struct Phase<R: Runtime> {
-    graph: R::Graph,
-    /// Behind the graph, so that it is freed after it.
-    _memory: Vec<Arc<R::Memory>>,
-}
-
 impl<R: Runtime> Cuda<R> {
     /// A backend on a device.
     ///
@@ -49,7 +42,7 @@ impl<R: Runtime> Cuda<R> {
     pub fn new(runtime: R) -> Result<Self> {
         let memory = Arc::new(runtime.allocate(Parts::<R>::BYTES)?);
         let parts = Mutex::new(Parts { address: runtime.address(&memory), memory });
-        Ok(Self { runtime, parts, captured: Mutex::new(None) })
+        Ok(Self { runtime, parts, phases: Mutex::default() })
     }
 
     /// The device itself.
@@ -57,39 +50,46 @@ impl<R: Runtime> Cuda<R> {
         &self.runtime
     }
 
-    /// Captures what `phase` asks of this backend instead of running it: one of the two phases of a
-    /// training step, or both. It must neither allocate nor upload, download or wait; whatever else is
-    /// asked of this backend meanwhile, from any thread, becomes part of it.
-    ///
-    /// # Errors
-    /// Those of the phase; [`Error::Device`] for what cannot be captured.
-    pub fn capture(&self, phase: impl FnOnce(&Self) -> Result<()>) -> Result<Phase<R>> {
-        self.runtime.begin_capture()?;
-        *lock(&self.captured) = Some(Vec::new());
-        let asked = phase(self);
-        let memory = lock(&self.captured).take().unwrap_or_default();
-        let graph = self.runtime.end_capture();
-        asked?;
-        Ok(Phase { graph: graph?, _memory: memory })
+    /// Runs one phase of a training step: what `run` asks of this backend is gathered, then recorded as a
+    /// graph or, where the same was recorded before, replayed. A phase must neither allocate nor upload,
+    /// download or wait; whatever else is asked of this backend meanwhile, from any thread, becomes part of
+    /// it. If it fails, nothing of it is done on the device.
+    pub(crate) fn gather<E: From<Error>>(
+        &self,
+        run: impl FnOnce(&Self) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        if !lock(&self.phases).start() {
+            return run(self);
+        }
+        let outcome = run(self);
+        let done = lock(&self.phases).end(&self.runtime, outcome.is_ok());
+        outcome.and(done.map_err(E::from))
     }
 
-    /// Runs a captured phase on what its buffers hold now.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn replay(&self, phase: &Phase<R>) -> Result<()> {
-        // SAFETY: the phase shares the ownership of all memory that it uses.
-        unsafe { self.runtime.replay(&phase.graph) }
+    /// How often a phase was recorded since the backend was made; all others were replayed.
+    #[must_use]
+    pub fn recordings(&self) -> u64 {
+        lock(&self.phases).recordings()
     }
 
-    /// Whether a phase is being captured, so that nothing can be asked back from the device.
-    pub(crate) fn captures(&self) -> bool {
-        lock(&self.captured).is_some()
+    /// Whether a phase is being gathered, so that nothing can be asked back from the device.
+    pub(crate) fn gathers(&self) -> bool {
+        lock(&self.phases).gathers()
+    }
+
+    /// An error where `op` would be part of a phase.
+    pub(crate) fn outside_phase(&self, op: &'static str) -> Result<()> {
+        if self.gathers() {
+            let message = "cannot be part of a phase that is recorded and replayed".to_owned();
+            return Err(Error::Device { op, message });
+        }
+        Ok(())
     }
 
     /// A buffer of `len` zeros.
     pub(crate) fn zeros<E: Element>(&self, len: usize) -> Result<CudaBuffer<R, E>> {
         let bytes = len.checked_mul(size_of::<E>()).ok_or(Error::Memory { bytes: usize::MAX, free: None })?;
+        self.outside_phase("allocate")?;
         let memory = self.runtime.allocate(bytes.max(1))?;
         let address = self.runtime.address(&memory);
         // SAFETY: the memory was allocated with at least so many bytes.
@@ -97,25 +97,17 @@ impl<R: Runtime> Cuda<R> {
         Ok(CudaBuffer { memory: Arc::new(memory), address, len, elements: PhantomData })
     }
 
-    /// Where a buffer starts. A phase that is being captured keeps the buffer's memory.
+    /// Where a buffer starts. A phase that is being gathered keeps the buffer's memory.
     pub(crate) fn at<E: Element>(&self, buffer: &CudaBuffer<R, E>) -> Address {
-        self.keep(&buffer.memory);
+        lock(&self.phases).keep(buffer.address, &buffer.memory);
         buffer.address
     }
 
     /// The room for parts of sums, until they have been added up.
     pub(crate) fn parts(&self) -> MutexGuard<'_, Parts<R>> {
         let parts = lock(&self.parts);
-        self.keep(&parts.memory);
+        lock(&self.phases).keep(parts.address, &parts.memory);
         parts
-    }
-
-    fn keep(&self, memory: &Arc<R::Memory>) {
-        if let Some(kept) = lock(&self.captured).as_mut()
-            && !kept.iter().any(|known| Arc::ptr_eq(known, memory))
-        {
-            kept.push(Arc::clone(memory));
-        }
     }
 
     /// Starts a kernel, unless there is nothing to do.
@@ -127,8 +119,51 @@ impl<R: Runtime> Cuda<R> {
         if grid.contains(&0) {
             return Ok(());
         }
+        let launch = Launch { kernel, grid, block, shared };
         // SAFETY: the caller's.
-        unsafe { self.runtime.launch(&Launch { kernel, grid, block, shared }, args) }
+        unsafe { self.submit(Command::Launch(launch, 0..args.len()), args) }
+    }
+
+    /// Multiplies matrices.
+    ///
+    /// # Safety
+    /// As [`Runtime::gemm`]; the memory is that of buffers asked for by [`Cuda::at`]. So for both below.
+    pub(crate) unsafe fn multiply(&self, product: Gemm) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { self.submit(Command::Gemm(product), &[]) }
+    }
+
+    /// Copies bytes on the device.
+    ///
+    /// # Safety
+    /// As [`Runtime::copy`].
+    pub(crate) unsafe fn copy_bytes(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { self.submit(Command::Copy { from, to, bytes }, &[]) }
+    }
+
+    /// Sets bytes to zero.
+    ///
+    /// # Safety
+    /// As [`Runtime::clear`].
+    pub(crate) unsafe fn clear_bytes(&self, to: Address, bytes: usize) -> Result<()> {
+        // SAFETY: the caller's.
+        unsafe { self.submit(Command::Clear { to, bytes }, &[]) }
+    }
+
+    /// Does something at once, or adds it to the phase that is being gathered.
+    ///
+    /// # Safety
+    /// As [`Command::run`].
+    unsafe fn submit(&self, command: Command, args: &[Arg]) -> Result<()> {
+        let mut phases = lock(&self.phases);
+        if phases.gathers() {
+            phases.push(command, args);
+            return Ok(());
+        }
+        drop(phases);
+        // SAFETY: the caller's.
+        unsafe { command.run(&self.runtime, args) }
     }
 }
 

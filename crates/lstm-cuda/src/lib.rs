@@ -13,6 +13,7 @@ mod buffer;
 mod cuda;
 pub mod driver;
 pub mod kernels;
+mod phase;
 pub mod probe;
 mod product;
 pub mod routing;
@@ -20,5 +21,5 @@ pub mod runtime;
 mod stack;
 
 pub use buffer::CudaBuffer;
-pub use cuda::{Cuda, Phase};
+pub use cuda::Cuda;
 pub use runtime::Runtime;

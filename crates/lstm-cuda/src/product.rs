@@ -83,7 +83,7 @@ pub(crate) unsafe fn multiply<R: Runtime, F: Float>(
         }
     };
     // SAFETY: the caller's promise.
-    unsafe { cuda.runtime.gemm(&product) }
+    unsafe { cuda.multiply(product) }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ unsafe impl Plain for f32 {}
 unsafe impl Plain for f64 {}
 
 /// One argument of a kernel: the bytes of a value, aligned to 8.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arg {
     words: [u64; Self::WORDS],
     bytes: usize,

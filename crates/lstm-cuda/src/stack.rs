@@ -239,7 +239,7 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
             },
             None if from == to => Ok(()),
             // SAFETY: the caller's promise.
-            None => unsafe { self.cuda.runtime.copy(from, to, rows * cols * size_of::<F>()) },
+            None => unsafe { self.cuda.copy_bytes(from, to, rows * cols * size_of::<F>()) },
         }
     }
 

@@ -310,6 +310,17 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         load(backend, "target", target, &mut self.target)?;
         load(backend, "samples", samples, &mut self.samples)?;
         backend.upload(&[step], &mut self.step, 0)?;
+        backend.phase(|backend| self.compute(backend, model, grads, batch))
+    }
+
+    /// The part of [`TrainPass::accumulate`] that the device does alone.
+    fn compute(
+        &mut self,
+        backend: &B,
+        model: &Model<B, F>,
+        grads: &mut Arena<B, F>,
+        batch: usize,
+    ) -> Result<()> {
         let (steps, rows) = (self.body.plan.shape.steps, self.rows());
         let draw = Draw { seed: self.options.seed, step: &self.step, samples: &self.samples };
         if let Some(noise) = &mut self.noise {

@@ -71,10 +71,12 @@ impl<B: Backend, F: Float> Optimizer<B, F> {
         let scalars = [self.learning_rate(), step as f64];
         backend.upload(&scalars, &mut self.control.values, control_slot::RATE)?;
         let OptimizerConfig { rule, clip_value, clip_norm, .. } = &self.config;
-        backend.clip(*clip_value, *clip_norm, grads.values_mut(), &mut self.control)?;
-        backend.update(rule, params.values_mut(), grads.values(), &mut self.slots, &self.control)?;
-        let all = Span::dense(0, 1, len);
-        backend.fill(F::ZERO, ViewMut::new(grads.values_mut(), all))?;
+        backend.phase(|backend| {
+            backend.clip(*clip_value, *clip_norm, grads.values_mut(), &mut self.control)?;
+            backend.update(rule, params.values_mut(), grads.values(), &mut self.slots, &self.control)?;
+            let all = Span::dense(0, 1, len);
+            backend.fill(F::ZERO, ViewMut::new(grads.values_mut(), all))
+        })?;
         self.step = step;
         self.samples += batch_samples as u64;
         Ok(())

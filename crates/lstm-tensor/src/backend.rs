@@ -2,8 +2,8 @@
 
 use crate::philox::Place;
 use crate::{
-    Arena, BatchShape, Binary, Distribution, Element, Float, GemmArgs, KernelChoice, LossKind, Mode, Operand,
-    Packed, Plan, Reduce, Result, Rule, Scratch, Span, StackSpec, Unary, View, ViewMut, reference,
+    Arena, BatchShape, Binary, Distribution, Element, Error, Float, GemmArgs, KernelChoice, LossKind, Mode,
+    Operand, Packed, Plan, Reduce, Result, Rule, Scratch, Span, StackSpec, Unary, View, ViewMut, reference,
 };
 
 /// A buffer on a device.
@@ -202,6 +202,19 @@ pub trait Backend: Sized + Send + Sync {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) for failures that surface late.
     fn synchronize(&self) -> Result<()>;
+
+    /// Runs a phase of a training step: operations on the device alone, which neither allocate nor
+    /// upload, download or wait. A device may record what the phase asks for and replay it when the same
+    /// is asked for again; `run` is called every time.
+    ///
+    /// # Errors
+    /// Those of the phase; what it would have written is then undefined.
+    fn phase<E: From<Error>>(
+        &self,
+        run: impl FnOnce(&Self) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        run(self)
+    }
 
     /// Copies a rectangle.
     ///

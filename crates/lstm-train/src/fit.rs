@@ -413,14 +413,15 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     fn count_loss(&mut self) -> Result<()> {
         let slot = |index| Span::dense(index, 1, 1);
         let (last, sum) = (slot(loss_slot::LAST), slot(loss_slot::SUM));
-        self.backend.fill(0.0, ViewMut::new(&mut self.losses, last))?;
-        for pass in &mut self.passes {
-            pass.move_loss(self.backend, &mut self.losses, loss_slot::LAST)?;
-        }
-        let (sum_now, added) = (Operand::Here(sum), Operand::Here(last));
-        self.backend.zip(Binary::Add, sum_now, added, ViewMut::new(&mut self.losses, sum))?;
         self.loss_count += 1;
-        Ok(())
+        self.backend.phase(|backend| {
+            backend.fill(0.0, ViewMut::new(&mut self.losses, last))?;
+            for pass in &mut self.passes {
+                pass.move_loss(backend, &mut self.losses, loss_slot::LAST)?;
+            }
+            let (sum_now, added) = (Operand::Here(sum), Operand::Here(last));
+            Ok(backend.zip(Binary::Add, sum_now, added, ViewMut::new(&mut self.losses, sum))?)
+        })
     }
 
     /// The losses by [`loss_slot`]. Waits for the device.

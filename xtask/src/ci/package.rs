@@ -55,8 +55,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 fn unpack(archive: &Path, to: &Path) -> Result<()> {
-    let status =
-        Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(to).status().context("no tar")?;
+    let status = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(to).status().context("no tar")?;
     if !status.success() {
         bail!("{} does not unpack", archive.display());
     }

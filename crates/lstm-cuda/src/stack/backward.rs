@@ -55,7 +55,7 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
         unsafe {
             match of.d_y {
                 Some(d_y) => self.drop(top, 0, [d_y, d_out], [sequence, width])?,
-                None => self.cuda.runtime.clear(d_out, sequence * width * size_of::<F>())?,
+                None => self.cuda.clear_bytes(d_out, sequence * width * size_of::<F>())?,
             }
             for (l, layer) in self.layers.iter().enumerate().rev() {
                 self.through_time(layer, of)?;
@@ -132,7 +132,7 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
         // SAFETY: as above.
         unsafe {
             product::multiply::<R, F>(self.cuda, &GemmArgs::SET, self.dz(layer, 0, rows), w_hh, to)?;
-            self.cuda.runtime.copy(d_cell, d_initial.c, rows * units * size_of::<F>())
+            self.cuda.copy_bytes(d_cell, d_initial.c, rows * units * size_of::<F>())
         }
     }
 

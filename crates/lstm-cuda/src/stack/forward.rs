@@ -138,8 +138,8 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
         let bytes = self.plan.shape.rows * layer.hidden * size_of::<F>();
         // SAFETY: the caller's promise.
         unsafe {
-            self.cuda.runtime.copy(hidden, to.h, bytes)?;
-            self.cuda.runtime.copy(cell, to.c, bytes)
+            self.cuda.copy_bytes(hidden, to.h, bytes)?;
+            self.cuda.copy_bytes(cell, to.c, bytes)
         }
     }
 }
