@@ -66,7 +66,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// The route of a pass of this plan; `step` and backward follow from the plan's mode and shape.
+    /// The route of a pass that this plan is made for.
     #[must_use]
     pub fn of<F: Float>(plan: &Plan, pass: Pass) -> Self {
         let rows = plan.tape.steps.iter().copied().max().unwrap_or(0) + plan.shape.rows;
