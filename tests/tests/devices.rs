@@ -5,6 +5,8 @@
 
 use lstm_cpu::Cpu;
 use lstm_cuda::Cuda;
+use lstm_cuda::driver::Driver;
+use lstm_cuda::probe::probe;
 use lstm_cuda_emu::{Emulator, Schedule};
 use lstm_data::{Element, Sequences};
 use lstm_nn::{InferPass, InitSpec, Model, Network, Readout, saved};
@@ -133,44 +135,62 @@ fn assert_sound(judged: (&str, f64)) {
     assert!(judged.1 <= 1.0, "{judged:?}");
 }
 
-#[test]
-fn training_gives_the_same_on_every_device() {
-    fn on<B: Backend, F: Float + Element>(backend: &B, expected: &Expected) {
-        assert_sound(expected.judge(backend, &trained::<B, F>(backend, Noise(None), config(6))));
-        // Another order of samples and other masks, or one step less, are noticed.
-        let mut other = config(6);
-        other.seed += 1;
-        for other in [other, config(5)] {
-            let judged = expected.judge(backend, &trained::<B, F>(backend, Noise(None), other));
-            assert!(judged.1 > 1.0, "{judged:?}");
-        }
+/// Training is the reference's.
+fn trains<B: Backend, F: Float + Element>(backend: &B, expected: &Expected) {
+    assert_sound(expected.judge(backend, &trained::<B, F>(backend, Noise(None), config(6))));
+    // Another order of samples and other masks, or one step less, are noticed.
+    let mut other = config(6);
+    other.seed += 1;
+    for other in [other, config(5)] {
+        let judged = expected.judge(backend, &trained::<B, F>(backend, Noise(None), other));
+        assert!(judged.1 > 1.0, "{judged:?}");
     }
-    let expected = Expected::new();
-    on::<_, f32>(&cpu(), &expected);
-    on::<_, f64>(&cpu(), &expected);
-    on::<_, f32>(&cuda(), &expected);
-    on::<_, f64>(&cuda(), &expected);
+}
+
+/// A model that was saved on one device is the same on the other, to the bit, and forecasts there.
+fn moves<A: Backend, B: Backend, F: Float + Element>(from: &A, to: &B, expected: &Expected) {
+    let (folder, task) = (tempfile::tempdir().unwrap(), json!({ "forecasts": "sums" }));
+    let path = folder.path().join("model.safetensors");
+    let model = trained::<A, F>(from, Noise(None), config(6));
+    saved::write(from, &model, &task, &path).unwrap();
+    let loaded = saved::read(&path).unwrap().load::<B, F>(to).unwrap();
+    let bits = |values: Vec<F>| values.iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(loaded.download(to).unwrap()), bits(model.download(from).unwrap()));
+    let bytes = saved::to_bytes(to, &loaded, &task).unwrap();
+    assert!(bytes == std::fs::read(&path).unwrap(), "the file says where it was written");
+    assert_sound(expected.judge(to, &loaded));
+}
+
+/// All of it on a device beside the CPU.
+fn all_on<B: Backend>(device: &B) {
+    let (cpu, expected) = (cpu(), Expected::new());
+    trains::<_, f32>(device, &expected);
+    trains::<_, f64>(device, &expected);
+    moves::<_, _, f32>(&cpu, device, &expected);
+    moves::<_, _, f64>(&cpu, device, &expected);
+    moves::<_, _, f32>(device, &cpu, &expected);
+    moves::<_, _, f64>(device, &cpu, &expected);
 }
 
 #[test]
-fn a_saved_model_is_at_home_on_every_device() {
-    fn moved<A: Backend, B: Backend, F: Float + Element>(from: &A, to: &B, expected: &Expected) {
-        let (folder, task) = (tempfile::tempdir().unwrap(), json!({ "forecasts": "sums" }));
-        let path = folder.path().join("model.safetensors");
-        let model = trained::<A, F>(from, Noise(None), config(6));
-        saved::write(from, &model, &task, &path).unwrap();
-        let loaded = saved::read(&path).unwrap().load::<B, F>(to).unwrap();
-        let bits = |values: Vec<F>| values.iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(loaded.download(to).unwrap()), bits(model.download(from).unwrap()));
-        let bytes = saved::to_bytes(to, &loaded, &task).unwrap();
-        assert!(bytes == std::fs::read(&path).unwrap(), "the file says where it was written");
-        assert_sound(expected.judge(to, &loaded));
+fn models_move_between_processors() {
+    all_on(&cpu());
+}
+
+#[test]
+fn models_move_between_cpu_and_emulator() {
+    all_on(&cuda());
+}
+
+#[test]
+fn models_move_between_cpu_and_gpu() {
+    if let Some(missing) = probe().missing().first() {
+        let required = std::env::var_os("LSTM_REQUIRE_GPU").is_some_and(|value| value == "1");
+        assert!(!required, "LSTM_REQUIRE_GPU=1, but {missing}");
+        eprintln!("SKIPPED: {missing}");
+        return;
     }
-    let expected = Expected::new();
-    moved::<_, _, f32>(&cpu(), &cuda(), &expected);
-    moved::<_, _, f64>(&cpu(), &cuda(), &expected);
-    moved::<_, _, f32>(&cuda(), &cpu(), &expected);
-    moved::<_, _, f64>(&cuda(), &cpu(), &expected);
+    all_on(&Cuda::new(Driver::new(0).unwrap()).unwrap());
 }
 
 #[test]
