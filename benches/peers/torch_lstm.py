@@ -74,8 +74,8 @@ class Network(torch.nn.Module):
 class Worker:
     """A network with its batches, its optimizer and, if it is a stream, its state."""
 
-    def __init__(self, request, device):
-        shape = request["shape"]
+    def __init__(self, request, device, graph):
+        self.graph, shape = graph, request["shape"]
         tensors = read_safetensors(request["load"])
         self.device, self.stream = device, shape["stream"]
         self.network = Network(shape, DTYPES[shape["dtype"].upper()]).to(device)
@@ -84,22 +84,35 @@ class Worker:
             stack.flatten_parameters()
         self.batches = [(tensors[f"x.{i}"].to(device), tensors[f"target.{i}"].to(device))
                         for i in range(request["batches"])]
-        self.optimizer = None if shape["infer_only"] else torch.optim.Adam(self.network.parameters(), lr=1e-3)
-        self.states, self.turn = None, 0
+        parameters = self.network.parameters()
+        self.optimizer = None
+        if not shape["infer_only"]:
+            self.optimizer = torch.optim.Adam(parameters, lr=1e-3, capturable=graph)
+        self.states, self.turn, self.recorded = None, 0, {}
+        self.x, self.target = self.batches[0]
 
-    def batch(self):
+    def next(self):
+        """Make the next batch the current one."""
+        self.x, self.target = self.batches[self.turn % len(self.batches)]
         self.turn += 1
-        return self.batches[(self.turn - 1) % len(self.batches)]
 
     def infer(self):
+        self.next()
+        return self.predict()
+
+    def train(self):
+        self.next()
+        return self.step()
+
+    def predict(self):
         with torch.no_grad():
-            y, states = self.network(self.batch()[0], self.states)
+            y, states = self.network(self.x, self.states)
         if self.stream:
             self.states = states
         return y
 
-    def train(self):
-        x, target = self.batch()
+    def step(self):
+        x, target = self.x, self.target
         self.optimizer.zero_grad()
         loss = torch.nn.functional.mse_loss(self.network(x)[0], target)
         loss.backward()
@@ -115,9 +128,35 @@ class Worker:
             proof |= {"loss_1": losses[0], "loss_10": losses[-1]}
         return proof
 
+    def replay(self, what):
+        """`what` as a CUDA graph: each run copies the next batch to where the graph reads it."""
+        if what not in self.recorded:
+            run = self.predict if what == "infer" else self.step
+            x, target = (tensor.clone() for tensor in self.batches[0])
+            self.x, self.target = x, target
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(3):
+                    run()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                run()
+
+            def replay():
+                self.next()
+                x.copy_(self.x)
+                target.copy_(self.target)
+                graph.replay()
+
+            self.recorded[what] = replay
+        return self.recorded[what]
+
     def time(self, request):
         """Milliseconds of one run, as `sample` of the Rust side takes them."""
-        run = self.infer if request["time"] == "infer" else self.train
+        what = request["time"]
+        run = self.replay(what) if self.graph else self.infer if what == "infer" else self.train
         least, most = request["seconds"]
         start = time.perf_counter()
         self.times(run, 1)
@@ -143,10 +182,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--tf32", action="store_true", help="products of f32 in TF32")
+    parser.add_argument("--graph", action="store_true", help="replay passes and steps as CUDA graphs")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    # As on our side: products of f32 in f32.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
 
     def answer(value):
         print(json.dumps(value), flush=True)
@@ -157,7 +197,7 @@ def main():
         request = json.loads(line)
         try:
             if "load" in request:
-                worker = Worker(request, args.device)
+                worker = Worker(request, args.device, args.graph)
                 answer(worker.prove())
             else:
                 answer(worker.time(request))

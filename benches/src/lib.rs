@@ -6,13 +6,17 @@
 //! - [`peer`]: the same network in PyTorch, in a process of its own
 //! - [`measure`]: figures of a subject, with its peer in turn
 //! - [`timing`]: turns, samples and medians
+//! - [`gpu`]: what a machine with a GPU should check
+//! - [`queue`]: tasks for a machine with a GPU, with their results in a folder
 //! - [`peak`]: the multiply-adds that the processor can do at best
 
 pub mod case;
+pub mod gpu;
 pub mod measure;
 pub mod operations;
 pub mod peak;
 pub mod peer;
+pub mod queue;
 pub mod shape;
 pub mod subject;
 pub mod timing;

@@ -16,6 +16,15 @@ use crate::timing::{Contender, What};
 /// The worker's source.
 const SOURCE: &str = include_str!("../peers/torch_lstm.py");
 
+/// How PyTorch computes on a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Products of f32 in TF32, which has ten bits behind the point.
+    pub tf32: bool,
+    /// Passes and steps as CUDA graphs.
+    pub graph: bool,
+}
+
 /// A worker process.
 pub struct Peer {
     child: Child,
@@ -24,20 +33,25 @@ pub struct Peer {
     folder: tempfile::TempDir,
     /// Version of PyTorch.
     pub version: String,
+    /// How it computes.
+    pub manner: Manner,
 }
 
 impl Peer {
-    /// Starts the worker under `python` with `threads` threads; `device` as PyTorch calls it.
+    /// Starts the worker under `python` with `threads` threads; `device` as PyTorch calls it, `manner` as it
+    /// is to compute there.
     ///
     /// # Errors
     /// If Python is not there or has no PyTorch.
-    pub fn start(python: &Path, threads: usize, device: &str) -> Result<Self> {
+    pub fn start(python: &Path, threads: usize, device: &str, manner: Manner) -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder can be made")?;
         let script = folder.path().join("torch_lstm.py");
         std::fs::write(&script, SOURCE).context("the worker's source cannot be written")?;
         let mut child = Command::new(python)
             .arg(script)
             .args(["--threads", &threads.to_string(), "--device", device])
+            .args(manner.tf32.then_some("--tf32"))
+            .args(manner.graph.then_some("--graph"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -45,7 +59,7 @@ impl Peer {
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             bail!("the worker has no pipes");
         };
-        let mut peer = Self { child, to, from: BufReader::new(from), folder, version: String::new() };
+        let mut peer = Self { child, to, from: BufReader::new(from), folder, version: String::new(), manner };
         let hello: Value = peer.answer().with_context(|| {
             format!("{} cannot run PyTorch; name one that can by --python", python.display())
         })?;

@@ -136,6 +136,14 @@ impl<'a, B: Backend, F: Float> Subject<'a, B, F> {
         Ok(())
     }
 
+    /// All parameters as they are now.
+    ///
+    /// # Errors
+    /// As [`Subject::new`].
+    pub fn weights(&self) -> Result<Vec<f64>> {
+        Ok(self.model.download(self.backend)?.into_iter().map(F::to_f64).collect())
+    }
+
     /// The first inference and the first ten steps; to be asked for before anything else.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub struct Budget {
 impl Budget {
     /// What figures are made with.
     pub const FULL: Self = Self { turns: 4, samples: 20, seconds: [0.4, 2.0] };
+    /// A cell of a large grid: a second.
+    pub const CELL: Self = Self { turns: 2, samples: 10, seconds: [0.2, 1.0] };
     /// A look.
     pub const QUICK: Self = Self { turns: 2, samples: 4, seconds: [0.05, 0.3] };
 }

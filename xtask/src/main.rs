@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod golden;
+mod gpu;
 mod kernels;
 mod planted;
 mod resolve;
@@ -34,6 +35,8 @@ enum Command {
     Ci(ci::Args),
     /// Replay golden cases of PyTorch on a backend and print the error of each
     Golden(golden::Args),
+    /// Check and measure on this machine's GPU, or pack what another machine needs for that
+    Gpu(gpu::Args),
     /// Compile every CUDA kernel for every architecture and look at the machine code; no GPU needed
     Kernels(kernels::Args),
     /// Plant each mistake of tests/planted in a copy and ask whether the laws notice (minutes)
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Golden(args) => golden::run(&args),
+        Command::Gpu(args) => gpu::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Planted(args) => planted::run(&args),
         Command::Resolve => resolve::run(),

@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use lstm_benches::case::Case;
 use lstm_benches::measure::{Row, Setting, measure};
 use lstm_benches::peak::Peak;
-use lstm_benches::peer::Peer;
+use lstm_benches::peer::{Manner, Peer};
 use lstm_benches::shape::{Dtype, Shape};
 use lstm_benches::timing::{Budget, geometric_mean};
 use lstm_cpu::Cpu;
@@ -51,12 +51,31 @@ struct Args {
     /// The Python that has the library
     #[arg(long, value_name = "PATH", default_value = "python3", requires = "peer")]
     python: PathBuf,
-    /// Write the figures into this file
+    /// Let the library compute products of f32 in TF32 on a GPU
+    #[arg(long, requires = "peer")]
+    tf32: bool,
+    /// Let the library replay CUDA graphs on a GPU
+    #[arg(long, requires = "peer")]
+    graph: bool,
+    /// Write the figures into this file; `-` prints them as the last line
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
-    /// Measure a tenth as long
-    #[arg(long)]
+    /// How long to measure each figure
+    #[arg(long, value_enum, default_value_t = Length::Full)]
+    length: Length,
+    /// Short for `--length quick`
+    #[arg(long, conflicts_with = "length")]
     quick: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Length {
+    /// At least 20 samples and 0.4 seconds, at most 2 seconds
+    Full,
+    /// At least 10 samples and 0.2 seconds, at most a second
+    Cell,
+    /// At least 4 samples and 0.05 seconds, at most 0.3 seconds
+    Quick,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -120,11 +139,15 @@ fn run(args: &Args) -> Result<()> {
     let peak = Peak::measure(threads);
     println!("{threads} threads, multiply-adds alone: {:.0} GF/s in f32, {:.0} in f64", peak.f32, peak.f64);
 
+    let manner = Manner { tf32: args.tf32, graph: args.graph };
+    if manner != Manner::default() && args.device.contains(&Device::Cpu) {
+        bail!("--tf32 and --graph are for GPUs: name one by --device cuda");
+    }
     let mut rows = Vec::new();
     for &device in &args.device {
         let mut peer = match args.peer {
             None => None,
-            Some(Library::Torch) => Some(Peer::start(&args.python, threads, &device.to_string())?),
+            Some(Library::Torch) => Some(Peer::start(&args.python, threads, &device.to_string(), manner)?),
         };
         let name = device.to_string();
         let (peak, budget) = ((device == Device::Cpu).then_some(peak), budget(args));
@@ -149,7 +172,9 @@ fn run(args: &Args) -> Result<()> {
     if let [first, second] = args.device[..] {
         println!("\n{}", side_by_side(&rows, &shapes, &first.to_string(), &second.to_string()));
     }
-    if let Some(path) = &args.json {
+    if args.json.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        println!("{}", serde_json::to_string(&rows)?);
+    } else if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&rows)? + "\n";
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     }
@@ -157,7 +182,12 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn budget(args: &Args) -> Budget {
-    if args.quick { Budget::QUICK } else { Budget::FULL }
+    match args.length {
+        _ if args.quick => Budget::QUICK,
+        Length::Full => Budget::FULL,
+        Length::Cell => Budget::CELL,
+        Length::Quick => Budget::QUICK,
+    }
 }
 
 /// The shapes of the file, of which `--only` may choose.

@@ -88,9 +88,7 @@ impl Driver {
             return Err(Error::Device { op, message });
         };
 
-        let compiler = Compiler::open(&[])?;
-        let architecture = compiler.architecture(device.capability)?;
-        let image = compiler.compile_cached(&kernels::source(), &architecture, &Cache::of_user())?;
+        let image = machine_code(device.capability)?;
 
         let context = CudaContext::new(ordinal).map_err(|e| refused(op, e))?;
         // SAFETY: all that this context holds is used on one stream, so no event is ever to be waited for.
@@ -239,6 +237,19 @@ impl Runtime for Driver {
         let op = "replay";
         self.owner.not_recording(op)?;
         lock(&graph.0).0.launch().map_err(|e| refused(op, e))
+    }
+}
+
+/// All kernels for a device of this compute capability: compiled here, or packed with the program where
+/// there is no compiler.
+fn machine_code(capability: (i32, i32)) -> Result<Vec<u8>> {
+    let source = kernels::source();
+    match Compiler::open(&[]) {
+        Ok(compiler) => {
+            let architecture = compiler.architecture(capability)?;
+            compiler.compile_cached(&source, &architecture, &Cache::of_user())
+        }
+        Err(missing) => compile::packed(&source, capability).ok_or(missing),
     }
 }
 

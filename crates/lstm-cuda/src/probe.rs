@@ -7,6 +7,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 use cudarc::{cublas, nvrtc};
 
+use crate::driver::compile;
 use crate::driver::library::{CUBLAS, DRIVER, Library, Missing, NVRTC};
 
 /// The oldest version of CUDA whose driver can record launches as this backend does.
@@ -54,13 +55,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// One sentence for each thing that is missing; none if kernels can run.
+    /// One sentence for each thing that is missing; none if kernels can run. The compiler is not missed where
+    /// kernels are packed with the program ([`crate::driver::compile::pack`]).
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let mut missing: Vec<String> = [&self.driver, &self.nvrtc, &self.cublas]
-            .into_iter()
-            .filter_map(|part| part.clone().err())
-            .collect();
+        let compiler = self.nvrtc.as_ref().err().filter(|_| !compile::is_packed());
+        let parts = [self.driver.as_ref().err(), compiler, self.cublas.as_ref().err()];
+        let mut missing: Vec<String> = parts.into_iter().flatten().cloned().collect();
         match (&self.driver, &self.nvrtc) {
             (Ok(driver), _) if *driver < OLDEST => missing.push(format!(
                 "the NVIDIA driver is too old: it runs CUDA {driver}, but {OLDEST} or newer is needed"

@@ -3,6 +3,9 @@
 //! An entry says by itself what it is: it holds the whole key (compiler, options, source) and a checksum, so
 //! that neither a collision of file names nor half a file can be taken for the right machine code. Entries
 //! are written beside their place and moved there at once: processes that write the same one do not meet.
+//!
+//! Beside the user's cache there may be kernels packed with the program, for machines that have a GPU but no
+//! compiler: [`Cache::packed`].
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// First bytes of an entry; the number changes with the format.
 const MAGIC: &[u8] = b"lstm kernels 1\n";
+
+/// Names the folder of packed kernels.
+const PACKED: &str = "LSTM_KERNELS";
 
 /// A folder of compiled kernels; without one nothing is kept.
 #[derive(Clone, Debug)]
@@ -27,6 +33,11 @@ impl Key {
         Self(format!("NVRTC {}.{}\n{}\n\n{source}", version.0, version.1, options.join("\n")))
     }
 
+    /// Options with the architecture and the source, by whatever compiler.
+    pub(crate) fn of_any_compiler(options: &[String], source: &str) -> Self {
+        Self(format!("packed\n{}\n\n{source}", options.join("\n")))
+    }
+
     fn file_name(&self) -> String {
         format!("{:016x}.cubin", hash(self.0.as_bytes()))
     }
@@ -42,8 +53,17 @@ impl Cache {
         Self { folder: base.map(|base| base.join("lstm").join("kernels")) }
     }
 
+    /// Kernels packed with the program: the folder that `LSTM_KERNELS` names, or else `lstm-kernels` beside
+    /// the program or one folder above it.
+    pub(crate) fn packed() -> Option<Self> {
+        let named = std::env::var_os(PACKED).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let program = std::env::current_exe().ok();
+        let beside = program.iter().flat_map(|program| program.ancestors().skip(1).take(2));
+        let mut folders = named.into_iter().chain(beside.map(|folder| folder.join("lstm-kernels")));
+        folders.find(|folder| folder.is_dir()).map(|folder| Self::at(&folder))
+    }
+
     /// A cache in `folder`.
-    #[cfg(test)]
     pub(crate) fn at(folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()) }
     }
@@ -64,9 +84,15 @@ impl Cache {
         // Nothing to do about a full disk or a folder that may not be written.
         let _ = write(folder, key, image);
     }
+
+    /// Whether there is any entry.
+    pub(crate) fn has_entries(&self) -> bool {
+        let entries = self.folder.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
+        entries.into_iter().any(|entry| entry.path().extension().is_some_and(|e| e == "cubin"))
+    }
 }
 
-fn write(folder: &Path, key: &Key, image: &[u8]) -> std::io::Result<()> {
+pub(super) fn write(folder: &Path, key: &Key, image: &[u8]) -> std::io::Result<()> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     std::fs::create_dir_all(folder)?;
     // No two writers share a name, neither processes nor threads.

@@ -1,12 +1,13 @@
-//! NVRTC: from CUDA C++ to machine code for one architecture.
+//! NVRTC: from CUDA C++ to machine code for one architecture; and machine code that was packed with the
+//! program for machines without NVRTC.
 
 use std::ffi::{CStr, CString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cudarc::nvrtc::{result, sys};
 use lstm_tensor::{Error, Result};
 
-use super::cache::{Cache, Key};
+use super::cache::{self, Cache, Key};
 use super::library::NVRTC;
 
 const OP: &str = "compile kernels";
@@ -68,7 +69,7 @@ impl Compiler {
                 capability.0, capability.1
             )));
         }
-        Ok(format!("sm_{number}{}", if capability == (9, 0) { "a" } else { "" }))
+        Ok(architecture(capability))
     }
 
     /// Compiles `source` for `architecture`, with `extra` options.
@@ -105,6 +106,47 @@ impl Compiler {
         cache.store(&key, &cubin.image);
         Ok(cubin.image)
     }
+}
+
+/// Packs the machine code that [`Compiler::compile`] made of `source` for `architecture` into `folder`, so
+/// that a program finds it there where NVRTC is missing. It looks into the folder that `LSTM_KERNELS` names,
+/// or else into `lstm-kernels` beside the program or one folder above it.
+///
+/// # Errors
+/// [`Error::Device`] where the folder cannot be written.
+pub fn pack(source: &str, architecture: &str, image: &[u8], folder: &Path) -> Result<()> {
+    let key = Key::of_any_compiler(&options(architecture, &[]), source);
+    cache::write(folder, &key, image).map_err(|error| Error::Device {
+        op: "pack kernels",
+        message: format!("{} cannot be written: {error}", folder.display()),
+    })
+}
+
+/// Packed machine code of `source` that runs on a device of this compute capability: that of its own
+/// architecture, or of the first one of its generation.
+pub(crate) fn packed(source: &str, capability: (i32, i32)) -> Option<Vec<u8>> {
+    packed_in(&Cache::packed()?, source, capability)
+}
+
+fn packed_in(folder: &Cache, source: &str, capability: (i32, i32)) -> Option<Vec<u8>> {
+    [capability, (capability.0, 0)].into_iter().find_map(|runs| {
+        let options = options(&architecture(runs), &[]);
+        // Machine code with instructions of one generation's own runs on no other device.
+        let own = runs == capability || runs != (9, 0);
+        own.then(|| folder.load(&Key::of_any_compiler(&options, source))).flatten()
+    })
+}
+
+/// Whether any machine code is packed with the program.
+pub(crate) fn is_packed() -> bool {
+    Cache::packed().is_some_and(|folder| folder.has_entries())
+}
+
+/// The architecture of a compute capability; where there are instructions that only this generation has,
+/// with these.
+fn architecture(capability: (i32, i32)) -> String {
+    let number = capability.0 * 10 + capability.1;
+    format!("sm_{number}{}", if capability == (9, 0) { "a" } else { "" })
 }
 
 /// All options of a compilation.
@@ -171,6 +213,26 @@ mod tests {
         assert_eq!(
             options("sm_90a", &["--ptxas-options=-v"]),
             ["--gpu-architecture=sm_90a", "--std=c++17", "--generate-line-info", "--ptxas-options=-v"]
+        );
+    }
+
+    #[test]
+    fn packed_kernels_are_found_by_architecture_and_source() {
+        let folder = tempfile::tempdir().unwrap();
+        for architecture in ["sm_80", "sm_90a"] {
+            pack("source", architecture, architecture.as_bytes(), folder.path()).unwrap();
+        }
+        let find = |source, capability| {
+            let found = packed_in(&Cache::at(folder.path()), source, capability)?;
+            Some(String::from_utf8(found).unwrap())
+        };
+        assert_eq!(find("source", (8, 0)).as_deref(), Some("sm_80"));
+        assert_eq!(find("source", (8, 9)).as_deref(), Some("sm_80"));
+        assert_eq!(find("source", (9, 0)).as_deref(), Some("sm_90a"));
+        assert_eq!(find("source", (10, 0)), None);
+        assert_eq!(find("other", (9, 0)), None);
+        assert!(
+            Cache::at(folder.path()).has_entries() && !Cache::at(&folder.path().join("no")).has_entries()
         );
     }
 

@@ -1,0 +1,198 @@
+//! Checks and measures on a machine with a GPU; `cargo xtask gpu` packs it with all that it needs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program reports to a terminal")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use lstm_benches::gpu::{Folder, page, write_cells};
+use lstm_benches::queue::{Outcome, Queue, Status, write};
+use lstm_cuda::probe;
+use serde_json::{Value, json};
+
+/// Exit code without a device, as that of the binary `lstm`.
+const NO_DEVICE: u8 = 5;
+
+/// Exit code where a check failed.
+const FAILED: u8 = 1;
+
+/// Checks and measures on this machine's GPU: laws, recorded cases, repeats, sanitizers, times beside PyTorch.
+///
+/// Results go to `results/`, a file for each task; what has a result is not done again. The page made of them is
+/// `results/table.md`. Exit codes: 0 all passed, 1 something failed, 5 there is no device.
+#[derive(Parser)]
+#[command(name = "run")]
+struct Args {
+    /// Start no task after so many minutes
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
+    /// The Python that may have PyTorch
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    python: PathBuf,
+    /// Forget the results of tasks that did not pass, and do them again
+    #[arg(long)]
+    again: bool,
+    /// Folder of results [default: `results` beside this program]
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// A task of the queue that this program does itself
+    #[command(hide = true)]
+    Task {
+        #[command(subcommand)]
+        task: Own,
+    },
+}
+
+#[derive(Subcommand)]
+enum Own {
+    /// Prints what of CUDA is there
+    Versions,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.part {
+        Some(Part::Task { task: Own::Versions }) => versions(),
+        None => run(&args),
+    };
+    match outcome {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            FAILED.into()
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<u8> {
+    let program = std::env::current_exe().context("this program does not know where it is")?;
+    let root = program.parent().context("this program lies in no folder")?.to_owned();
+    let results = args.results.clone().unwrap_or_else(|| root.join("results"));
+    let until = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let queue = Queue::new(&results, until)?;
+    let prefix = ask_python(&args.python, "import sys; print(sys.prefix)");
+
+    // In a process of its own: a driver that crashes must not end the queue.
+    let mut look = Command::new(&program);
+    look.args(["task", "versions"]).env("LSTM_KERNELS", root.join("lstm-kernels")).stderr(Stdio::inherit());
+    if let Some(prefix) = &prefix {
+        look.env("VIRTUAL_ENV", prefix);
+    }
+    let seen = look.output().context("this program cannot start itself")?;
+    let absent = results.join("no-device.json");
+    if !seen.status.success() {
+        let versions: Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let missing =
+            versions["missing"].as_str().unwrap_or("the look at the driver ended before it could say");
+        println!("no device: {missing}");
+        write(&absent, &(serde_json::to_string_pretty(&json!({ "missing": missing }))? + "\n"))?;
+        write(&results.join("table.md"), &format!("# Results on this machine\n\nNo device: {missing}.\n"))?;
+        return Ok(NO_DEVICE);
+    }
+    if absent.exists() {
+        std::fs::remove_file(&absent)?;
+    }
+    ensure!(root.join("bin").is_dir(), "{} lacks bin: pack it by `cargo xtask gpu --pack`", root.display());
+
+    write_cells(&root)?;
+    let has_torch =
+        ask_python(&args.python, "import torch; assert torch.cuda.is_available(); print(1)").is_some();
+    let folder = Folder { root, python: args.python.clone(), prefix, torch: has_torch };
+    let tasks = folder.tasks();
+    if args.again {
+        forget(&results)?;
+    }
+    let mut number = 0;
+    let outcomes = queue.work(&tasks, |outcome| {
+        number += 1;
+        println!("{number:>4} {:<40}{:<10}{:>8.1} s", outcome.name, word(outcome.status), outcome.seconds);
+    })?;
+    let left = tasks.len() - outcomes.len();
+    write(&results.join("table.md"), &page(&outcomes, left))?;
+    let failed = outcomes.iter().filter(|o| matches!(o.status, Status::Failed | Status::TimedOut)).count();
+    println!(
+        "{} of {} tasks have results, {failed} of them failed; {} tells more",
+        outcomes.len(),
+        tasks.len(),
+        results.join("table.md").display()
+    );
+    Ok(if failed > 0 { FAILED } else { 0 })
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Passed => "passed",
+        Status::Failed => "FAILED",
+        Status::TimedOut => "TOO LONG",
+        Status::Missing => "missing",
+    }
+}
+
+/// Removes results of tasks that did not pass.
+fn forget(results: &Path) -> Result<()> {
+    for entry in results.read_dir()? {
+        let path = entry?.path();
+        let outcome =
+            std::fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Outcome>(&text).ok());
+        if outcome.is_some_and(|outcome| outcome.status != Status::Passed) {
+            std::fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints versions as JSON; without a usable device also what is missing.
+fn versions() -> Result<u8> {
+    let report = probe::probe();
+    let missing = report.missing();
+    let version = |part: &Result<probe::Version, String>| match part {
+        Ok(version) => version.to_string(),
+        Err(reason) => reason.clone(),
+    };
+    let gpus: Vec<String> = report
+        .devices
+        .iter()
+        .map(|d| format!("{}, compute capability {}.{}", d.name, d.capability.0, d.capability.1))
+        .collect();
+    let mut versions = json!({
+        "GPU": gpus.join("; "),
+        "CUDA of the driver": version(&report.driver),
+        "NVRTC": version(&report.nvrtc),
+        "cuBLAS": version(&report.cublas),
+        "lstm": env!("CARGO_PKG_VERSION"),
+    });
+    if missing.is_empty() {
+        let query = [
+            "--query-gpu=driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit",
+            "--format=csv,noheader",
+        ];
+        versions["driver; clocks now and at most; power"] =
+            said(Command::new("nvidia-smi").args(query)).into();
+    } else {
+        versions["missing"] = missing.join("; ").into();
+    }
+    println!("{versions}");
+    Ok(if missing.is_empty() { 0 } else { NO_DEVICE })
+}
+
+/// What a program prints, or that it is not there.
+fn said(command: &mut Command) -> String {
+    match command.output() {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => format!("{} is not there", command.get_program().to_string_lossy()),
+    }
+}
+
+/// What a line of Python prints; nothing if it fails.
+fn ask_python(python: &Path, line: &str) -> Option<String> {
+    let output = Command::new(python).args(["-c", line]).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
