@@ -39,6 +39,9 @@ const MANNERS: [(&str, &[&str]); 4] = [
     ("graph-tf32", &["--tf32", "--graph"]),
 ];
 
+/// What a test program says that found no test of the name asked for.
+const NO_TEST: Option<&str> = Some("running 0 tests");
+
 /// Seconds that a group of laws, or a set of repeats, may take.
 const LONG: u64 = 900;
 
@@ -50,7 +53,8 @@ impl Folder {
     /// latencies, the core of the grid, the rest of it.
     #[must_use]
     pub fn tasks(&self) -> Vec<Task> {
-        let mut tasks = vec![self.task("versions", "run", &["task", "versions"], SHORT)];
+        let mut tasks =
+            vec![self.task("versions", "run", &["--python", &self.python(), "task", "versions"], SHORT)];
         for (module, groups) in LAWS {
             tasks.extend(
                 groups
@@ -70,6 +74,10 @@ impl Folder {
         tasks
     }
 
+    fn python(&self) -> String {
+        self.python.to_string_lossy().into_owned()
+    }
+
     fn at(&self, path: &str) -> String {
         self.root.join(path).to_string_lossy().into_owned()
     }
@@ -82,12 +90,20 @@ impl Folder {
         ];
         variables.extend(self.prefix.clone().map(|prefix| ("VIRTUAL_ENV", prefix)));
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Task { name: name.to_owned(), program: self.root.join(program), args, variables, limit }
+        Task {
+            name: name.to_owned(),
+            program: self.root.join(program),
+            args,
+            variables,
+            limit,
+            forbidden: None,
+        }
     }
 
     /// Tests of `device.rs` whose names hold `filter`.
     fn test(&self, name: &str, filter: &str) -> Task {
-        self.task(name, "bin/device", &[filter, "--test-threads=1"], LONG)
+        let task = self.task(name, "bin/device", &[filter, "--test-threads=1"], LONG);
+        Task { forbidden: NO_TEST, ..task }
     }
 
     fn sanitizer(&self, tool: &str) -> Task {
@@ -95,12 +111,12 @@ impl Folder {
         let args =
             ["--tool", tool, "--error-exitcode", "9", &program, "odd_shapes_train", "--test-threads=1"];
         let task = self.task(&format!("sanitizer-{tool}"), "", &args, LONG);
-        Task { program: "compute-sanitizer".into(), ..task }
+        Task { program: "compute-sanitizer".into(), forbidden: NO_TEST, ..task }
     }
 
     /// A shape beside PyTorch in each manner, or alone where there is no PyTorch.
     fn cells(&self, name: &str, manners: &[(&str, &[&str])]) -> Vec<Task> {
-        let (shapes, python) = (self.at("cells.json"), self.python.to_string_lossy().into_owned());
+        let (shapes, python) = (self.at("cells.json"), self.python());
         let alone = ["lstm", "--shapes", &shapes, "--only", name, "--device", "cuda", "--length", "cell"];
         let alone = [&alone[..], &["--json", "-"]].concat();
         if !self.torch {
@@ -184,8 +200,8 @@ pub fn page(outcomes: &[Outcome], left: usize) -> String {
         }
     }
     page += "\n## Times in milliseconds\n\nMedians by the clock of the host over runs of at least 2 ms, each waited for at its end. \
-             Ours is f32 with IEEE products, launched step by step: it has neither TF32 nor captured steps here. \
-             A ratio is PyTorch's time over ours.\n\n\
+             Ours is f32 with IEEE products, as it has no TF32; it replays training as graphs and launches \
+             inference kernel by kernel. A ratio is PyTorch's time over ours.\n\n\
              | shape | PyTorch | infer | torch | ratio | train | torch | ratio |\n|---|---|---:|---:|---:|---:|---:|---:|\n";
     for outcome in outcomes.iter().filter(|outcome| is_cell(outcome)) {
         let _ = writeln!(page, "{}", cell_line(outcome));

@@ -156,6 +156,8 @@ mod tests {
     use super::*;
     use crate::shape::Shape;
     use lstm_cpu::Cpu;
+    use lstm_cuda::Cuda;
+    use lstm_cuda_emu::{Emulator, Schedule};
     use lstm_testkit::Naive;
 
     fn shape(fields: &str) -> Shape {
@@ -198,10 +200,11 @@ mod tests {
         }
     }
 
-    /// What a file holds is computed, by the CPU backend as by the obvious loops in f64.
+    /// What a file holds is computed, by the CPU backend and by the kernels of CUDA as by the obvious loops in
+    /// f64.
     #[test]
     fn a_file_of_parameters_is_replayed() {
-        let cpu = Cpu::new(2).unwrap();
+        let (cpu, cuda) = (Cpu::new(2).unwrap(), Cuda::new(Emulator::new(Schedule::Skewed(2))).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("case.safetensors");
         for shape in shapes() {
@@ -212,16 +215,24 @@ mod tests {
             let want = Subject::<_, f64>::new(&Naive, &drawn).unwrap().prove().unwrap();
             let exact = Shape { dtype: Dtype::F64, ..shape.clone() };
             let kappa = condition::<_, f64>(&Naive, &Case { shape: exact, ..drawn }, &want, 0.0).unwrap();
-            let (got, tolerance) = match shape.dtype {
-                Dtype::F32 => (Subject::<_, f32>::new(&cpu, &case).unwrap().prove(), tolerance::<f32>(kappa)),
-                Dtype::F64 => (Subject::<_, f64>::new(&cpu, &case).unwrap().prove(), tolerance::<f64>(kappa)),
+            let (got, emulated, tolerance) = match shape.dtype {
+                Dtype::F32 => {
+                    (proof::<_, f32>(&cpu, &case), proof::<_, f32>(&cuda, &case), tolerance::<f32>(kappa))
+                }
+                Dtype::F64 => {
+                    (proof::<_, f64>(&cpu, &case), proof::<_, f64>(&cuda, &case), tolerance::<f64>(kappa))
+                }
             };
-            let got = got.unwrap();
             agree(&shape.name, &got, &want, tolerance).unwrap();
+            agree(&shape.name, &emulated, &want, tolerance).unwrap();
             assert_eq!(got.loss_10.is_none(), shape.infer_only);
             let other = Proof { y_sum: got.y_sum + 1e-3, ..got };
             assert!(agree(&shape.name, &other, &want, tolerance).is_err());
         }
+    }
+
+    fn proof<B: Backend, F: Float>(backend: &B, case: &Case) -> Proof {
+        Subject::<B, F>::new(backend, case).unwrap().prove().unwrap()
     }
 
     /// Writes a case with one batch under the names that users write.

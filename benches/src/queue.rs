@@ -30,6 +30,8 @@ pub struct Task {
     pub variables: Vec<(&'static str, String)>,
     /// Seconds that it may take.
     pub limit: u64,
+    /// What it must not print even if its exit code is 0.
+    pub forbidden: Option<&'static str>,
 }
 
 /// How a task ended.
@@ -78,12 +80,16 @@ impl Queue {
         Ok(Self { folder: folder.to_owned(), until })
     }
 
-    /// Does what is left of `tasks`, in order, and gives all results there are. `say` hears of each task that
-    /// was done.
+    /// Does what is left of `tasks`, in order, and gives all results there are. After each task that was done
+    /// `say` gets the results up to it.
     ///
     /// # Errors
-    /// If a result cannot be written. A task that fails is a result.
-    pub fn work(&self, tasks: &[Task], mut say: impl FnMut(&Outcome)) -> Result<Vec<Outcome>> {
+    /// If a result cannot be written, and those of `say`. A task that fails is a result.
+    pub fn work(
+        &self,
+        tasks: &[Task],
+        mut say: impl FnMut(&[Outcome]) -> Result<()>,
+    ) -> Result<Vec<Outcome>> {
         let mut outcomes = Vec::new();
         for task in tasks {
             if let Some(known) = self.known(&task.name) {
@@ -91,8 +97,8 @@ impl Queue {
             } else if self.until.is_none_or(|until| Instant::now() < until) {
                 let outcome = self.run(task)?;
                 self.keep(&outcome)?;
-                say(&outcome);
                 outcomes.push(outcome);
+                say(&outcomes)?;
             }
         }
         Ok(outcomes)
@@ -139,6 +145,11 @@ impl Queue {
             }
         };
         let printed = tail(&mut output)?;
+        let said = task.forbidden.filter(|forbidden| printed.contains(forbidden));
+        let (status, reason) = match said {
+            Some(said) if status == Status::Passed => (Status::Failed, format!("must not say {said:?}")),
+            _ => (status, reason),
+        };
         let last = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let data = match last.starts_with(['{', '[']) {
             true => serde_json::from_str(last).unwrap_or_default(),
@@ -191,6 +202,7 @@ mod tests {
             args: vec!["-c".to_owned(), script.to_owned()],
             variables: vec![("WORD", "hello".to_owned())],
             limit: 20,
+            forbidden: None,
         }
     }
 
@@ -207,11 +219,12 @@ mod tests {
             Task { limit: 0, ..shell("slow", "sleep 20") },
             Task { program: "lstm-no-such-program".into(), ..shell("absent", "") },
             shell("plain", "echo $WORD"),
+            Task { forbidden: Some("hell"), ..shell("forbidden", "echo $WORD") },
         ];
         let queue = Queue::new(folder.path(), None).unwrap();
-        let outcomes = queue.work(&tasks, |_| ()).unwrap();
+        let outcomes = queue.work(&tasks, |_| Ok(())).unwrap();
         use Status::{Failed, Missing, Passed, TimedOut};
-        assert_eq!(statuses(&outcomes), [Passed, Failed, TimedOut, Missing, Passed]);
+        assert_eq!(statuses(&outcomes), [Passed, Failed, TimedOut, Missing, Passed, Failed]);
         assert_eq!(outcomes[0].data["ms"], 2);
         assert!(outcomes[1].output.contains("before") && outcomes[1].output.contains("signal"));
         assert!(outcomes[3].output.contains("lstm-no-such-program does not start"));
@@ -226,12 +239,15 @@ mod tests {
         let count = |name| shell(name, &format!("echo x >> {}", mark.display()));
         let results = folder.path().join("results");
         let queue = Queue::new(&results, None).unwrap();
-        queue.work(&[count("a")], |_| ()).unwrap();
+        queue.work(&[count("a")], |_| Ok(())).unwrap();
         // Half a result, as a lost machine may leave it, is none.
         std::fs::write(results.join("b.json"), "{\"name\": \"b\"").unwrap();
         let mut done = Vec::new();
-        let outcomes =
-            queue.work(&[count("a"), count("b")], |outcome| done.push(outcome.name.clone())).unwrap();
+        let say = |outcomes: &[Outcome]| {
+            done.extend(outcomes.last().map(|outcome| outcome.name.clone()));
+            Ok(())
+        };
+        let outcomes = queue.work(&[count("a"), count("b")], say).unwrap();
         assert_eq!((statuses(&outcomes).len(), done), (2, vec!["b".to_owned()]));
         assert_eq!(std::fs::read_to_string(&mark).unwrap().lines().count(), 2);
     }
@@ -240,8 +256,8 @@ mod tests {
     fn when_the_time_is_over_no_task_is_started() {
         let folder = tempfile::tempdir().unwrap();
         let tasks = [shell("a", "true"), shell("b", "true")];
-        Queue::new(folder.path(), None).unwrap().work(&tasks[..1], |_| ()).unwrap();
+        Queue::new(folder.path(), None).unwrap().work(&tasks[..1], |_| Ok(())).unwrap();
         let over = Queue::new(folder.path(), Some(Instant::now())).unwrap();
-        assert_eq!(statuses(&over.work(&tasks, |_| ()).unwrap()), [Status::Passed]);
+        assert_eq!(statuses(&over.work(&tasks, |_| Ok(())).unwrap()), [Status::Passed]);
     }
 }

@@ -60,7 +60,7 @@ enum Own {
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.part {
-        Some(Part::Task { task: Own::Versions }) => versions(),
+        Some(Part::Task { task: Own::Versions }) => versions(&args.python),
         None => run(&args),
     };
     match outcome {
@@ -110,19 +110,21 @@ fn run(args: &Args) -> Result<u8> {
     if args.again {
         forget(&results)?;
     }
-    let mut number = 0;
-    let outcomes = queue.work(&tasks, |outcome| {
-        number += 1;
-        println!("{number:>4} {:<40}{:<10}{:>8.1} s", outcome.name, word(outcome.status), outcome.seconds);
-    })?;
-    let left = tasks.len() - outcomes.len();
-    write(&results.join("table.md"), &page(&outcomes, left))?;
+    let table = results.join("table.md");
+    let say = |outcomes: &[Outcome]| {
+        if let Some(Outcome { name, status, seconds, .. }) = outcomes.last() {
+            println!("{:>4} {name:<40}{:<10}{seconds:>8.1} s", outcomes.len(), word(*status));
+        }
+        write(&table, &page(outcomes, tasks.len() - outcomes.len()))
+    };
+    let outcomes = queue.work(&tasks, say)?;
+    write(&table, &page(&outcomes, tasks.len() - outcomes.len()))?;
     let failed = outcomes.iter().filter(|o| matches!(o.status, Status::Failed | Status::TimedOut)).count();
     println!(
         "{} of {} tasks have results, {failed} of them failed; {} tells more",
         outcomes.len(),
         tasks.len(),
-        results.join("table.md").display()
+        table.display()
     );
     Ok(if failed > 0 { FAILED } else { 0 })
 }
@@ -150,7 +152,7 @@ fn forget(results: &Path) -> Result<()> {
 }
 
 /// Prints versions as JSON; without a usable device also what is missing.
-fn versions() -> Result<u8> {
+fn versions(python: &Path) -> Result<u8> {
     let report = probe::probe();
     let missing = report.missing();
     let version = |part: &Result<probe::Version, String>| match part {
@@ -174,6 +176,8 @@ fn versions() -> Result<u8> {
             "--query-gpu=driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit",
             "--format=csv,noheader",
         ];
+        let torch = "import torch; print(torch.__version__, 'cuDNN', torch.backends.cudnn.version())";
+        versions["PyTorch"] = ask_python(python, torch).unwrap_or_else(|| "not there".to_owned()).into();
         versions["driver; clocks now and at most; power"] =
             said(Command::new("nvidia-smi").args(query)).into();
     } else {
