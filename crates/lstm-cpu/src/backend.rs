@@ -184,7 +184,7 @@ impl Backend for Cpu {
     ) -> Result<Plan> {
         match choice {
             KernelChoice::Reference => reference::plan(spec, shape, mode, choice),
-            _ => stack::plan(spec, shape, mode),
+            _ => stack::plan::<F>(spec, shape, mode),
         }
     }
 

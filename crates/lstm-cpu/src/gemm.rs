@@ -7,8 +7,9 @@
 
 use crate::Cpu;
 use crate::math::Concrete;
-use crate::simd::{Kernel, Simd};
+use crate::simd::Kernel;
 use lstm_tensor::{Float, Span};
+use std::mem::MaybeUninit;
 
 /// Multiply-adds below which a product runs on the caller's thread: some microseconds.
 const SMALL: usize = 1 << 18;
@@ -53,18 +54,6 @@ impl Scale {
     pub(crate) const SET: Self = Self { alpha: 1.0, beta: 0.0, count: 1, strides: [0; 3] };
     /// `C = A B + C`.
     pub(crate) const ADD: Self = Self { beta: 1.0, ..Self::SET };
-}
-
-/// The product on the caller's thread.
-pub(crate) fn multiply<F: Float>(
-    simd: Simd,
-    scale: Scale,
-    a: Matrix<'_, F>,
-    b: Matrix<'_, F>,
-    c: &mut [F],
-    to: Span,
-) {
-    simd.run(Product::new(scale, a, b, c, to));
 }
 
 /// The product on all threads.
@@ -178,6 +167,10 @@ impl<F: Float> Product<F> {
 
 /// Length of the sums that are kept in registers at a time: so much of A and B stays in the caches.
 const DEPTH: usize = 256;
+/// Rows of A that are brought together at a time, a multiple of every tile's.
+const HEIGHT: usize = 64;
+/// Tiles that use a strip of B, from which on it pays to bring the strip together.
+const REUSED: usize = 3;
 
 impl<F: Float> Kernel for Product<F> {
     type Output = ();
@@ -203,8 +196,14 @@ impl<F: Float> Kernel for Product<F> {
     }
 }
 
+/// Room for a part of A or B; on the stack, and not filled before it is used.
+type Room<F, const N: usize, const M: usize> = MaybeUninit<[[F; N]; M]>;
+
 impl<F: Concrete> Product<F> {
     /// All of C in tiles of `ROWS` by `WIDE` or, at the right edge, `NARROW` columns.
+    ///
+    /// Strides of a power of two would put all rows of a tile into a few sets of a cache: what is used
+    /// more than once is copied to where it lies together.
     ///
     /// # Safety
     /// All elements of A, B and C exist, those of C for this thread alone; C's rows are adjacent.
@@ -212,44 +211,99 @@ impl<F: Concrete> Product<F> {
     unsafe fn tiles<const FUSED: bool, const ROWS: usize, const WIDE: usize, const NARROW: usize>(self) {
         let [m, n, k] = self.sizes;
         let Scale { alpha, beta, .. } = self.scale;
+        let mut room: Room<F, DEPTH, HEIGHT> = MaybeUninit::uninit();
         let mut first = 0;
         // Once for an empty sum too, which sets C to 0 or scales it.
         while first == 0 || first < k {
             let beta = if first == 0 { beta } else { 1.0 };
-            let strip = Strip {
-                rows: m,
-                depth: DEPTH.min(k - first),
-                a: (self.a.0.wrapping_add(first * self.a.2), self.a.1, self.a.2),
-                b: (self.b.0.wrapping_add(first * self.b.1), self.b.1, self.b.2),
-                c: (self.c.0, self.c.1),
-                alpha: F::from_f64(alpha),
-                beta: (beta != 0.0).then(|| F::from_f64(beta)),
-            };
-            let mut column = 0;
-            while column < n {
-                let left = n - column;
-                let strip = strip.at(column);
-                // SAFETY: the strip's columns and rows are those of this product.
-                unsafe {
-                    if left > NARROW {
-                        strip.run::<FUSED, ROWS, WIDE>(left.min(WIDE));
-                    } else {
-                        strip.run::<FUSED, ROWS, NARROW>(left);
-                    }
+            let depth = DEPTH.min(k - first);
+            for row in (0..m).step_by(HEIGHT) {
+                let rows = HEIGHT.min(m - row);
+                let (a, a_row, a_col) = self.a;
+                let mut a = Left {
+                    start: a.wrapping_add(row * a_row + first * a_col),
+                    row: a_row,
+                    col: a_col,
+                    tile: a_row * ROWS,
+                };
+                if a_col != 1 && n > WIDE {
+                    // SAFETY: A has these rows and columns; the room holds `HEIGHT` rows of `DEPTH`.
+                    a = unsafe { a.together::<ROWS>(rows, depth, room.as_mut_ptr().cast()) };
                 }
-                column += WIDE;
+                let strip = Strip {
+                    rows,
+                    depth,
+                    a,
+                    b: (self.b.0.wrapping_add(first * self.b.1), self.b.1, self.b.2),
+                    c: (self.c.0.wrapping_add(row * self.c.1), self.c.1),
+                    alpha: F::from_f64(alpha),
+                    beta: (beta != 0.0).then(|| F::from_f64(beta)),
+                };
+                let mut column = 0;
+                while column < n {
+                    let left = n - column;
+                    let strip = strip.at(column);
+                    // SAFETY: the strip's columns and rows are those of this product.
+                    unsafe {
+                        if left > NARROW {
+                            strip.run::<FUSED, ROWS, WIDE>(left.min(WIDE));
+                        } else {
+                            strip.run::<FUSED, ROWS, NARROW>(left);
+                        }
+                    }
+                    column += WIDE;
+                }
             }
             first += DEPTH;
         }
     }
 }
 
+/// Rows of A: element `(r, p)` of tile `t` lies at `start + t tile + r row + p col`.
+#[derive(Clone, Copy)]
+struct Left<F> {
+    start: *const F,
+    row: usize,
+    col: usize,
+    tile: usize,
+}
+
+impl<F: Concrete> Left<F> {
+    /// A copy in `room`, in which the rows of a tile are adjacent.
+    ///
+    /// # Safety
+    /// A has `rows` rows and `depth` columns; the room holds as many, the rows rounded up to whole tiles.
+    #[inline(always)]
+    unsafe fn together<const ROWS: usize>(self, rows: usize, depth: usize, room: *mut F) -> Self {
+        for first in (0..rows).step_by(ROWS) {
+            let count = ROWS.min(rows - first);
+            let (from, to) = (self.start.wrapping_add(first * self.row), room.wrapping_add(first * depth));
+            for p in 0..depth {
+                let (from, to) = (from.wrapping_add(p * self.col), to.wrapping_add(p * ROWS));
+                // SAFETY: as this function's.
+                unsafe {
+                    if count == ROWS && self.row == 1 {
+                        to.cast::<[F; ROWS]>().write(from.cast::<[F; ROWS]>().read());
+                    } else {
+                        for r in 0..count {
+                            to.add(r).write(*from.add(r * self.row));
+                        }
+                    }
+                }
+            }
+        }
+        Self { start: room, row: 1, col: ROWS, tile: ROWS * depth }
+    }
+}
+
 /// Columns of C, and the part of the sums that is added to them.
 #[derive(Clone, Copy)]
 struct Strip<F> {
+    /// At most [`HEIGHT`].
     rows: usize,
+    /// At most [`DEPTH`].
     depth: usize,
-    a: (*const F, usize, usize),
+    a: Left<F>,
     b: (*const F, usize, usize),
     /// First element and row stride.
     c: (*mut F, usize),
@@ -272,19 +326,28 @@ impl<F: Concrete> Strip<F> {
     /// All elements of A, B and C exist, those of C for this thread alone.
     #[inline(always)]
     unsafe fn run<const FUSED: bool, const ROWS: usize, const COLS: usize>(self, width: usize) {
+        let (b, b_row, b_col) = self.b;
+        let whole = width == COLS && b_col == 1;
         // SAFETY: as this function's.
         unsafe {
-            if width == COLS && self.b.2 == 1 {
-                return self.down::<FUSED, ROWS, COLS>(self.b.0, self.b.1, width);
+            if whole && self.rows < REUSED * ROWS {
+                return self.down::<FUSED, ROWS, COLS>(b, b_row, width);
             }
-            // B cannot be loaded as whole vectors: copy it to where it can.
-            let mut panel = [[F::ZERO; COLS]; DEPTH];
-            for (p, row) in panel[..self.depth].iter_mut().enumerate() {
-                for (j, to) in row[..width].iter_mut().enumerate() {
-                    *to = *self.b.0.add(p * self.b.1 + j * self.b.2);
+            let mut room: Room<F, COLS, DEPTH> = MaybeUninit::uninit();
+            let panel = room.as_mut_ptr().cast::<[F; COLS]>();
+            for p in 0..self.depth {
+                let (from, to) = (b.add(p * b_row), panel.add(p));
+                if whole {
+                    to.write(from.cast::<[F; COLS]>().read());
+                } else {
+                    let mut row = [F::ZERO; COLS];
+                    for (j, to) in row[..width].iter_mut().enumerate() {
+                        *to = *from.add(j * b_col);
+                    }
+                    to.write(row);
                 }
             }
-            self.down::<FUSED, ROWS, COLS>(panel.as_ptr().cast(), COLS, width);
+            self.down::<FUSED, ROWS, COLS>(panel.cast(), COLS, width);
         }
     }
 
@@ -304,28 +367,29 @@ impl<F: Concrete> Strip<F> {
             // SAFETY: as this function's; no tile is higher than the rows that are left.
             row += unsafe {
                 match self.rows - row {
-                    left if left >= ROWS => self.tile::<FUSED, ROWS, COLS>(row, b, b_row, width),
-                    4.. => self.tile::<FUSED, 4, COLS>(row, b, b_row, width),
-                    2.. => self.tile::<FUSED, 2, COLS>(row, b, b_row, width),
-                    _ => self.tile::<FUSED, 1, COLS>(row, b, b_row, width),
+                    left if left >= ROWS => self.tile::<FUSED, ROWS, ROWS, COLS>(row, b, b_row, width),
+                    4.. => self.tile::<FUSED, ROWS, 4, COLS>(row, b, b_row, width),
+                    2.. => self.tile::<FUSED, ROWS, 2, COLS>(row, b, b_row, width),
+                    _ => self.tile::<FUSED, ROWS, 1, COLS>(row, b, b_row, width),
                 }
             };
         }
     }
 
-    /// `ROWS` rows from row `row` on; answers their number.
+    /// `ROWS` rows from row `row` on, inside one of A's tiles of `TILE`; answers their number.
     ///
     /// # Safety
     /// As [`Strip::down`].
     #[inline(always)]
-    unsafe fn tile<const FUSED: bool, const ROWS: usize, const COLS: usize>(
+    unsafe fn tile<const FUSED: bool, const TILE: usize, const ROWS: usize, const COLS: usize>(
         self,
         row: usize,
         b: *const F,
         b_row: usize,
         width: usize,
     ) -> usize {
-        let a = (self.a.0.wrapping_add(row * self.a.1), self.a.1, self.a.2);
+        let a = self.a.start.wrapping_add(row / TILE * self.a.tile + row % TILE * self.a.row);
+        let a = (a, self.a.row, self.a.col);
         let c = self.c.0.wrapping_add(row * self.c.1);
         // SAFETY: as this function's: C has these rows and `width` columns, and this thread alone has
         // them; B has `COLS` columns, padded where C has fewer.
@@ -387,6 +451,7 @@ unsafe fn sums<F: Concrete, const FUSED: bool, const ROWS: usize, const COLS: us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Simd;
 
     #[test]
     fn threads_change_no_bit() {
@@ -405,6 +470,32 @@ mod tests {
         assert!(results.iter().all(|c| *c == results[0]));
         let exact: f64 = (0..k).map(|i| f64::from(a[7 * k + i]) * f64::from(b[i * n + 9])).sum();
         assert!((f64::from(results[0][7 * n + 9]) - exact).abs() < 1e-5);
+    }
+
+    #[test]
+    fn every_layout_gives_the_sum() {
+        let (m, n, k) = (131, 75, 300);
+        let value = |i: usize| ((i * 7919) % 1000) as f64 / 1000.0 - 0.5;
+        let (a, b): (Vec<_>, Vec<_>) = ((0..m * k).map(value).collect(), (0..k * n).map(value).collect());
+        for simd in [Simd::Portable, Simd::Avx2, Simd::Avx512].into_iter().filter(|s| s.is_available()) {
+            for (turn_a, turn_b, turn_c) in
+                [(false, false, false), (true, false, true), (false, true, false), (true, true, true)]
+            {
+                let matrix = |data, rows, cols, turn| match turn {
+                    true => Matrix::dense(data, cols, rows).transposed(),
+                    false => Matrix::dense(data, rows, cols),
+                };
+                let (a, b) = (matrix(&a, m, k, turn_a), matrix(&b, k, n, turn_b));
+                let to = if turn_c { Span::dense(0, n, m).transposed() } else { Span::dense(0, m, n) };
+                let mut c = vec![1.0; m * n];
+                simd.run(Product::new(Scale { alpha: 2.0, ..Scale::ADD }, a, b, &mut c, to));
+                for (i, j) in [(0, 0), (63, 31), (64, 32), (130, 74), (7, 74), (130, 3)] {
+                    let at = |x: Matrix<'_, f64>, r, c| x.data[x.span.at(r, c)];
+                    let exact = 1.0 + 2.0 * (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum::<f64>();
+                    assert!((c[to.at(i, j)] - exact).abs() < 1e-12, "{simd:?} {turn_a} {turn_b} {i} {j}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ mod backend;
 mod buffer;
 mod cpu;
 mod gemm;
-mod gemv;
 mod loss;
 mod math;
 mod optimizer;

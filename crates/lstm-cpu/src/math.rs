@@ -20,18 +20,6 @@ pub(crate) trait Concrete: Float {
     fn times_plus<const FUSED: bool>(self, b: Self, c: Self) -> Self;
 }
 
-/// `a b + c`, rounded once if `FUSED`.
-#[inline(always)]
-pub(crate) fn mul_add<F: Float, const FUSED: bool>(a: F, b: F, c: F) -> F {
-    // The way through f64 and back is removed by the compiler.
-    if size_of::<F>() == size_of::<f32>() {
-        let [a, b, c] = [a, b, c].map(|x| x.to_f64() as f32);
-        F::from_f64(f64::from(a.times_plus::<FUSED>(b, c)))
-    } else {
-        F::from_f64(a.to_f64().times_plus::<FUSED>(b.to_f64(), c.to_f64()))
-    }
-}
-
 /// Hyperbolic tangent.
 #[inline(always)]
 pub(crate) fn tanh<F: Float, const FUSED: bool>(x: F) -> F {

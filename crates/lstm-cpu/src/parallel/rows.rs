@@ -51,16 +51,10 @@ pub(crate) struct Block<'a, T> {
 
 impl<T> Block<'_, T> {
     /// Its rows in slot `slot`, `[rows, width]`.
-    pub(crate) fn at(&self, slot: usize) -> &[T] {
-        assert!(slot < self.slots);
-        // SAFETY: the slot exists, so its rows lie inside the buffer; the block owns them.
-        unsafe { std::slice::from_raw_parts(self.start.add(slot * self.stride), self.len) }
-    }
-
-    /// Its rows in slot `slot`, for writing.
     pub(crate) fn at_mut(&mut self, slot: usize) -> &mut [T] {
         assert!(slot < self.slots);
-        // SAFETY: as in `at`, and `self` is borrowed for as long as the slice lives.
+        // SAFETY: the slot exists, so its rows lie inside the buffer; the block owns them, and is borrowed for
+        // as long as the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(slot * self.stride), self.len) }
     }
 
@@ -134,8 +128,8 @@ mod tests {
     fn an_absent_buffer_is_empty() {
         let team = Team::new(1).unwrap();
         let mut data = [0.0; 5];
-        team.blocks([Rows::flat(Some(&mut data), 5, 2), Rows::flat(None, 5, 2)], |_, [mut a, b]| {
-            assert!(b.at(0).is_empty());
+        team.blocks([Rows::flat(Some(&mut data), 5, 2), Rows::flat(None, 5, 2)], |_, [mut a, mut b]| {
+            assert!(b.at_mut(0).is_empty());
             a.at_mut(0).fill(1.0);
         });
         assert_eq!(data, [1.0; 5]);

@@ -1,12 +1,12 @@
 //! Back-propagation through time.
 
-use super::cell::CellBackward;
+use super::cell::StepBackward;
 use super::dropout::{drop_before, drops_before};
-use super::{Layer, block, check_tape, foreign, layer, part, part_mut};
-use crate::gemm::{Matrix, Scale, multiply, multiply_on};
+use super::{Layer, block, check_tape, foreign, layer, pad, part, part_mut, unpad};
+use crate::gemm::{Matrix, Scale, multiply_on};
 use crate::parallel::Rows;
 use crate::{Cpu, CpuBuffer};
-use lstm_tensor::{Backward, Float, Plan, Result, Scratch, Span, State, Tape, check};
+use lstm_tensor::{Backward, Float, Packed, Plan, Result, Scratch, Span, State, Tape, check};
 use std::ops::Range;
 
 /// Override of [`Backend::stack_backward`](lstm_tensor::Backend::stack_backward).
@@ -17,70 +17,75 @@ pub(crate) fn backward<F: Float>(
     scratch: &mut Scratch<Cpu, F>,
 ) -> Result<()> {
     check::stack_backward(plan, &args, scratch)?;
-    check_tape(plan)?;
+    check_tape::<F>(plan)?;
     let Backward { weights, draw, x, initial, d_y, d_last, d_params, mut d_x, mut d_initial } = args;
     let Scratch { tape, workspace } = scratch;
-    let [dropped, d_out, d_hidden, d_cell, d_bias] = workspace.as_mut_slice() else { return Err(foreign()) };
-    let params = weights.params.values().as_slice();
-    let pass = Pass { cpu, plan, params, initial };
-    let (sequence, top) = (plan.shape.steps * plan.shape.rows, plan.spec.layers.len());
+    let [dropped, before, d_out, d_last_h, d_cell, d_bias] = workspace.as_mut_slice() else {
+        return Err(foreign());
+    };
+    let pass =
+        Pass { cpu, plan, params: weights.params.values().as_slice(), packed: weights.packed, initial };
+    let (steps, rows, top) = (plan.shape.steps, plan.shape.rows, plan.spec.layers.len());
 
     // `d_out` is the gradient of a layer's output on the way in and of its input on the way out.
-    let width = plan.spec.output();
-    let above = &mut d_out.as_mut_slice()[..sequence * width];
+    let Layer { hidden, units, .. } = layer::<F>(plan, top - 1)?;
+    let above = &mut d_out.as_mut_slice()[..steps * rows * units];
     match d_y {
-        Some(d_y) => above.copy_from_slice(d_y.as_slice()),
+        Some(d_y) => pad(d_y.as_slice(), hidden, units, above),
         None => above.fill(F::ZERO),
     }
-    drop_before(cpu, plan, draw, top, 0, above, width);
+    drop_before(cpu, plan, draw, top, 0, above, [hidden, units]);
     for l in (0..top).rev() {
-        let layer = layer(plan, l)?;
-        let state = 0..plan.shape.rows * layer.hidden;
-        let (d_hidden, d_cell) = (part_mut(d_hidden, &state)?, part_mut(d_cell, &state)?);
+        let layer = layer::<F>(plan, l)?;
+        let Layer { input: width, hidden, units, .. } = layer;
+        let state = 0..rows * units;
+        let (d_last_h, d_cell) = (part_mut(d_last_h, &state)?, part_mut(d_cell, &state)?);
         match d_last {
             Some(d_last) => {
-                d_hidden.copy_from_slice(part(d_last.h.as_slice(), &layer.state)?);
-                d_cell.copy_from_slice(part(d_last.c.as_slice(), &layer.state)?);
+                pad(part(d_last.h.as_slice(), &layer.state)?, hidden, units, d_last_h);
+                pad(part(d_last.c.as_slice(), &layer.state)?, hidden, units, d_cell);
             }
-            None => {
-                d_hidden.fill(F::ZERO);
-                d_cell.fill(F::ZERO);
-            }
+            None => d_cell.fill(F::ZERO),
         }
-        pass.recur(l, &layer, tape, d_out.as_slice(), [d_hidden, d_cell, d_bias.as_mut_slice()])?;
-        let dz = &tape.gates.as_slice()[plan.tape.layers[l].gates..][..sequence * 4 * layer.hidden];
+        let d_last_h = d_last.is_some().then_some(&*d_last_h);
+        let before = before.as_mut_slice();
+        pass.recur(l, &layer, tape, d_out.as_slice(), d_last_h, [before, d_cell, d_bias.as_mut_slice()])?;
+        let dz = &tape.gates.as_slice()[plan.tape.layers[l].gates..][..steps * rows * 4 * units];
         pass.bias_gradient(&layer, d_bias.as_slice(), d_params.as_mut_slice())?;
         pass.recurrent_gradient(l, &layer, tape, dz, d_params)?;
         if let Some(d_initial) = d_initial.as_deref_mut() {
-            part_mut(&mut d_initial.c, &layer.state)?.copy_from_slice(d_cell);
-            let first = &dz[..plan.shape.rows * 4 * layer.hidden];
+            unpad(d_cell, units, hidden, part_mut(&mut d_initial.c, &layer.state)?);
+            let first = &dz[..rows * 4 * units];
             let d_h = part_mut(&mut d_initial.h, &layer.state)?;
-            pass.through(first, &layer.w_hh, layer.hidden, d_h)?;
+            pass.through(&layer, first, &layer.w_hh, d_h, Span::dense(0, rows, hidden))?;
         }
 
-        let len = sequence * layer.input;
-        let input = match l.checked_sub(1) {
-            Some(below) => &tape.hidden.as_slice()[plan.tape.layers[below].hidden..][..len],
-            None => &x.as_slice()[..len],
+        let (input, stride) = match l.checked_sub(1) {
+            Some(below) => {
+                let place = &plan.tape.layers[below];
+                (&tape.hidden.as_slice()[place.hidden..], place.hidden_row)
+            }
+            None => (x.as_slice(), width),
         };
-        let input = if drops_before(plan, draw, l) {
-            let dropped = part_mut(dropped, &(0..len))?;
-            dropped.copy_from_slice(input);
-            drop_before(cpu, plan, draw, l, 0, dropped, layer.input);
-            &*dropped
+        let (input, stride) = if drops_before(plan, draw, l) {
+            let dropped = part_mut(dropped, &(0..steps * rows * width))?;
+            unpad(input, stride, width, dropped);
+            drop_before(cpu, plan, draw, l, 0, dropped, [width; 2]);
+            (&*dropped, width)
         } else {
-            input
+            (input, stride)
         };
-        pass.weight_gradient(dz, input, layer.input, d_params, &layer.w_ih)?;
-        let to = match (l, d_x.as_deref_mut()) {
-            (0, d_x) => d_x,
-            _ => Some(&mut *d_out),
+        let input = Matrix::new(input, Span { row_stride: stride, ..Span::dense(0, steps * rows, width) });
+        pass.weight_gradient(&layer, dz, input, d_params, &layer.w_ih)?;
+        let (to, stride) = match (l.checked_sub(1), d_x.as_deref_mut()) {
+            (None, None) => continue,
+            (None, Some(d_x)) => (d_x, width),
+            (Some(below), _) => (&mut *d_out, plan.tape.layers[below].hidden_row),
         };
-        if let Some(to) = to {
-            let d_input = part_mut(to, &(0..len))?;
-            pass.through(dz, &layer.w_ih, layer.input, d_input)?;
-            drop_before(cpu, plan, draw, l, 0, d_input, layer.input);
-        }
+        let to = &mut to.as_mut_slice()[..steps * rows * stride];
+        let span = Span { row_stride: stride, ..Span::dense(0, steps * rows, width) };
+        pass.through(&layer, dz, &layer.w_ih, to, span)?;
+        drop_before(cpu, plan, draw, l, 0, to, [width, stride]);
     }
     Ok(())
 }
@@ -90,6 +95,7 @@ struct Pass<'a, F: Float> {
     cpu: &'a Cpu,
     plan: &'a Plan,
     params: &'a [F],
+    packed: &'a Packed<Cpu, F>,
     initial: Option<&'a State<Cpu, F>>,
 }
 
@@ -101,53 +107,53 @@ impl<F: Float> Pass<'_, F> {
         layer: &Layer,
         tape: &mut Tape<Cpu, F>,
         d_out: &[F],
-        [d_hidden, d_cell, d_bias]: [&mut [F]; 3],
+        d_last: Option<&[F]>,
+        [before, d_cell, d_bias]: [&mut [F]; 3],
     ) -> Result<()> {
-        let (plan, hidden) = (self.plan, layer.hidden);
+        let plan = self.plan;
+        let Layer { hidden, units, .. } = *layer;
         let (steps, rows) = (plan.shape.steps, plan.shape.rows);
-        let weights = Matrix::dense(part(self.params, &layer.w_hh)?, 4 * hidden, hidden);
-        let initial = self.initial.map(|state| part(state.c.as_slice(), &layer.state)).transpose()?;
+        let weights = part(self.packed.buffer.as_slice(), &layer.packed_backward)?;
+        let initial = match self.initial {
+            Some(state) => {
+                let before = &mut before[..rows * units];
+                pad(part(state.c.as_slice(), &layer.state)?, hidden, units, before);
+                Some(&*before)
+            }
+            None => None,
+        };
         let place = &plan.tape.layers[l];
         let block = block(plan, hidden, layer.input);
-        let gates = &mut tape.gates.as_mut_slice()[place.gates..];
         let cell = &tape.cell.as_slice()[place.cell..];
         let buffers = [
-            Rows::new(gates, steps, rows, 4 * hidden, block),
-            Rows::new(d_hidden, 1, rows, hidden, block),
-            Rows::new(d_cell, 1, rows, hidden, block),
-            Rows::new(d_bias, 1, rows.div_ceil(block), 4 * hidden, 1),
+            Rows::new(&mut tape.gates.as_mut_slice()[place.gates..], steps, rows, 4 * units, block),
+            Rows::new(d_cell, 1, rows, units, block),
+            Rows::new(d_bias, 1, rows.div_ceil(block), 4 * units, 1),
         ];
-        self.cpu.team.blocks(buffers, |i, [mut gates, mut d_hidden, mut d_cell, mut d_bias]| {
-            let (d_hidden, d_cell, d_bias) = (d_hidden.at_mut(0), d_cell.at_mut(0), d_bias.at_mut(0));
-            let count = d_hidden.len() / hidden;
-            let own = |t: usize| (t * rows + i * block) * hidden..(t * rows + i * block + count) * hidden;
+        self.cpu.team.blocks(buffers, |i, [mut gates, mut d_cell, mut d_bias]| {
+            let (d_cell, d_bias) = (d_cell.at_mut(0), d_bias.at_mut(0));
+            let own = |t: usize| (t * rows + i * block) * units..;
             d_bias.fill(F::ZERO);
             for t in (0..steps).rev() {
-                if t + 1 < steps {
-                    let after = Matrix::dense(gates.at(t + 1), count, 4 * hidden);
-                    multiply(
-                        self.cpu.simd,
-                        Scale::SET,
-                        after,
-                        weights,
-                        d_hidden,
-                        Span::dense(0, count, hidden),
-                    );
-                }
-                let before = match t {
-                    0 => initial.map(|c| &c[own(0)]),
-                    _ => Some(&cell[own(t - 1)]),
+                let end = t + 1 == steps;
+                let (after, gates) = match end {
+                    true => (None, gates.at_mut(t)),
+                    false => {
+                        let (after, gates) = gates.pair(t + 1, t);
+                        (Some(after), gates)
+                    }
                 };
-                let (gates, cell, d_out) = (gates.at_mut(t), &cell[own(t)], &d_out[own(t)]);
-                let d_cell = &mut *d_cell;
-                let d_bias = &mut *d_bias;
-                self.cpu.simd.run(CellBackward {
+                self.cpu.simd.run(StepBackward {
+                    rows: d_cell.len() / units,
+                    units,
                     hidden,
+                    weights,
+                    after,
                     gates,
-                    before,
-                    cell,
-                    d_out,
-                    d_hidden,
+                    before: if t == 0 { initial.map(|c| &c[own(0)]) } else { Some(&cell[own(t - 1)]) },
+                    cell: &cell[own(t)],
+                    d_out: &d_out[own(t)],
+                    d_last: d_last.filter(|_| end).map(|d_last| &d_last[own(0)]),
                     d_cell,
                     d_bias,
                 });
@@ -158,11 +164,14 @@ impl<F: Float> Pass<'_, F> {
 
     /// Adds the tasks' parts of the bias gradient, in order.
     fn bias_gradient(&self, layer: &Layer, parts: &[F], d_params: &mut [F]) -> Result<()> {
-        let tasks = self.plan.shape.rows.div_ceil(block(self.plan, layer.hidden, layer.input));
+        let Layer { input, hidden, units, .. } = *layer;
+        let tasks = self.plan.shape.rows.div_ceil(block(self.plan, hidden, input));
         for bias in layer.biases.iter().flatten() {
             let d_bias = d_params.get_mut(bias.clone()).ok_or_else(foreign)?;
-            for part in parts.chunks_exact(4 * layer.hidden).take(tasks) {
-                d_bias.iter_mut().zip(part).for_each(|(sum, &d)| *sum += d);
+            for part in parts.chunks_exact(4 * units).take(tasks) {
+                for (d_bias, part) in d_bias.chunks_exact_mut(hidden).zip(part.chunks_exact(units)) {
+                    d_bias.iter_mut().zip(part).for_each(|(sum, &d)| *sum += d);
+                }
             }
         }
         Ok(())
@@ -177,48 +186,58 @@ impl<F: Float> Pass<'_, F> {
         dz: &[F],
         d_params: &mut CpuBuffer<F>,
     ) -> Result<()> {
-        let (rows, hidden) = (self.plan.shape.rows, layer.hidden);
+        let Layer { hidden, units, .. } = *layer;
+        let rows = self.plan.shape.rows;
         let later = (self.plan.shape.steps - 1) * rows;
-        let (first, rest) = dz.split_at(rows * 4 * hidden);
+        let (first, rest) = dz.split_at(rows * 4 * units);
         if let Some(initial) = self.initial {
-            self.weight_gradient(
-                first,
-                part(initial.h.as_slice(), &layer.state)?,
-                hidden,
-                d_params,
-                &layer.w_hh,
-            )?;
+            let h = Matrix::dense(part(initial.h.as_slice(), &layer.state)?, rows, hidden);
+            self.weight_gradient(layer, first, h, d_params, &layer.w_hh)?;
         }
         if later > 0 {
-            let h = &tape.hidden.as_slice()[self.plan.tape.layers[l].hidden..][..later * hidden];
-            self.weight_gradient(rest, h, hidden, d_params, &layer.w_hh)?;
+            let h = &tape.hidden.as_slice()[self.plan.tape.layers[l].hidden..];
+            let h = Matrix::new(h, Span { row_stride: units, ..Span::dense(0, later, hidden) });
+            self.weight_gradient(layer, rest, h, d_params, &layer.w_hh)?;
         }
         Ok(())
     }
 
-    /// Adds `dz [R, 4H]ᵀ u [R, N]` to the gradient of weights `[4H, N]`.
+    /// Adds `dz [R, 4U]ᵀ u [R, N]` to the gradient of weights `[4H, N]`.
     fn weight_gradient(
         &self,
+        layer: &Layer,
         dz: &[F],
-        u: &[F],
-        cols: usize,
+        u: Matrix<'_, F>,
         d_params: &mut CpuBuffer<F>,
         at: &Range<usize>,
     ) -> Result<()> {
         let d_weights = part_mut(d_params, at)?;
-        let (rows, gates) = (u.len() / cols, d_weights.len() / cols);
-        let to = Span::dense(0, gates, cols);
-        let (dz, u) = (Matrix::dense(dz, rows, gates).transposed(), Matrix::dense(u, rows, cols));
-        multiply_on(self.cpu, Scale::ADD, dz, u, d_weights, to);
+        let Span { rows, cols, .. } = u.span;
+        for (column, row, count) in layer.gate_columns() {
+            let from = Span { row_stride: 4 * layer.units, ..Span::dense(column, rows, count) };
+            let to = Span::dense(row * cols, count, cols);
+            multiply_on(self.cpu, Scale::ADD, Matrix::new(dz, from).transposed(), u, d_weights, to);
+        }
         Ok(())
     }
 
-    /// `to [R, N] = dz [R, 4H] W [4H, N]`.
-    fn through(&self, dz: &[F], weights: &Range<usize>, cols: usize, to: &mut [F]) -> Result<()> {
+    /// `to [R, N] = dz [R, 4U] W [4H, N]`.
+    fn through(
+        &self,
+        layer: &Layer,
+        dz: &[F],
+        weights: &Range<usize>,
+        to: &mut [F],
+        span: Span,
+    ) -> Result<()> {
         let weights = part(self.params, weights)?;
-        let (gates, rows) = (weights.len() / cols, to.len() / cols);
-        let (dz, weights) = (Matrix::dense(dz, rows, gates), Matrix::dense(weights, gates, cols));
-        multiply_on(self.cpu, Scale::SET, dz, weights, to, Span::dense(0, rows, cols));
+        let mut scale = Scale::SET;
+        for (column, row, count) in layer.gate_columns() {
+            let from = Span { row_stride: 4 * layer.units, ..Span::dense(column, span.rows, count) };
+            let weights = Matrix::new(weights, Span::dense(row * span.cols, count, span.cols));
+            multiply_on(self.cpu, scale, Matrix::new(dz, from), weights, to, span);
+            scale = Scale::ADD;
+        }
         Ok(())
     }
 }

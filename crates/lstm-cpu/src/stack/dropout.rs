@@ -8,8 +8,8 @@ use lstm_tensor::{Draw, Float, Plan};
 /// Rows of a task.
 const BLOCK: usize = 64;
 
-/// Multiplies `y [steps B, width]`, whose first row belongs to step `first`, with the masks of all sites
-/// between layer `l - 1` (or the input) and layer `l` (or the output).
+/// Multiplies the first `width` columns of `y [steps B, stride]`, whose first row belongs to step `first`,
+/// with the masks of all sites between layer `l - 1` (or the input) and layer `l` (or the output).
 pub(super) fn drop_before<F: Float>(
     cpu: &Cpu,
     plan: &Plan,
@@ -17,13 +17,13 @@ pub(super) fn drop_before<F: Float>(
     l: usize,
     first: usize,
     y: &mut [F],
-    width: usize,
+    [width, stride]: [usize; 2],
 ) {
     let Some(draw) = draw else { return };
     for (site, layer, probability) in sites(plan, l) {
         if probability > 0.0 {
             let place = Place { site, layer, reverse: false };
-            drop_at(cpu, draw, place, 1.0 - probability, first, y, width);
+            drop_at(cpu, draw, place, 1.0 - probability, first, y, [width, stride]);
         }
     }
 }
@@ -52,15 +52,15 @@ fn drop_at<F: Float>(
     keep: f64,
     first: usize,
     y: &mut [F],
-    width: usize,
+    [width, stride]: [usize; 2],
 ) {
     let (step, samples) = (draw.step.as_slice()[0], draw.samples.as_slice());
-    let rows = y.len() / width;
-    cpu.team.blocks([Rows::new(y, 1, rows, width, BLOCK)], |i, [mut y]| {
-        for (r, y) in y.at_mut(0).chunks_exact_mut(width).enumerate() {
+    let rows = y.len() / stride;
+    cpu.team.blocks([Rows::new(y, 1, rows, stride, BLOCK)], |i, [mut y]| {
+        for (r, y) in y.at_mut(0).chunks_exact_mut(stride).enumerate() {
             let row = i * BLOCK + r;
             let (time, sample) = ((first + row / samples.len()) as u32, samples[row % samples.len()]);
-            for (block, y) in y.chunks_mut(4).enumerate() {
+            for (block, y) in y[..width].chunks_mut(4).enumerate() {
                 let words = philox4x32([step, time, sample, place.word(block)], key(draw.seed));
                 for (y, word) in y.iter_mut().zip(words) {
                     *y *= F::from_f64(if keeps(word, keep) { 1.0 / keep } else { 0.0 });

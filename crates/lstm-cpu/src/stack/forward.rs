@@ -1,10 +1,9 @@
 //! Forward passes: over sequences and over one step of a stream.
 
-use super::cell::CellForward;
+use super::cell::{Factor, StepForward};
 use super::dropout::{drop_before, drops_before};
-use super::{Layer, block, check_tape, kept, layer, part};
-use crate::gemm::{Matrix, Scale, multiply, multiply_on};
-use crate::gemv::{AddProduct, MAX_ROWS};
+use super::{Layer, block, check_tape, foreign, kept, layer, pad, part, unpad};
+use crate::gemm::{Matrix, Scale, multiply_on};
 use crate::parallel::Rows;
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{
@@ -49,12 +48,10 @@ pub(crate) fn step<F: Float>(
 fn save_state<F: Float>(plan: &Plan, tape: &Tape<Cpu, F>, to: &mut State<Cpu, F>) -> Result<()> {
     let end = plan.shape.steps - 1;
     for l in 0..plan.spec.layers.len() {
-        let state = layer(plan, l)?.state;
-        let (hidden, cell) = (plan.tape.hidden(l, end), plan.tape.cell(l, end));
-        to.h.as_mut_slice()[state.clone()]
-            .copy_from_slice(&tape.hidden.as_slice()[hidden.offset..][..state.len()]);
-        to.c.as_mut_slice()[state.clone()]
-            .copy_from_slice(&tape.cell.as_slice()[cell.offset..][..state.len()]);
+        let Layer { state, hidden, units, .. } = layer::<F>(plan, l)?;
+        let (h, c) = (plan.tape.hidden(l, end).offset, plan.tape.cell(l, end).offset);
+        unpad(&tape.hidden.as_slice()[h..], units, hidden, &mut to.h.as_mut_slice()[state.clone()]);
+        unpad(&tape.cell.as_slice()[c..], units, hidden, &mut to.c.as_mut_slice()[state]);
     }
     Ok(())
 }
@@ -72,122 +69,133 @@ impl<F: Float> Pass<'_, F> {
     /// All steps, as many at a time as the tape holds, each time through all layers.
     fn run(&self, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
         let plan = self.plan;
-        check_tape(plan)?;
+        check_tape::<F>(plan)?;
         let (steps, rows) = (plan.shape.steps, plan.shape.rows);
         let kept = kept(&plan.shape, plan.mode);
         let Scratch { tape, workspace } = scratch;
-        let dropped = workspace.first_mut().map(CpuBuffer::as_mut_slice).unwrap_or_default();
+        let [dropped, before, ..] = workspace.as_mut_slice() else { return Err(foreign()) };
         for first in (0..steps).step_by(kept) {
             let count = kept.min(steps - first);
             for l in 0..plan.spec.layers.len() {
-                let layer = layer(plan, l)?;
-                let len = count * rows * layer.input;
-                let input = match l.checked_sub(1) {
-                    Some(below) => &tape.hidden.as_slice()[plan.tape.layers[below].hidden..][..len],
-                    None => &x[first * rows * layer.input..][..len],
-                };
-                let input = if drops_before(plan, self.draw, l) {
-                    let dropped = &mut dropped[..len];
-                    dropped.copy_from_slice(input);
-                    drop_before(self.cpu, plan, self.draw, l, first, dropped, layer.input);
-                    &*dropped
-                } else {
-                    input
-                };
-                let gates = &mut tape.gates.as_mut_slice()[plan.tape.layers[l].gates..];
-                self.input_product(&layer, input, &mut gates[..count * rows * 4 * layer.hidden])?;
-                self.recur(l, &layer, first, count, tape)?;
+                let layer = layer::<F>(plan, l)?;
+                self.layer(
+                    l,
+                    &layer,
+                    [first, count],
+                    x,
+                    tape,
+                    dropped.as_mut_slice(),
+                    before.as_mut_slice(),
+                )?;
             }
             let top = plan.spec.layers.len() - 1;
-            let width = plan.spec.layers[top].hidden;
-            let y = &mut y[first * rows * width..][..count * rows * width];
-            y.copy_from_slice(&tape.hidden.as_slice()[plan.tape.layers[top].hidden..][..y.len()]);
-            drop_before(self.cpu, plan, self.draw, top + 1, first, y, width);
+            let Layer { hidden, units, .. } = layer::<F>(plan, top)?;
+            let y = &mut y[first * rows * hidden..][..count * rows * hidden];
+            unpad(&tape.hidden.as_slice()[plan.tape.layers[top].hidden..], units, hidden, y);
+            drop_before(self.cpu, plan, self.draw, top + 1, first, y, [hidden; 2]);
         }
         Ok(())
     }
 
-    /// `gates [R, 4H] = input [R, I] W_ihᵀ`.
-    fn input_product(&self, layer: &Layer, input: &[F], gates: &mut [F]) -> Result<()> {
-        let weights = part(self.packed.buffer.as_slice(), &layer.packed_ih)?;
-        let rows = input.len() / layer.input;
-        let to = Span::dense(0, rows, 4 * layer.hidden);
-        if rows <= MAX_ROWS {
-            gates.fill(F::ZERO);
-            self.cpu.simd.run(AddProduct { x: input, weights, y: gates, rows });
-        } else {
-            let input = Matrix::dense(input, rows, layer.input);
-            let weights = Matrix::dense(weights, layer.input, 4 * layer.hidden);
-            multiply_on(self.cpu, Scale::SET, input, weights, gates, to);
-        }
-        Ok(())
-    }
-
-    /// `count` steps from `first` on, of which the gates hold the inputs' share.
-    fn recur(
+    /// `count` steps of one layer from `first` on.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a scratch, lent apart")]
+    fn layer(
         &self,
         l: usize,
         layer: &Layer,
-        first: usize,
-        count: usize,
+        [first, count]: [usize; 2],
+        x: &[F],
         tape: &mut Tape<Cpu, F>,
+        dropped: &mut [F],
+        before: &mut [F],
     ) -> Result<()> {
-        let (plan, hidden, rows) = (self.plan, layer.hidden, self.plan.shape.rows);
+        let (plan, rows) = (self.plan, self.plan.shape.rows);
+        let Layer { input: width, hidden, units, .. } = *layer;
+        // Hidden states are in the tape, which is written to: no borrow of it may last.
+        let place = &plan.tape.layers[l];
+        let (below, tape_hidden) = tape.hidden.as_mut_slice().split_at_mut(place.hidden);
+        let (input, stride) = match l.checked_sub(1) {
+            Some(below_l) => {
+                let below_place = &plan.tape.layers[below_l];
+                (&below[below_place.hidden..], below_place.hidden_row)
+            }
+            None => (&x[first * rows * width..], width),
+        };
+        let (input, stride) = if drops_before(plan, self.draw, l) {
+            let dropped = &mut dropped[..count * rows * width];
+            unpad(input, stride, width, dropped);
+            drop_before(self.cpu, plan, self.draw, l, first, dropped, [width; 2]);
+            (&*dropped, width)
+        } else {
+            (input, stride)
+        };
+        let gates = &mut tape.gates.as_mut_slice()[place.gates..];
+        if !layer.is_joint() {
+            let weights = part(self.packed.buffer.as_slice(), &layer.packed_input)?;
+            let from = Span { row_stride: stride, ..Span::dense(0, count * rows, width) };
+            let weights = Matrix::dense(weights, width, 4 * units);
+            let to = Span::dense(0, count * rows, 4 * units);
+            multiply_on(self.cpu, Scale::SET, Matrix::new(input, from), weights, gates, to);
+        }
+
         let packed = self.packed.buffer.as_slice();
-        let (weights, bias) = (part(packed, &layer.packed_hh)?, part(packed, &layer.packed_bias)?);
+        let (weights, bias) = (part(packed, &layer.packed_forward)?, part(packed, &layer.packed_bias)?);
         let initial = match self.initial {
             Some(state) => {
-                Some((part(state.h.as_slice(), &layer.state)?, part(state.c.as_slice(), &layer.state)?))
+                let before = &mut before[..rows * units];
+                pad(part(state.c.as_slice(), &layer.state)?, hidden, units, before);
+                Some((part(state.h.as_slice(), &layer.state)?, &*before))
             }
             None => None,
         };
-        let (kept, block) = (kept(&plan.shape, plan.mode), block(plan, hidden, layer.input));
-        let place = &plan.tape.layers[l];
-        let gates = &mut tape.gates.as_mut_slice()[place.gates..];
-        let cell = &mut tape.cell.as_mut_slice()[place.cell..];
-        let out = &mut tape.hidden.as_mut_slice()[place.hidden..];
+        let (kept, block) = (kept(&plan.shape, plan.mode), block(plan, hidden, width));
         let buffers = [
-            Rows::new(gates, kept, rows, 4 * hidden, block),
-            Rows::new(cell, kept, rows, hidden, block),
-            Rows::new(out, kept, rows, hidden, block),
+            Rows::new(gates, kept, rows, 4 * units, block),
+            Rows::new(&mut tape.cell.as_mut_slice()[place.cell..], kept, rows, units, block),
+            Rows::new(tape_hidden, kept, rows, units, block),
         ];
+        let (joint, keeps) = (layer.joint_inputs(), plan.mode == Mode::Train);
         self.cpu.team.blocks(buffers, |i, [mut gates, mut cell, mut out]| {
-            let own = |state: &[F]| -> std::ops::Range<usize> {
-                let start = i * block * hidden;
-                start..state.len().min(start + block * hidden)
-            };
             for t in first..first + count {
                 let (slot, last) = (t % kept, (t + kept - 1) % kept);
-                let gates = gates.at_mut(slot);
-                match (t, initial) {
-                    (0, None) => {}
-                    (0, Some((h, _))) => self.recurrent_product(hidden, &h[own(h)], weights, gates),
-                    _ => self.recurrent_product(hidden, out.at(last), weights, gates),
-                }
                 let (before, cell) = match (t, initial) {
                     (0, None) => (None, cell.at_mut(slot)),
-                    (0, Some((_, c))) => (Some(&c[own(c)]), cell.at_mut(slot)),
+                    (0, Some((_, c))) => (Some(&c[i * block * units..]), cell.at_mut(slot)),
                     _ => {
                         let (before, cell) = cell.pair(last, slot);
                         (Some(before), cell)
                     }
                 };
-                let out = out.at_mut(slot);
-                self.cpu.simd.run(CellForward { hidden, bias, gates, before, cell, out });
+                let inputs = Factor {
+                    data: &input[((t - first) * rows + i * block) * stride..],
+                    stride,
+                    first: 0,
+                    len: joint,
+                };
+                let hidden_state = |data, stride| Factor { data, stride, first: joint, len: hidden };
+                let (recurrent, out) = match (t, initial) {
+                    (0, None) => (Factor::NONE, out.at_mut(slot)),
+                    (0, Some((h, _))) => (hidden_state(&h[i * block * hidden..], hidden), out.at_mut(slot)),
+                    _ => {
+                        let (h, out) = out.pair(last, slot);
+                        (hidden_state(h, units), out)
+                    }
+                };
+                self.cpu.simd.run(StepForward {
+                    rows: cell.len() / units,
+                    units,
+                    weights,
+                    bias,
+                    factors: [inputs, recurrent],
+                    gates: (keeps || joint == 0).then(|| gates.at_mut(slot)),
+                    adds: joint == 0,
+                    keeps,
+                    before,
+                    cell,
+                    out,
+                });
             }
         });
         Ok(())
-    }
-
-    /// `gates [R, 4H] += h [R, H] W_hhᵀ`.
-    fn recurrent_product(&self, hidden: usize, h: &[F], weights: &[F], gates: &mut [F]) {
-        let rows = h.len() / hidden;
-        if rows <= MAX_ROWS {
-            self.cpu.simd.run(AddProduct { x: h, weights, y: gates, rows });
-        } else {
-            let to = Span::dense(0, rows, 4 * hidden);
-            let weights = Matrix::dense(weights, hidden, 4 * hidden);
-            multiply(self.cpu.simd, Scale::ADD, Matrix::dense(h, rows, hidden), weights, gates, to);
-        }
     }
 }
