@@ -10,7 +10,6 @@
 )]
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use lstm_benches::case::Case;
 use lstm_benches::shape::{Dtype, Shape};
@@ -24,23 +23,16 @@ use lstm_testkit::run::{Route, run};
 use lstm_testkit::strategies::filled;
 use lstm_testkit::tolerance::{Expected, tolerance};
 
-/// The first GPU, opened once.
-fn device() -> Option<&'static Cuda<Driver>> {
-    static DEVICE: OnceLock<Option<Cuda<Driver>>> = OnceLock::new();
-    let open = || {
-        let missing = probe::probe().missing();
-        if missing.is_empty() {
-            return Some(Cuda::new(Driver::new(0).unwrap()).unwrap());
-        }
-        let required = std::env::var_os("LSTM_REQUIRE_GPU").is_some_and(|value| value == "1");
-        assert!(!required, "LSTM_REQUIRE_GPU=1, but {}", missing.join("; "));
-        None
-    };
-    let device = DEVICE.get_or_init(open).as_ref();
-    if device.is_none() {
-        println!("SKIPPED: no CUDA device");
+/// The first GPU. Each test opens it for itself: a phase would take in what another one asks for meanwhile.
+fn device() -> Option<Cuda<Driver>> {
+    let missing = probe::probe().missing();
+    if missing.is_empty() {
+        return Some(Cuda::new(Driver::new(0).unwrap()).unwrap());
     }
-    device
+    let required = std::env::var_os("LSTM_REQUIRE_GPU").is_some_and(|value| value == "1");
+    assert!(!required, "LSTM_REQUIRE_GPU=1, but {}", missing.join("; "));
+    println!("SKIPPED: no CUDA device");
+    None
 }
 
 /// The device, or the end of this test.
@@ -53,8 +45,8 @@ macro_rules! device {
     };
 }
 
-laws!(laws_f32, *device!(), f32);
-laws!(laws_f64, *device!(), f64);
+laws!(laws_f32, device!(), f32);
+laws!(laws_f64, device!(), f64);
 
 fn recorded<F: Float>(cuda: &Cuda<Driver>) {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/cases");
@@ -76,12 +68,12 @@ fn recorded<F: Float>(cuda: &Cuda<Driver>) {
 
 #[test]
 fn recorded_cases_in_f32() {
-    recorded::<f32>(device!());
+    recorded::<f32>(&device!());
 }
 
 #[test]
 fn recorded_cases_in_f64() {
-    recorded::<f64>(device!());
+    recorded::<f64>(&device!());
 }
 
 /// 101 steps; neither 130 units nor 37 are a multiple of a warp.
@@ -105,8 +97,8 @@ fn by_every_path<F: Float>(cuda: &Cuda<Driver>) {
 #[test]
 fn a_long_wide_case_by_every_path() {
     let cuda = device!();
-    by_every_path::<f32>(cuda);
-    by_every_path::<f64>(cuda);
+    by_every_path::<f32>(&cuda);
+    by_every_path::<f64>(&cuda);
 }
 
 fn shape(batch: usize, steps: usize, inputs: usize, hidden: &[usize], dtype: Dtype) -> Shape {
@@ -145,9 +137,9 @@ fn repeated<F: Float>(cuda: &Cuda<Driver>, shape: &Shape) {
 #[test]
 fn repeats_200_times_are_bit_equal() {
     let cuda = device!();
-    repeated::<f32>(cuda, &shape(5, 7, 3, &[33, 17], Dtype::F32));
-    repeated::<f32>(cuda, &shape(32, 25, 1, &[128], Dtype::F32));
-    repeated::<f64>(cuda, &shape(3, 9, 2, &[31], Dtype::F64));
+    repeated::<f32>(&cuda, &shape(5, 7, 3, &[33, 17], Dtype::F32));
+    repeated::<f32>(&cuda, &shape(32, 25, 1, &[128], Dtype::F32));
+    repeated::<f64>(&cuda, &shape(3, 9, 2, &[31], Dtype::F64));
 }
 
 /// Small odd sizes, a few steps each: quick enough for a sanitizer.
@@ -157,8 +149,8 @@ fn odd_shapes_train() {
     let sizes: [(_, _, _, &[usize]); 4] =
         [(1, 1, 1, &[1]), (3, 2, 5, &[7]), (33, 3, 2, &[9, 5]), (2, 4, 1, &[65])];
     for (batch, steps, inputs, hidden) in sizes {
-        let single = bits::<f32>(cuda, &shape(batch, steps, inputs, hidden, Dtype::F32));
-        let double = bits::<f64>(cuda, &shape(batch, steps, inputs, hidden, Dtype::F64));
+        let single = bits::<f32>(&cuda, &shape(batch, steps, inputs, hidden, Dtype::F32));
+        let double = bits::<f64>(&cuda, &shape(batch, steps, inputs, hidden, Dtype::F64));
         assert!(single.into_iter().chain(double).all(|bits| f64::from_bits(bits).is_finite()));
     }
 }
