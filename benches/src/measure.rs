@@ -248,6 +248,24 @@ mod tests {
         [&bytes[..at], to, &bytes[at + from.len()..]].concat()
     }
 
+    /// Several shapes may share a file, each behind its name.
+    #[test]
+    fn tensors_are_found_behind_the_name_of_their_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.safetensors");
+        let mut case = Case::draw(&shape(SHAPES[0])).unwrap();
+        case.batches.truncate(1);
+        write_named(&case, &path);
+        let bytes = std::fs::read(&path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let renamed = file.tensors().into_iter().map(|(name, tensor)| (format!("a.{name}"), tensor));
+        std::fs::write(&path, safetensors::serialize(renamed, None).unwrap()).unwrap();
+        assert_eq!(Case::read(&case.shape, &path).unwrap().params, case.params);
+        let other = Shape { name: "b".to_owned(), ..case.shape };
+        let error = Case::read(&other, &path).unwrap_err().to_string();
+        assert!(error.contains("no tensor lstm.weight_ih_l0 for b"), "{error}");
+    }
+
     #[test]
     fn a_tensor_of_another_shape_is_named() {
         let folder = tempfile::tempdir().unwrap();
