@@ -58,7 +58,13 @@ const STEPS: [Step; 13] = [
     ),
     step("fmt", Action::Cargo("fmt --all --check", &[])),
     step("tidy", Action::Tidy),
-    step("clippy", Action::Cargo("clippy --locked --workspace --all-targets -- -D warnings", &[])),
+    step(
+        "clippy",
+        Action::Cargo(
+            "clippy --locked --workspace --all-targets --features lstm/cuda,xtask/emulator -- -D warnings",
+            &[],
+        ),
+    ),
     step("docs", Action::Cargo("doc --locked --no-deps --workspace", &[("RUSTDOCFLAGS", "-D warnings")])),
     step("build", Action::Cargo("test --locked --workspace --no-run", &[])),
     step("kernels", Action::Kernels),
