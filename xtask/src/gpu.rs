@@ -8,8 +8,10 @@
 //! cases/         recorded cases
 //! lstm-kernels/  machine code of all kernels, for machines without NVRTC
 //! gpu/           latencies: Python that calls the driver, and its machine code
+//! pack.json      commit and hash of all that: the folder is ours, and results know whose they are
 //! ```
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,6 +44,12 @@ const ARCHITECTURES: [&str; 4] = ["sm_90a", "sm_80", "sm_100", "sm_120"];
 /// Sources of latencies, and whether they need clusters, which came with sm_90.
 const LATENCIES: [(&str, bool); 2] = [("latency", false), ("cluster", true)];
 
+/// Folders that packing empties.
+const EMPTIED: [&str; 4] = ["bin", "cases", "gpu", "lstm-kernels"];
+
+/// The file that marks a folder as packed, with commit and hash once it is whole.
+const MARK: &str = "pack.json";
+
 /// The most that a folder may weigh.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -71,15 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn pack(folder: &Path) -> Result<()> {
-    for below in ["bin", "cases", "gpu", "lstm-kernels"] {
-        let below = folder.join(below);
-        // What an older source left must not be mixed with this one's.
-        if below.exists() {
-            std::fs::remove_dir_all(&below)
-                .with_context(|| format!("{} cannot be emptied", below.display()))?;
-        }
-        std::fs::create_dir_all(&below).with_context(|| format!("{} cannot be made", below.display()))?;
-    }
+    claim(folder)?;
     machine_code(folder)?;
     let tests = ["test", "--no-run", "--package", "lstm-benches", "--test", "device"];
     let program = ["build", "--package", "lstm-cli"];
@@ -98,7 +98,65 @@ fn pack(folder: &Path) -> Result<()> {
     }
     let weight = bytes(folder)?;
     ensure!(weight <= MOST_BYTES, "the folder has {weight} bytes, more than {MOST_BYTES}");
+    mark(folder, &format!("{{\"commit\": \"{}\", \"hash\": \"{:016x}\"}}\n", commit()?, hash(folder)?))
+}
+
+/// Empties what an older source packed, so that it is not mixed with this one's.
+///
+/// # Errors
+/// If the folder holds anything, but was not packed by this command: that is not ours to remove.
+fn claim(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let is_empty = folder.read_dir()?.next().is_none();
+    ensure!(
+        is_empty || folder.join(MARK).is_file(),
+        "{} is not empty and lacks {MARK}, so it was not packed by this command: name a new or empty folder",
+        folder.display()
+    );
+    // Half a pack has no identity, but may be packed again.
+    mark(folder, "{}\n")?;
+    for below in EMPTIED.map(|below| folder.join(below)) {
+        if below.exists() {
+            std::fs::remove_dir_all(&below)
+                .with_context(|| format!("{} cannot be emptied", below.display()))?;
+        }
+        std::fs::create_dir_all(&below).with_context(|| format!("{} cannot be made", below.display()))?;
+    }
     Ok(())
+}
+
+fn mark(folder: &Path, text: &str) -> Result<()> {
+    let path = folder.join(MARK);
+    std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The commit that is checked out; with "-changed" where files differ from it. Without git it is "unknown".
+fn commit() -> Result<String> {
+    let git = |args: &[&str]| -> Option<String> {
+        let output = Command::new("git").args(args).current_dir(root()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return Ok("unknown".to_owned()) };
+    let changes = git(&["status", "--porcelain"]).context("git status failed")?;
+    Ok(if changes.is_empty() { commit } else { format!("{commit}-changed") })
+}
+
+/// Names and contents of all that is packed. It finds changes, not forgery; std's hash does, as another Rust,
+/// which may hash in another way, packs other programs too.
+fn hash(folder: &Path) -> Result<u64> {
+    let mut files = vec![folder.join("run")];
+    for below in EMPTIED {
+        for entry in folder.join(below).read_dir()? {
+            files.push(entry?.path());
+        }
+    }
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        let contents = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+        (file.strip_prefix(folder)?, contents).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
 }
 
 /// Compiles all kernels, and the sources of latencies, for every architecture.
@@ -190,6 +248,43 @@ mod unit {
         assert_eq!(std::fs::read_to_string(folder.join("bin/two")).unwrap(), "12345");
         assert_eq!(bytes(&folder).unwrap(), 10);
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn only_our_own_folders_are_emptied() {
+        let folder = std::env::temp_dir().join(format!("lstm-xtask-claim-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("bin")).unwrap();
+        std::fs::write(folder.join("bin/precious"), "1").unwrap();
+        let error = claim(&folder).unwrap_err().to_string();
+        assert!(error.contains("is not empty and lacks pack.json"), "{error}");
+        assert!(folder.join("bin/precious").is_file() && !folder.join("cases").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        claim(&folder).unwrap();
+        std::fs::write(folder.join("bin/old"), "1").unwrap();
+        std::fs::create_dir(folder.join("results")).unwrap();
+        claim(&folder).unwrap();
+        assert!(!folder.join("bin/old").exists() && folder.join("results").is_dir());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_pack_is_known_by_what_it_holds_and_not_by_its_place() {
+        let base = std::env::temp_dir().join(format!("lstm-xtask-hash-{}", std::process::id()));
+        let packed = |name: &str, file: &str, contents: &str| {
+            let folder = base.join(name);
+            claim(&folder).unwrap();
+            std::fs::write(folder.join("run"), "run").unwrap();
+            std::fs::write(folder.join(file), contents).unwrap();
+            std::fs::write(folder.join("cells.json"), name).unwrap();
+            hash(&folder).unwrap()
+        };
+        let first = packed("a", "bin/bench", "x");
+        assert_eq!(packed("b", "bin/bench", "x"), first);
+        for (file, contents) in [("bin/bench", "y"), ("bin/other", "x"), ("lstm-kernels/bench", "x")] {
+            assert_ne!(packed("b", file, contents), first, "{file}");
+        }
+        std::fs::remove_dir_all(&base).unwrap();
     }
 
     #[test]
