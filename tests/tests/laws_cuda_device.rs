@@ -6,8 +6,8 @@ use lstm_cuda::Cuda;
 use lstm_cuda::routing::{Pass, Route, hot};
 use lstm_cuda_emu::{Emulator, Schedule};
 use lstm_tensor::{
-    Backend, BatchShape, Bias, Control, Error, Float, KernelChoice, LayerSpec, LossArgs, LossKind, Mode,
-    Plan, Result, Rule, Span, StackSpec, State, Storage, View, ViewMut, Weights, control_slot,
+    Backend, BatchShape, Bias, Binary, Control, Error, Float, KernelChoice, LayerSpec, LossArgs, LossKind,
+    Mode, Operand, Plan, Result, Rule, Span, StackSpec, State, Storage, View, ViewMut, Weights, control_slot,
 };
 use lstm_testkit::case::{Kind, StackCase};
 use lstm_testkit::laws::{self, hold};
@@ -182,6 +182,41 @@ fn replay_is_eager() {
         prop_assert_eq!(cuda.recordings(), recordings + 1);
         Ok(())
     });
+}
+
+/// A phase belongs to the thread that runs it: what another one asks meanwhile is done at once, once, and a panic
+/// ends the phase.
+#[test]
+fn a_phase_takes_in_nothing_of_another_thread() {
+    let cuda = device(Schedule::InOrder);
+    let one = Span::dense(0, 1, 1);
+    let mut ours = buffer::<Device, f32>(&cuda, &[0.0]).unwrap();
+    let mut theirs = buffer::<Device, f32>(&cuda, &[0.0]).unwrap();
+    let add =
+        |to: &mut _| cuda.zip(Binary::Add, Operand::Here(one), Operand::Here(one), ViewMut::new(to, one));
+    cuda.fill(1.0, ViewMut::new(&mut theirs, one)).unwrap();
+    for step in 1..=3 {
+        cuda.phase(|cuda| {
+            cuda.fill(step as f32, ViewMut::new(&mut ours, one))?;
+            std::thread::scope(|scope| scope.spawn(|| add(&mut theirs)).join().unwrap())?;
+            let theirs = std::thread::scope(|scope| {
+                scope.spawn(|| fetch::<Device, f32>(cuda, &theirs)).join().unwrap()
+            })?;
+            assert_eq!(theirs, [2f64.powi(step)], "done at once, and once");
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+        assert_eq!(fetch::<Device, f32>(&cuda, &ours).unwrap(), [f64::from(step)]);
+    }
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        cuda.phase(|cuda| {
+            cuda.fill(9.0, ViewMut::new(&mut ours, one))?;
+            assert_eq!(cuda.recordings(), u64::MAX, "on purpose");
+            Ok::<_, Error>(())
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(fetch::<Device, f32>(&cuda, &ours).unwrap(), [3.0], "nothing of it was done");
 }
 
 /// What cannot be part of a phase is refused, nothing of the phase is done, and the backend works on.

@@ -27,21 +27,20 @@ impl<R: Runtime> Backend for Cuda<R> {
 
     fn upload<E: Element>(&self, from: &[E], to: &mut CudaBuffer<R, E>, offset: usize) -> Result<()> {
         check::transfer("upload", from.len(), offset, to.len())?;
-        self.outside_phase("upload")?;
+        let to = self.at(to).plus(offset * size_of::<E>());
         // SAFETY: the range lies in the buffer.
-        unsafe { self.runtime.upload(bytes(from), self.at(to).plus(offset * size_of::<E>())) }
+        self.outside_phase("upload", || unsafe { self.runtime.upload(bytes(from), to) })
     }
 
     fn download<E: Element>(&self, from: &CudaBuffer<R, E>, offset: usize, to: &mut [E]) -> Result<()> {
         check::transfer("download", to.len(), offset, from.len())?;
-        self.outside_phase("download")?;
+        let from = self.at(from).plus(offset * size_of::<E>());
         // SAFETY: the range lies in the buffer.
-        unsafe { self.runtime.download(self.at(from).plus(offset * size_of::<E>()), bytes_mut(to)) }
+        self.outside_phase("download", || unsafe { self.runtime.download(from, bytes_mut(to)) })
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.outside_phase("synchronize")?;
-        self.runtime.synchronize()
+        self.outside_phase("synchronize", || self.runtime.synchronize())
     }
 
     fn phase<E: From<Error>>(
@@ -254,7 +253,7 @@ fn scale<R: Runtime, F: Float>(cuda: &Cuda<R>, args: &GemmArgs, c: ViewMut<'_, C
     Ok(())
 }
 
-/// Looks for row numbers that do not exist. That waits for the device; in a captured phase, where nobody
+/// Looks for row numbers that do not exist. That waits for the device; in a phase, where nobody
 /// can wait, kernels skip such rows instead.
 fn check_rows<R: Runtime>(
     cuda: &Cuda<R>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A buffer on a [`Cuda`](crate::Cuda) device.
 pub struct CudaBuffer<R: Runtime, E> {
-    /// Shared with captured phases, which must not outlive what they write to.
+    /// Shared with a phase that is being gathered, whose commands must not outlive what they write to.
     pub(crate) memory: Arc<R::Memory>,
     pub(crate) address: Address,
     pub(crate) len: usize,

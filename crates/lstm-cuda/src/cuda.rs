@@ -52,8 +52,8 @@ impl<R: Runtime> Cuda<R> {
 
     /// Runs one phase of a training step: what `run` asks of this backend is gathered, then recorded as a
     /// graph or, where the same was recorded before, replayed. A phase must neither allocate nor upload,
-    /// download or wait; whatever else is asked of this backend meanwhile, from any thread, becomes part of
-    /// it. If it fails, nothing of it is done on the device.
+    /// download or wait. What other threads ask meanwhile is done at once. If the phase fails, nothing of it
+    /// is done on the device.
     pub(crate) fn gather<E: From<Error>>(
         &self,
         run: impl FnOnce(&Self) -> std::result::Result<(), E>,
@@ -61,9 +61,13 @@ impl<R: Runtime> Cuda<R> {
         if !lock(&self.phases).start() {
             return run(self);
         }
-        let outcome = run(self);
-        let done = lock(&self.phases).end(&self.runtime, outcome.is_ok());
-        outcome.and(done.map_err(E::from))
+        let gathered = Gathered(self);
+        run(self)?;
+        // What is replayed uses the room for parts of sums, which another thread may be filling.
+        let _parts = lock(&self.parts);
+        let done = lock(&self.phases).replay(&self.runtime);
+        drop(gathered);
+        Ok(done?)
     }
 
     /// How often a phase was recorded since the backend was made; all others were replayed.
@@ -77,24 +81,26 @@ impl<R: Runtime> Cuda<R> {
         lock(&self.phases).gathers()
     }
 
-    /// An error where `op` would be part of a phase.
-    pub(crate) fn outside_phase(&self, op: &'static str) -> Result<()> {
-        if self.gathers() {
+    /// Does what cannot be part of a phase, while nobody records one.
+    pub(crate) fn outside_phase<T>(&self, op: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let phases = lock(&self.phases);
+        if phases.gathers() {
             let message = "cannot be part of a phase that is recorded and replayed".to_owned();
             return Err(Error::Device { op, message });
         }
-        Ok(())
+        run()
     }
 
     /// A buffer of `len` zeros.
     pub(crate) fn zeros<E: Element>(&self, len: usize) -> Result<CudaBuffer<R, E>> {
         let bytes = len.checked_mul(size_of::<E>()).ok_or(Error::Memory { bytes: usize::MAX, free: None })?;
-        self.outside_phase("allocate")?;
-        let memory = self.runtime.allocate(bytes.max(1))?;
-        let address = self.runtime.address(&memory);
-        // SAFETY: the memory was allocated with at least so many bytes.
-        unsafe { self.runtime.clear(address, bytes)? };
-        Ok(CudaBuffer { memory: Arc::new(memory), address, len, elements: PhantomData })
+        self.outside_phase("allocate", || {
+            let memory = self.runtime.allocate(bytes.max(1))?;
+            let address = self.runtime.address(&memory);
+            // SAFETY: the memory was allocated with at least so many bytes.
+            unsafe { self.runtime.clear(address, bytes)? };
+            Ok(CudaBuffer { memory: Arc::new(memory), address, len, elements: PhantomData })
+        })
     }
 
     /// Where a buffer starts. A phase that is being gathered keeps the buffer's memory.
@@ -151,7 +157,7 @@ impl<R: Runtime> Cuda<R> {
         unsafe { self.submit(Command::Clear { to, bytes }, &[]) }
     }
 
-    /// Does something at once, or adds it to the phase that is being gathered.
+    /// Does something at once, or adds it to the phase that this thread gathers.
     ///
     /// # Safety
     /// As [`Command::run`].
@@ -161,9 +167,18 @@ impl<R: Runtime> Cuda<R> {
             phases.push(command, args);
             return Ok(());
         }
-        drop(phases);
+        // The lock is held, so that it does not become part of what another thread records.
         // SAFETY: the caller's.
         unsafe { command.run(&self.runtime, args) }
+    }
+}
+
+/// Ends the gathering of a phase, whatever became of it.
+struct Gathered<'a, R: Runtime>(&'a Cuda<R>);
+
+impl<R: Runtime> Drop for Gathered<'_, R> {
+    fn drop(&mut self) {
+        lock(&self.0.phases).forget();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Phases of a training step: gathered as a list of commands, recorded once as a graph, replayed.
 //!
-//! The code of a phase runs every time, so that what it keeps on the host is always right; only what it asks
-//! of the device is gathered instead of done. If the same commands at the same addresses were gathered
+//! The code of a phase runs every time, so that what it keeps on the host is right after every phase that did
+//! not fail; only what it asks of the device is gathered instead of done. If the same commands at the same addresses were gathered
 //! before, their graph is replayed; else it is recorded. A recording can therefore never be stale, and
 //! every shape of a batch finds its own.
 
@@ -10,6 +10,7 @@ use crate::runtime::{Address, Arg, Gemm, Launch};
 use lstm_tensor::Result;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 /// Recordings that are kept; the one that was not used for longest goes first.
 const KEPT: usize = 64;
@@ -17,7 +18,7 @@ const KEPT: usize = 64;
 /// Something that the device does in its stream's order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
-    /// A kernel, with the place of its arguments in the list's.
+    /// A kernel, with the place of its arguments among those of its list.
     Launch(Launch, Range<usize>),
     Gemm(Gemm),
     Copy {
@@ -79,7 +80,8 @@ pub(crate) struct Phases<R: Runtime> {
     list: List,
     /// Memory of the commands, by its address: it must live until they have been asked for.
     memory: Vec<(Address, Arc<R::Memory>)>,
-    gathers: bool,
+    /// The thread that gathers.
+    owner: Option<ThreadId>,
     /// In the order of their last use.
     recorded: Vec<(List, R::Graph)>,
     recordings: u64,
@@ -87,20 +89,14 @@ pub(crate) struct Phases<R: Runtime> {
 
 impl<R: Runtime> Default for Phases<R> {
     fn default() -> Self {
-        Self {
-            list: List::default(),
-            memory: Vec::new(),
-            gathers: false,
-            recorded: Vec::new(),
-            recordings: 0,
-        }
+        Self { list: List::default(), memory: Vec::new(), owner: None, recorded: Vec::new(), recordings: 0 }
     }
 }
 
 impl<R: Runtime> Phases<R> {
-    /// Whether commands are being gathered.
+    /// Whether this thread's commands are being gathered.
     pub(crate) fn gathers(&self) -> bool {
-        self.gathers
+        self.owner == Some(std::thread::current().id())
     }
 
     /// How often a phase had to be recorded.
@@ -108,9 +104,11 @@ impl<R: Runtime> Phases<R> {
         self.recordings
     }
 
-    /// Starts to gather; false if that is going on already.
+    /// Starts to gather what this thread asks for; false if that is going on already, here or elsewhere.
     pub(crate) fn start(&mut self) -> bool {
-        !std::mem::replace(&mut self.gathers, true)
+        let free = self.owner.is_none();
+        self.owner.get_or_insert_with(|| std::thread::current().id());
+        free
     }
 
     /// Adds a command.
@@ -120,26 +118,25 @@ impl<R: Runtime> Phases<R> {
 
     /// Keeps memory that a command uses, while commands are being gathered.
     pub(crate) fn keep(&mut self, address: Address, memory: &Arc<R::Memory>) {
-        if self.gathers
+        if self.gathers()
             && let Err(place) = self.memory.binary_search_by_key(&address.0, |(known, _)| known.0)
         {
             self.memory.insert(place, (address, Arc::clone(memory)));
         }
     }
 
-    /// Ends gathering, and does what was gathered if the phase is complete.
-    pub(crate) fn end(&mut self, runtime: &R, complete: bool) -> Result<()> {
-        self.gathers = false;
-        let done = match complete && !self.list.commands.is_empty() {
-            true => self.replay(runtime),
-            false => Ok(()),
-        };
+    /// Ends gathering and forgets what was gathered.
+    pub(crate) fn forget(&mut self) {
+        self.owner = None;
         self.list.clear();
         self.memory.clear();
-        done
     }
 
-    fn replay(&mut self, runtime: &R) -> Result<()> {
+    /// Does what was gathered.
+    pub(crate) fn replay(&mut self, runtime: &R) -> Result<()> {
+        if self.list.commands.is_empty() {
+            return Ok(());
+        }
         let (list, graph) = match self.recorded.iter().rposition(|(list, _)| *list == self.list) {
             Some(found) => self.recorded.remove(found),
             None => {
