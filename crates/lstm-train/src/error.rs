@@ -29,7 +29,7 @@ pub enum Error {
         /// What would be valid.
         must: String,
     },
-    /// The loss or a gradient became NaN or infinite; the parameters are those before that step.
+    /// The loss or a gradient became NaN or infinite; the parameters are the last that are known to be good.
     #[error(
         "training diverged at step {step}: the loss or a gradient is no finite number{}; lower the learning \
          rate or clip the gradient", after(*last_loss)
@@ -37,7 +37,7 @@ pub enum Error {
     Diverged {
         /// Optimizer step, from 1.
         step: u64,
-        /// Loss of the step before, if there was one.
+        /// Loss at the last check before, if there was one.
         last_loss: Option<f64>,
     },
     /// The series has too few rows.
@@ -69,5 +69,5 @@ pub enum Error {
 }
 
 fn after(last_loss: Option<f64>) -> String {
-    last_loss.map_or_else(String::new, |loss| format!(" (the loss before was {loss:.4e})"))
+    last_loss.map_or_else(String::new, |loss| format!(" (the loss was {loss:.4e} at the last check)"))
 }

@@ -500,12 +500,17 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     ///
     /// # Errors
     /// [`Error::Diverged`] where a loss, a gradient or a validation is not finite; the model then holds
-    /// the best weights seen, or the last ones at a check that gave finite losses up to the next.
+    /// the best weights seen, or the last ones at a check that gave finite losses up to the next. So that
+    /// nothing waits for a device, this is looked for at every check and every 100 steps at most; the step
+    /// that is named is that of the first such gradient, or of the look if only a loss was not finite.
     pub fn run(&mut self, mut validate: Option<Validate<'_, B, F>>, observe: Observe<'_>) -> Result<Outcome> {
         if self.proven.is_none() {
             self.proven = Some(self.model.download(self.backend)?);
         }
-        let mut seen = None;
+        let mut seen = match self.optimizer.step() {
+            0 => None,
+            _ => Some(self.fetch_losses()?[loss_slot::LAST]),
+        };
         let outcome = loop {
             if self.optimizer.step() >= self.config.stop.max_steps {
                 break Outcome::Finished;
@@ -513,10 +518,12 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             self.step()?;
             let step = self.optimizer.step();
             let check = step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps;
-            let mut bad_step = match check || step.is_multiple_of(LOOK_EVERY) {
-                true => self.bad_step()?,
-                false => None,
-            };
+            let mut losses = [0.0; loss_slot::COUNT];
+            let mut bad_step = None;
+            if check || step.is_multiple_of(LOOK_EVERY) {
+                losses = self.fetch_losses()?;
+                bad_step = self.bad_step(&losses)?;
+            }
             let validation = match &mut validate {
                 Some(validate) if check && bad_step.is_none() => Some(validate(self.backend, &self.model)?),
                 _ => None,
@@ -535,12 +542,12 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
                     if let Some(value) = validation {
                         self.judge(value)?;
                     }
-                    Some(self.report(validation)?)
+                    Some(self.report(losses, validation)?)
                 }
             };
             seen = report.map(|report| report.last_loss).or(seen);
             if observe(step, report.as_ref()) == Flow::Stop {
-                return match self.bad_step()? {
+                return match self.bad_step(&self.fetch_losses()?)? {
                     None => Ok(Outcome::Interrupted),
                     Some(step) => self.give_up(step, seen),
                 };
@@ -571,9 +578,9 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     }
 
     /// The first step whose gradient was not finite; this one if only a loss since the last report was not.
-    fn bad_step(&self) -> Result<Option<u64>> {
+    fn bad_step(&self, losses: &[f64; loss_slot::COUNT]) -> Result<Option<u64>> {
         let latched = self.optimizer.bad_step(self.backend)?;
-        let sound = self.fetch_losses()?[loss_slot::SUM].is_finite();
+        let sound = losses[loss_slot::SUM].is_finite();
         Ok(latched.or((!sound).then_some(self.optimizer.step())))
     }
 
@@ -586,8 +593,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         Err(Error::Diverged { step, last_loss })
     }
 
-    fn report(&mut self, validation: Option<f64>) -> Result<Progress> {
-        let losses = self.fetch_losses()?;
+    fn report(&mut self, losses: [f64; loss_slot::COUNT], validation: Option<f64>) -> Result<Progress> {
         let (last_loss, loss) = (losses[loss_slot::LAST], losses[loss_slot::SUM] / self.loss_count as f64);
         self.backend.upload(&[0.0], &mut self.losses, loss_slot::SUM)?;
         self.loss_count = 0;
