@@ -263,6 +263,7 @@ pub fn write_cells(folder: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Identity;
 
     fn folder(torch: bool) -> Folder {
         Folder { root: "folder".into(), python: "python3".into(), prefix: Some("venv".into()), torch }
@@ -292,6 +293,7 @@ mod tests {
     fn the_page_has_what_passed_and_what_failed() {
         let outcome = |name: &str, status, data, output: &str| Outcome {
             name: name.to_owned(),
+            identity: Identity::default(),
             status,
             seconds: 1.0,
             data,

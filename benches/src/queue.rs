@@ -1,10 +1,12 @@
 //! A queue of tasks, each a process of its own with a time limit, whose results lie in a folder: one that has
-//! a result is not done again.
+//! a result of the same programs on the same device is not done again.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -48,11 +50,24 @@ pub enum Status {
     Missing,
 }
 
+/// What a result speaks of. Where any of it has changed, the result says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Hash of programs, kernels and recorded cases.
+    pub hash: String,
+    /// Names of the GPUs.
+    pub gpu: String,
+    /// Version of their driver.
+    pub driver: String,
+}
+
 /// What is kept of a task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// Name of the task.
     pub name: String,
+    /// What was run, and on what.
+    pub identity: Identity,
     /// How it ended.
     pub status: Status,
     /// Seconds it took.
@@ -63,21 +78,30 @@ pub struct Outcome {
     pub output: String,
 }
 
-/// Folder of results, and when no task is started any more.
+/// Folder of results, what they speak of, and when no task is started any more.
 #[derive(Clone, Debug)]
 pub struct Queue {
     folder: PathBuf,
+    identity: Identity,
     until: Option<Instant>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Queue {
-    /// A queue with its results in `folder`, which is made if need be.
+    /// A queue with its results in `folder`, which is made if need be. It starts no task after `until`.
     ///
     /// # Errors
-    /// If it cannot be made.
-    pub fn new(folder: &Path, until: Option<Instant>) -> Result<Self> {
+    /// If the folder cannot be made.
+    pub fn new(folder: &Path, identity: Identity, until: Option<Instant>) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        Ok(Self { folder: folder.to_owned(), until })
+        Ok(Self { folder: folder.to_owned(), identity, until, stop: Arc::default() })
+    }
+
+    /// Once this is true, the task that runs is ended without a result and no other is started. A signal to
+    /// this process alone does not reach the tasks, as they are in groups of their own.
+    #[must_use]
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Does what is left of `tasks`, in order, and gives all results there are. After each task that was done
@@ -94,8 +118,9 @@ impl Queue {
         for task in tasks {
             if let Some(known) = self.known(&task.name) {
                 outcomes.push(known);
-            } else if self.until.is_none_or(|until| Instant::now() < until) {
-                let outcome = self.run(task)?;
+            } else if !self.is_over()
+                && let Some(outcome) = self.run(task)?
+            {
                 self.keep(&outcome)?;
                 outcomes.push(outcome);
                 say(&outcomes)?;
@@ -104,10 +129,17 @@ impl Queue {
         Ok(outcomes)
     }
 
-    /// The result of a task that has one; half a file is none.
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// The result of a task that has one; half a file is none, and neither is one of other programs or of
+    /// another device.
     fn known(&self, name: &str) -> Option<Outcome> {
         let text = std::fs::read(self.folder.join(format!("{name}.json"))).ok()?;
-        serde_json::from_slice(&text).ok().filter(|outcome: &Outcome| outcome.name == name)
+        serde_json::from_slice(&text)
+            .ok()
+            .filter(|known: &Outcome| known.name == name && known.identity == self.identity)
     }
 
     fn keep(&self, outcome: &Outcome) -> Result<()> {
@@ -115,11 +147,16 @@ impl Queue {
         write(&self.folder.join(format!("{}.json", outcome.name)), &text)
     }
 
-    fn run(&self, task: &Task) -> Result<Outcome> {
+    /// Runs a task to its end; nothing if it was stopped.
+    fn run(&self, task: &Task) -> Result<Option<Outcome>> {
         let start = Instant::now();
         // To a file, because a pipe that nobody empties would stop the task.
         let mut output = tempfile::tempfile_in(&self.folder).context("no temporary file can be made")?;
-        let started = Command::new(&task.program)
+        let mut command = Command::new(&task.program);
+        // A group of its own, to be ended as a whole.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let started = command
             .args(&task.args)
             .envs(task.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -134,10 +171,12 @@ impl Queue {
                     if let Some(ended) = child.try_wait()? {
                         break (judge(ended), ended.to_string());
                     }
+                    if self.stop.load(Ordering::Relaxed) {
+                        end(&mut child)?;
+                        return Ok(None);
+                    }
                     if Instant::now() >= limit {
-                        // It may have ended by itself just now.
-                        let _ = child.kill();
-                        child.wait()?;
+                        end(&mut child)?;
                         break (Status::TimedOut, format!("took more than {} s", task.limit));
                     }
                     std::thread::sleep(GLANCE);
@@ -160,8 +199,60 @@ impl Queue {
             Status::Passed => printed,
             _ => format!("{printed}\n{reason}").trim().to_owned(),
         };
-        Ok(Outcome { name: task.name.clone(), status, seconds: start.elapsed().as_secs_f64(), data, output })
+        let (name, identity) = (task.name.clone(), self.identity.clone());
+        Ok(Some(Outcome { name, identity, status, seconds: start.elapsed().as_secs_f64(), data, output }))
     }
+}
+
+/// Ends a process and all that it started.
+fn end(child: &mut Child) -> Result<()> {
+    // A failure means that it has ended by itself just now.
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process_group(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::KILL,
+    );
+    #[cfg(not(unix))]
+    let _ = child.kill();
+    child.wait()?;
+    Ok(())
+}
+
+/// How a queue stands as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every task passed.
+    Passed,
+    /// Some failed, or took too long.
+    Failed,
+    /// None failed, but some were not done: for want of a program, or of time.
+    Incomplete,
+}
+
+/// How `tasks` stand with these results, and a sentence that says so.
+#[must_use]
+pub fn verdict(tasks: &[Task], outcomes: &[Outcome]) -> (Verdict, String) {
+    let named = |status| -> Vec<&str> {
+        outcomes.iter().filter(|o| o.status == status).map(|o| o.name.as_str()).collect()
+    };
+    let (passed, missing) = (named(Status::Passed).len(), named(Status::Missing));
+    let failed = [named(Status::Failed), named(Status::TimedOut)].concat();
+    let left = tasks.len() - outcomes.len();
+    let mut sentence = format!("{passed} of {} tasks passed", tasks.len());
+    for (names, what) in [(&failed, "failed"), (&missing, "lack their program on this machine")] {
+        if !names.is_empty() {
+            sentence += &format!("; {} {what}: {}", names.len(), names.join(", "));
+        }
+    }
+    if left > 0 {
+        sentence += &format!("; {left} were not done: run again");
+    }
+    let verdict = match (failed.len(), missing.len() + left) {
+        (0, 0) => Verdict::Passed,
+        (0, _) => Verdict::Incomplete,
+        _ => Verdict::Failed,
+    };
+    (verdict, sentence)
 }
 
 fn judge(ended: ExitStatus) -> Status {
@@ -191,7 +282,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
@@ -204,6 +295,10 @@ mod tests {
             limit: 20,
             forbidden: None,
         }
+    }
+
+    fn queue(folder: &Path, until: Option<Instant>) -> Queue {
+        Queue::new(folder, Identity::default(), until).unwrap()
     }
 
     fn statuses(outcomes: &[Outcome]) -> Vec<Status> {
@@ -221,7 +316,7 @@ mod tests {
             shell("plain", "echo $WORD"),
             Task { forbidden: Some("hell"), ..shell("forbidden", "echo $WORD") },
         ];
-        let queue = Queue::new(folder.path(), None).unwrap();
+        let queue = queue(folder.path(), None);
         let outcomes = queue.work(&tasks, |_| Ok(())).unwrap();
         use Status::{Failed, Missing, Passed, TimedOut};
         assert_eq!(statuses(&outcomes), [Passed, Failed, TimedOut, Missing, Passed, Failed]);
@@ -238,7 +333,7 @@ mod tests {
         let mark = folder.path().join("mark");
         let count = |name| shell(name, &format!("echo x >> {}", mark.display()));
         let results = folder.path().join("results");
-        let queue = Queue::new(&results, None).unwrap();
+        let queue = queue(&results, None);
         queue.work(&[count("a")], |_| Ok(())).unwrap();
         // Half a result, as a lost machine may leave it, is none.
         std::fs::write(results.join("b.json"), "{\"name\": \"b\"").unwrap();
@@ -256,8 +351,110 @@ mod tests {
     fn when_the_time_is_over_no_task_is_started() {
         let folder = tempfile::tempdir().unwrap();
         let tasks = [shell("a", "true"), shell("b", "true")];
-        Queue::new(folder.path(), None).unwrap().work(&tasks[..1], |_| Ok(())).unwrap();
-        let over = Queue::new(folder.path(), Some(Instant::now())).unwrap();
-        assert_eq!(statuses(&over.work(&tasks, |_| Ok(())).unwrap()), [Status::Passed]);
+        queue(folder.path(), None).work(&tasks[..1], |_| Ok(())).unwrap();
+        let over = queue(folder.path(), Some(Instant::now()));
+        let outcomes = over.work(&tasks, |_| Ok(())).unwrap();
+        assert_eq!(statuses(&outcomes), [Status::Passed]);
+        let (is, sentence) = verdict(&tasks, &outcomes);
+        assert_eq!(is, Verdict::Incomplete, "{sentence}");
+        assert_eq!(sentence, "1 of 2 tasks passed; 1 were not done: run again");
+    }
+
+    #[test]
+    fn only_a_queue_that_is_done_and_passed_has_passed() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = queue(folder.path(), None);
+        let tasks = [
+            shell("a", "true"),
+            Task { program: "lstm-no-such-program".into(), ..shell("absent", "") },
+            shell("b", "false"),
+        ];
+        let mut verdicts = Vec::new();
+        for count in 1..=tasks.len() {
+            let outcomes = queue.work(&tasks[..count], |_| Ok(())).unwrap();
+            verdicts.push(verdict(&tasks[..count], &outcomes));
+        }
+        use Verdict::{Failed, Incomplete, Passed};
+        assert_eq!(verdicts.iter().map(|v| v.0).collect::<Vec<_>>(), [Passed, Incomplete, Failed]);
+        assert_eq!(
+            verdicts[2].1,
+            "1 of 3 tasks passed; 1 failed: b; 1 lack their program on this machine: absent"
+        );
+    }
+
+    /// Results of another build, GPU or driver count as none.
+    #[test]
+    fn what_other_programs_or_devices_gave_is_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = Identity { hash: "1".to_owned(), gpu: "H200".to_owned(), driver: "580".to_owned() };
+        let others = [
+            Identity { hash: "2".to_owned(), ..base.clone() },
+            Identity { gpu: "H100".to_owned(), ..base.clone() },
+            Identity { driver: "590".to_owned(), ..base.clone() },
+        ];
+        let (good, bad) = ([shell("a", "true")], [shell("a", "false")]);
+        let over = Some(Instant::now());
+        let work = |identity: &Identity, until, tasks: &[Task]| {
+            let queue = Queue::new(folder.path(), identity.clone(), until).unwrap();
+            queue.work(tasks, |_| Ok(())).unwrap()
+        };
+        for other in &others {
+            assert_eq!(statuses(&work(&base, None, &good)), [Status::Passed]);
+            assert_eq!(statuses(&work(&base, over, &bad)), [Status::Passed], "it has a result");
+            assert_eq!(statuses(&work(other, over, &bad)), [], "not of this one");
+            assert_eq!(statuses(&work(other, None, &bad)), [Status::Failed]);
+        }
+    }
+
+    /// A shell that starts a sleeper, and a file with the number of the sleeper.
+    fn sleeper(folder: &Path) -> (Task, PathBuf) {
+        let file = folder.join("sleeper");
+        let script = format!("sleep 600 & echo $! > {0}.part; mv {0}.part {0}; wait", file.display());
+        (shell("parent", &script), file)
+    }
+
+    /// Whether a process runs. One that has ended is none, even where nobody has taken note of it yet.
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    }
+
+    fn ends(pid: &str) -> bool {
+        let limit = Instant::now() + Duration::from_secs(5);
+        while runs(pid) && Instant::now() < limit {
+            std::thread::sleep(GLANCE);
+        }
+        !runs(pid)
+    }
+
+    #[test]
+    fn what_a_task_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (task, file) = sleeper(folder.path());
+        let queue = queue(&folder.path().join("results"), None);
+        let outcomes = queue.work(&[Task { limit: 1, ..task }], |_| Ok(())).unwrap();
+        assert_eq!(statuses(&outcomes), [Status::TimedOut]);
+        let pid = std::fs::read_to_string(file).unwrap();
+        assert!(ends(pid.trim()), "{pid}");
+    }
+
+    #[test]
+    fn a_queue_that_is_stopped_ends_its_task_and_starts_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (task, file) = sleeper(folder.path());
+        let queue = queue(&folder.path().join("results"), None);
+        let stop = queue.stop();
+        let outcomes = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !file.exists() {
+                    std::thread::sleep(GLANCE);
+                }
+                assert!(runs(std::fs::read_to_string(&file).unwrap().trim()));
+                stop.store(true, Ordering::Relaxed);
+            });
+            queue.work(&[task, shell("next", "true")], |_| Ok(())).unwrap()
+        });
+        assert_eq!(statuses(&outcomes), []);
+        assert!(ends(std::fs::read_to_string(&file).unwrap().trim()));
     }
 }

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lstm_benches::gpu::{Folder, page, write_cells};
-use lstm_benches::queue::{Outcome, Queue, Status, write};
+use lstm_benches::queue::{Identity, Outcome, Queue, Status, Verdict, verdict, write};
 use lstm_cuda::probe;
 use serde_json::{Value, json};
 
@@ -18,10 +19,14 @@ const NO_DEVICE: u8 = 5;
 /// Exit code where a check failed.
 const FAILED: u8 = 1;
 
+/// Exit code where nothing failed, but not everything was done.
+const INCOMPLETE: u8 = 7;
+
 /// Checks and measures on this machine's GPU: laws, recorded cases, repeats, sanitizers, times beside PyTorch.
 ///
-/// Results go to `results/`, a file for each task; what has a result is not done again. The page made of them is
-/// `results/table.md`. Exit codes: 0 all passed, 1 something failed, 5 there is no device.
+/// Results go to `results/`, a file for each task; what has a result of the same pack, GPU and driver is not done
+/// again. The page made of them is `results/table.md`. Exit codes: 0 all passed, 1 something failed, 5 there is no
+/// device, 7 nothing failed but tasks are left or their programs are missing.
 #[derive(Parser)]
 #[command(name = "run")]
 struct Args {
@@ -77,7 +82,7 @@ fn run(args: &Args) -> Result<u8> {
     let root = program.parent().context("this program lies in no folder")?.to_owned();
     let results = args.results.clone().unwrap_or_else(|| root.join("results"));
     let until = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-    let queue = Queue::new(&results, until)?;
+    std::fs::create_dir_all(&results).with_context(|| format!("{} cannot be made", results.display()))?;
     let prefix = ask_python(&args.python, "import sys; print(sys.prefix)");
 
     // In a process of its own: a driver that crashes must not end the queue.
@@ -88,8 +93,8 @@ fn run(args: &Args) -> Result<u8> {
     }
     let seen = look.output().context("this program cannot start itself")?;
     let absent = results.join("no-device.json");
+    let versions: Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
     if !seen.status.success() {
-        let versions: Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
         let missing =
             versions["missing"].as_str().unwrap_or("the look at the driver ended before it could say");
         println!("no device: {missing}");
@@ -100,7 +105,12 @@ fn run(args: &Args) -> Result<u8> {
     if absent.exists() {
         std::fs::remove_file(&absent)?;
     }
-    ensure!(root.join("bin").is_dir(), "{} lacks bin: pack it by `cargo xtask gpu --pack`", root.display());
+    let identity = identity(&packed(&root), &versions).with_context(|| {
+        format!("{} is no whole pack: make one by `cargo xtask gpu --pack`", root.display())
+    })?;
+    let queue = Queue::new(&results, identity, until)?;
+    let stop = queue.stop();
+    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed)).context("signals cannot be handled")?;
 
     write_cells(&root)?;
     let has_torch =
@@ -119,14 +129,29 @@ fn run(args: &Args) -> Result<u8> {
     };
     let outcomes = queue.work(&tasks, say)?;
     write(&table, &page(&outcomes, tasks.len() - outcomes.len()))?;
-    let failed = outcomes.iter().filter(|o| matches!(o.status, Status::Failed | Status::TimedOut)).count();
-    println!(
-        "{} of {} tasks have results, {failed} of them failed; {} tells more",
-        outcomes.len(),
-        tasks.len(),
-        table.display()
-    );
-    Ok(if failed > 0 { FAILED } else { 0 })
+    let (verdict, sentence) = verdict(&tasks, &outcomes);
+    println!("{sentence}\n{} tells more", table.display());
+    Ok(match verdict {
+        Verdict::Passed => 0,
+        Verdict::Failed => FAILED,
+        Verdict::Incomplete => INCOMPLETE,
+    })
+}
+
+/// What `cargo xtask gpu` says of the folder that it packed.
+fn packed(root: &Path) -> Value {
+    let text = std::fs::read(root.join("pack.json")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// What results speak of; nothing if the pack is not whole.
+fn identity(packed: &Value, versions: &Value) -> Option<Identity> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Some(Identity {
+        hash: text(&packed["hash"])?,
+        gpu: text(&versions["GPU"])?,
+        driver: text(&versions["driver"])?,
+    })
 }
 
 fn word(status: Status) -> &'static str {
@@ -164,7 +189,9 @@ fn versions(python: &Path) -> Result<u8> {
         .iter()
         .map(|d| format!("{}, compute capability {}.{}", d.name, d.capability.0, d.capability.1))
         .collect();
+    let program = std::env::current_exe().context("this program does not know where it is")?;
     let mut versions = json!({
+        "commit": packed(program.parent().unwrap_or(&program))["commit"].as_str().unwrap_or("not packed"),
         "GPU": gpus.join("; "),
         "CUDA of the driver": version(&report.driver),
         "NVRTC": version(&report.nvrtc),
@@ -172,14 +199,15 @@ fn versions(python: &Path) -> Result<u8> {
         "lstm": env!("CARGO_PKG_VERSION"),
     });
     if missing.is_empty() {
-        let query = [
-            "--query-gpu=driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit",
-            "--format=csv,noheader",
-        ];
+        let query = |what: &str| {
+            let query = format!("--query-gpu={what}");
+            said(Command::new("nvidia-smi").args([&query, "--format=csv,noheader"]))
+        };
         let torch = "import torch; print(torch.__version__, 'cuDNN', torch.backends.cudnn.version())";
         versions["PyTorch"] = ask_python(python, torch).unwrap_or_else(|| "not there".to_owned()).into();
-        versions["driver; clocks now and at most; power"] =
-            said(Command::new("nvidia-smi").args(query)).into();
+        versions["driver"] = query("driver_version").into();
+        versions["clocks now and at most; power"] =
+            query("clocks.sm,clocks.mem,clocks.max.sm,power.limit").into();
     } else {
         versions["missing"] = missing.join("; ").into();
     }
@@ -199,4 +227,18 @@ fn said(command: &mut Command) -> String {
 fn ask_python(python: &Path, line: &str) -> Option<String> {
     let output = Command::new(python).args(["-c", line]).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_those_of_a_whole_pack_on_a_device() {
+        let versions = json!({"GPU": "H200", "driver": "580", "clocks": "1980 MHz"});
+        let whole = identity(&json!({"commit": "c", "hash": "h"}), &versions).unwrap();
+        assert_eq!((&*whole.hash, &*whole.gpu, &*whole.driver), ("h", "H200", "580"));
+        assert_eq!(identity(&json!({}), &versions), None, "half a pack");
+        assert_eq!(identity(&packed(Path::new("no-such-folder")), &versions), None);
+    }
 }
