@@ -163,9 +163,11 @@ pub(crate) struct Inspect {
 Example:
   lstm export runs/air --to torch-lstm -o air.safetensors
 
-In Python, for a model of 2 layers of 32 units:
-  lstm = torch.nn.LSTM(1, 32, 2)
-  lstm.load_state_dict(safetensors.torch.load_file(\"air.safetensors\"))")]
+In Python, with the constructor that the command prints; a model has 1 input, or 2 with a seasonal base:
+  lstm = torch.nn.LSTM(2, 32, 1)
+  lstm.load_state_dict(safetensors.torch.load_file(\"air.safetensors\"))
+
+The head, which turns the last hidden state into the forecast, is no part of torch.nn.LSTM and is left out.")]
 pub(crate) struct Export {
     /// Run folder, or the model file in it
     #[arg(value_name = "RUN")]

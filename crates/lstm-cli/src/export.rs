@@ -3,6 +3,7 @@
 use lstm_data::Element;
 use lstm_nn::saved;
 use lstm_tensor::{Backend, Float};
+use lstm_train::forecaster::ForecastConfig;
 use serde_json::json;
 
 use crate::args::{Export, Form};
@@ -10,7 +11,7 @@ use crate::device::{self, Job, Work};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::run::Saved;
-use crate::settings::Machine;
+use crate::settings::{Dtype, Machine};
 
 /// Writes the file.
 ///
@@ -34,12 +35,56 @@ pub(crate) fn run(args: &Export) -> Result<()> {
         .map_err(|error| Failure::model(format!("{}: {error}", saved.path.display())))?;
     saved::write_atomic(&path, &bytes)?;
     if args.say.json {
-        return output::print_json(&json!({ "file": path, "bytes": bytes.len() }));
+        return output::print_json(&json!({
+            "file": path,
+            "bytes": bytes.len(),
+            "constructor": constructor(&saved),
+            "inputs": inputs(&saved.task.config),
+            "head": head(&saved),
+        }));
     }
     if args.say.quiet {
         return Ok(());
     }
-    output::print(format!("{}: {} bytes\n", path.display(), bytes.len()).as_bytes())
+    let text = format!(
+        "{}: {} bytes for {}\nInputs: {}.\n{}\n",
+        path.display(),
+        bytes.len(),
+        constructor(&saved),
+        inputs(&saved.task.config),
+        head(&saved)
+    );
+    output::print(text.as_bytes())
+}
+
+/// The call in Python that makes a module of the file's shape: inputs, hidden units, layers.
+fn constructor(saved: &Saved) -> String {
+    let ForecastConfig { hidden, layers, .. } = saved.task.config;
+    let dtype = if saved.dtype() == Dtype::F64 { ", dtype=torch.float64" } else { "" };
+    format!("torch.nn.LSTM({}, {hidden}, {layers}{dtype})", saved.model.network.inputs())
+}
+
+/// What the inputs of a window are, as [`lstm_train::forecaster`] makes them.
+fn inputs(config: &ForecastConfig) -> String {
+    let seasonal = match config.base {
+        1 => String::new(),
+        base => format!(" and (y[t] - y[t - {base}]) / spread"),
+    };
+    format!(
+        "(y[t] - last) / spread{seasonal}, with the last value and the standard deviation of the {} rows that a \
+         forecast reads",
+        config.lookback
+    )
+}
+
+/// What is left out.
+fn head(saved: &Saved) -> String {
+    format!(
+        "The head, which turns the last hidden state into the {} steps of the forecast, is left out: it is head.weight \
+         and head.bias in {}.",
+        saved.task.config.horizon,
+        saved.path.display()
+    )
 }
 
 struct Convert<'a> {

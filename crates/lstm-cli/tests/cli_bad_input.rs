@@ -145,7 +145,8 @@ fn wrong_csv_files() {
             &|place| place.write("bad.csv", csv(&days(90)[..3])),
             train,
             3,
-            "bad.csv: the series has 3 rows, but a lookback of",
+            "bad.csv: the series has 3 rows, but a lookback of 1 and a horizon of 1 need 4 to train, validate and \
+             test on; give more rows",
         ),
         (
             "horizon longer than the file",
@@ -540,7 +541,19 @@ fn wrong_models() {
             },
             "forecast --model bad.safetensors few.csv --out out --force",
             3,
-            "few.csv: the series has 6 rows",
+            "few.csv: the series has 6 rows, but the model needs the last 23 rows before the forecast; give the \
+             history too",
+        ),
+        (
+            "a file too short for a comparison",
+            &|place| {
+                place.write("bad.safetensors", &good);
+                place.write("few.csv", csv(&days(23)));
+            },
+            "eval bad.safetensors few.csv",
+            3,
+            "few.csv: the series has 23 rows, but the model needs the 23 rows before a forecast and the 7 that it is \
+             held against, 30 in all; give the history too",
         ),
         (
             "a file of numbers too large to calculate with",

@@ -221,7 +221,10 @@ fn inspect_tells_what_stands_in_the_way() {
 fn an_export_holds_what_torch_takes() {
     let place = Place::new();
     place.lstm(&format!("train good.csv --layers 2 --dtype f64 --out run {TINY}")).fine();
-    place.lstm("export run --to torch-lstm -o lstm.safetensors").fine();
+    let told = place.lstm("export run --to torch-lstm -o lstm.safetensors").fine().out;
+    assert!(told.contains(" bytes for torch.nn.LSTM(2, 4, 2, dtype=torch.float64)\n"), "{told}");
+    assert!(told.contains("(y[t] - last) / spread and (y[t] - y[t - 7]) / spread, "), "{told}");
+    assert!(told.contains("into the 7 steps") && told.contains("head.bias in run/model.safetensors"), "{told}");
     let bytes = place.read("lstm.safetensors");
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
@@ -236,7 +239,11 @@ fn an_export_holds_what_torch_takes() {
         (&header["weight_hh_l1"]["shape"], &header["weight_hh_l1"]["dtype"]),
         (&json!([16, 4]), &json!("F64"))
     );
+    assert_eq!(header["weight_ih_l0"]["shape"], json!([16, 2]));
     assert_eq!(place.lstm("inspect run --json").fine().json()["dtype"], "f64");
+    place.lstm(&format!("train good.csv --base 1 --out plain {TINY}")).fine();
+    let plain = place.lstm("export plain --to torch-lstm --json").fine().json();
+    assert_eq!(plain["constructor"], "torch.nn.LSTM(1, 4, 1)");
 }
 
 #[test]

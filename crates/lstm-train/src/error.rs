@@ -1,5 +1,7 @@
 //! What can go wrong while training and forecasting.
 
+use crate::forecaster::Purpose;
+
 /// Result of this crate's operations.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -41,19 +43,14 @@ pub enum Error {
         last_loss: Option<f64>,
     },
     /// The series has too few rows.
-    #[error(
-        "the series has {rows} rows, but a lookback of {lookback} and a horizon of {horizon} need {needed} to \
-         train, validate and test on; lower --lookback or --horizon, or give more rows"
-    )]
+    #[error("the series has {rows} rows, but {}", purpose.needs(*needed))]
     TooShort {
         /// Rows there are.
         rows: usize,
         /// Rows needed.
         needed: usize,
-        /// Rows that a window reads.
-        lookback: usize,
-        /// Rows that a window predicts.
-        horizon: usize,
+        /// What they are needed for.
+        purpose: Purpose,
     },
     /// Numbers of the series are too large to calculate with.
     #[error(

@@ -224,8 +224,8 @@ impl ForecastConfig {
         let check = (held / 2).max(self.horizon);
         let needed = self.span() + check + held;
         if rows < needed {
-            let (lookback, horizon) = (self.lookback, self.horizon);
-            return Err(Error::TooShort { rows, needed, lookback, horizon });
+            let purpose = Purpose::Training { lookback: self.lookback, horizon: self.horizon };
+            return Err(Error::TooShort { rows, needed, purpose });
         }
         Ok(Parts {
             train: 0..rows - held - check,
@@ -256,6 +256,53 @@ fn season_error(values: &[f64], season: usize, horizon: usize) -> f64 {
         count += values.len().saturating_sub(lag);
     }
     if count == 0 { f64::INFINITY } else { sum / count as f64 }
+}
+
+/// What the rows of a series are wanted for; it decides what helps where they are too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Windows of these sizes to train, validate and test on.
+    Training {
+        /// Rows that a window reads.
+        lookback: usize,
+        /// Rows that a window predicts.
+        horizon: usize,
+    },
+    /// A forecast by a trained model, whose sizes are settled.
+    Forecast,
+    /// A comparison of a trained model's forecasts with what came.
+    Evaluation {
+        /// Rows that a forecast is held against.
+        horizon: usize,
+    },
+}
+
+impl Purpose {
+    /// So many rows are needed, and what to do.
+    pub(crate) fn needs(self, rows: usize) -> String {
+        match self {
+            Self::Training { lookback, horizon } => {
+                let advice = match (lookback > 1, horizon > 1) {
+                    (true, true) => "lower --lookback or --horizon, or give more rows",
+                    (true, false) => "lower --lookback, or give more rows",
+                    (false, true) => "lower --horizon, or give more rows",
+                    (false, false) => "give more rows",
+                };
+                format!(
+                    "a lookback of {lookback} and a horizon of {horizon} need {rows} to train, validate and test on; \
+                     {advice}"
+                )
+            }
+            Self::Forecast => {
+                format!("the model needs the last {rows} rows before the forecast; give the history too")
+            }
+            Self::Evaluation { horizon } => format!(
+                "the model needs the {} rows before a forecast and the {horizon} that it is held against, {rows} in \
+                 all; give the history too",
+                rows.saturating_sub(horizon)
+            ),
+        }
+    }
 }
 
 /// Rows of a series by use.
@@ -515,8 +562,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     pub fn forecast(&self, backend: &B, history: &[f64]) -> Result<Vec<f64>> {
         let needed = self.config.reach() + self.config.lookback;
         if history.len() < needed {
-            let (lookback, horizon) = (self.config.lookback, self.config.horizon);
-            return Err(Error::TooShort { rows: history.len(), needed, lookback, horizon });
+            return Err(Error::TooShort { rows: history.len(), needed, purpose: Purpose::Forecast });
         }
         self.forecast_at(backend, history, &[history.len()])
     }
@@ -568,8 +614,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let config = &self.config;
         let windows = Windowed::new(values, config, part);
         if windows.count == 0 {
-            let (lookback, horizon) = (config.lookback, config.horizon);
-            return Err(Error::TooShort { rows: values.len(), needed: config.span(), lookback, horizon });
+            let purpose = Purpose::Evaluation { horizon: config.horizon };
+            return Err(Error::TooShort { rows: values.len(), needed: config.span(), purpose });
         }
         // Long series are measured on evenly spaced windows, so that memory stays bounded.
         let most = (EVALUATED / config.horizon).max(30);
