@@ -87,7 +87,11 @@ fn run(args: &Args) -> Result<u8> {
 
     // In a process of its own: a driver that crashes must not end the queue.
     let mut look = Command::new(&program);
-    look.args(["task", "versions"]).env("LSTM_KERNELS", root.join("lstm-kernels")).stderr(Stdio::inherit());
+    look.args(["task", "versions"]).stderr(Stdio::inherit());
+    let kernels = root.join("lstm-kernels");
+    if kernels.is_dir() {
+        look.env("LSTM_KERNELS", kernels);
+    }
     if let Some(prefix) = &prefix {
         look.env("VIRTUAL_ENV", prefix);
     }

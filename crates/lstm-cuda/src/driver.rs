@@ -22,8 +22,6 @@ use cudarc::nvrtc::Ptx;
 use lstm_tensor::{Error, Result};
 
 use self::blas::Blas;
-use self::cache::Cache;
-use self::compile::Compiler;
 pub use self::memory::Memory;
 use self::memory::Owner;
 use crate::runtime::{Address, Arg, Gemm, Launch, Runtime};
@@ -88,7 +86,7 @@ impl Driver {
             return Err(Error::Device { op, message });
         };
 
-        let image = machine_code(device.capability)?;
+        let image = compile::machine_code(&kernels::source(), device.capability, report.compiler())?;
 
         let context = CudaContext::new(ordinal).map_err(|e| refused(op, e))?;
         // SAFETY: all that this context holds is used on one stream, so no event is ever to be waited for.
@@ -237,19 +235,6 @@ impl Runtime for Driver {
         let op = "replay";
         self.owner.not_recording(op)?;
         lock(&graph.0).0.launch().map_err(|e| refused(op, e))
-    }
-}
-
-/// All kernels for a device of this compute capability: compiled here, or packed with the program where
-/// there is no compiler.
-fn machine_code(capability: (i32, i32)) -> Result<Vec<u8>> {
-    let source = kernels::source();
-    match Compiler::open(&[]) {
-        Ok(compiler) => {
-            let architecture = compiler.architecture(capability)?;
-            compiler.compile_cached(&source, &architecture, &Cache::of_user())
-        }
-        Err(missing) => compile::packed(&source, capability).ok_or(missing),
     }
 }
 

@@ -9,6 +9,7 @@ use cudarc::{cublas, nvrtc};
 
 use crate::driver::compile;
 use crate::driver::library::{CUBLAS, DRIVER, Library, Missing, NVRTC};
+use crate::kernels;
 
 /// The oldest version of CUDA whose driver can record launches as this backend does.
 const OLDEST: Version = Version { major: 12, minor: 0 };
@@ -56,22 +57,19 @@ pub struct Report {
 
 impl Report {
     /// One sentence for each thing that is missing; none if kernels can run. The compiler is not missed where
-    /// kernels are packed with the program ([`crate::driver::compile::pack`]).
+    /// kernels for a device are packed with the program ([`crate::driver::compile::pack`]).
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let compiler = self.nvrtc.as_ref().err().filter(|_| !compile::is_packed());
-        let parts = [self.driver.as_ref().err(), compiler, self.cublas.as_ref().err()];
-        let mut missing: Vec<String> = parts.into_iter().flatten().cloned().collect();
-        match (&self.driver, &self.nvrtc) {
-            (Ok(driver), _) if *driver < OLDEST => missing.push(format!(
+        let mut missing: Vec<String> = self.driver.as_ref().err().cloned().into_iter().collect();
+        let packed = self.is_packed();
+        let compiler = self.compiler().err().filter(|_| packed == Ok(false));
+        missing.extend([compiler, packed.err(), self.cublas.as_ref().err().cloned()].into_iter().flatten());
+        if let Ok(driver) = self.driver.as_ref()
+            && *driver < OLDEST
+        {
+            missing.push(format!(
                 "the NVIDIA driver is too old: it runs CUDA {driver}, but {OLDEST} or newer is needed"
-            )),
-            (Ok(driver), Ok(nvrtc)) if nvrtc.major > driver.major => missing.push(format!(
-                "the NVIDIA driver is too old for the compiler: it runs CUDA {driver}, libnvrtc is of {nvrtc}; \
-                 update the driver or install libnvrtc and libcublas of CUDA {}",
-                driver.major
-            )),
-            _ => {}
+            ));
         }
         if self.driver.is_ok() && self.devices.is_empty() {
             missing.push("the NVIDIA driver is there, but finds no GPU".to_owned());
@@ -79,11 +77,46 @@ impl Report {
         missing
     }
 
+    /// Whether the compiler can be used with this driver; if not, a sentence says why.
+    pub(crate) fn compiler(&self) -> Result<(), String> {
+        let nvrtc = self.nvrtc.as_ref().map_err(String::clone)?;
+        match &self.driver {
+            // A driver that is too old for this crate has a sentence of its own.
+            Ok(driver) if *driver >= OLDEST && nvrtc.major > driver.major => Err(format!(
+                "the NVIDIA driver is too old for the compiler: it runs CUDA {driver}, libnvrtc is of {nvrtc}; \
+                 update the driver or install libnvrtc and libcublas of CUDA {}",
+                driver.major
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether kernels for one of the devices are packed with the program.
+    fn is_packed(&self) -> Result<bool, String> {
+        let source = kernels::source();
+        let mut found = false;
+        for device in &self.devices {
+            found |= compile::is_packed(&source, device.capability)?;
+        }
+        Ok(found)
+    }
+
     /// Whether kernels can run.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.missing().is_empty()
     }
+}
+
+/// The number of a GPU from its name: `cuda` is the first one, `cuda:N` that of this number.
+#[must_use]
+pub fn ordinal(name: &str) -> Option<usize> {
+    if name == "cuda" {
+        return Some(0);
+    }
+    // A number alone: `parse` would take a sign too.
+    let number = name.strip_prefix("cuda:").filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
+    number.parse().ok()
 }
 
 /// Looks at the driver, the libraries and the devices. Never panics, whatever is missing.
@@ -247,6 +280,19 @@ mod tests {
         assert!(report.missing()[0].contains("12.8") && report.missing()[0].contains("13.0"));
         report.nvrtc = Ok(Version { major: 12, minor: 9 });
         assert!(report.is_usable(), "a newer minor version is compatible");
+    }
+
+    #[test]
+    fn devices_have_numbers() {
+        for (name, number) in [("cuda", 0), ("cuda:0", 0), ("cuda:12", 12)] {
+            assert_eq!(ordinal(name), Some(number));
+        }
+        let too_large = format!("cuda:{}0", usize::MAX);
+        for name in
+            ["", "cpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda: 1", "cuda:1:2", &too_large]
+        {
+            assert_eq!(ordinal(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -53,14 +53,29 @@ impl Cache {
         Self { folder: base.map(|base| base.join("lstm").join("kernels")) }
     }
 
-    /// Kernels packed with the program: the folder that `LSTM_KERNELS` names, or else `lstm-kernels` beside
-    /// the program or one folder above it.
-    pub(crate) fn packed() -> Option<Self> {
+    /// Kernels packed with the program: the folder that `LSTM_KERNELS` names; only where it is not set,
+    /// `lstm-kernels` beside the program or one folder above it.
+    ///
+    /// # Errors
+    /// A sentence where `LSTM_KERNELS` names no folder.
+    pub(crate) fn packed() -> Result<Option<Self>, String> {
         let named = std::env::var_os(PACKED).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let program = std::env::current_exe().ok();
-        let beside = program.iter().flat_map(|program| program.ancestors().skip(1).take(2));
-        let mut folders = named.into_iter().chain(beside.map(|folder| folder.join("lstm-kernels")));
-        folders.find(|folder| folder.is_dir()).map(|folder| Self::at(&folder))
+        Self::packed_at(named.as_deref(), std::env::current_exe().ok().as_deref())
+    }
+
+    fn packed_at(named: Option<&Path>, program: Option<&Path>) -> Result<Option<Self>, String> {
+        if let Some(named) = named {
+            return match named.is_dir() {
+                true => Ok(Some(Self::at(named))),
+                false => Err(format!(
+                    "{PACKED} names {}, which is no folder: name the one with the packed kernels, or unset it",
+                    named.display()
+                )),
+            };
+        }
+        let beside = program.into_iter().flat_map(|program| program.ancestors().skip(1).take(2));
+        let mut folders = beside.map(|folder| folder.join("lstm-kernels"));
+        Ok(folders.find(|folder| folder.is_dir()).map(|folder| Self::at(&folder)))
     }
 
     /// A cache in `folder`.
@@ -83,12 +98,6 @@ impl Cache {
         let Some(folder) = &self.folder else { return };
         // Nothing to do about a full disk or a folder that may not be written.
         let _ = write(folder, key, image);
-    }
-
-    /// Whether there is any entry.
-    pub(crate) fn has_entries(&self) -> bool {
-        let entries = self.folder.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
-        entries.into_iter().any(|entry| entry.path().extension().is_some_and(|e| e == "cubin"))
     }
 }
 
@@ -189,6 +198,23 @@ mod tests {
         std::fs::rename(folder.path().join(other.file_name()), folder.path().join(wanted.file_name()))
             .unwrap();
         assert_eq!(cache.load(&wanted), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_named_alone_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (named, beside) = (folder.path().join("named"), folder.path().join("lstm-kernels"));
+        let program = folder.path().join("bin/program");
+        let packed = |named: Option<&Path>| {
+            Cache::packed_at(named, Some(&program)).map(|cache| cache.and_then(|cache| cache.folder))
+        };
+        assert_eq!(packed(None), Ok(None));
+        std::fs::create_dir(&beside).unwrap();
+        assert_eq!(packed(None), Ok(Some(beside)));
+        let error = packed(Some(&named)).unwrap_err();
+        assert!(error.starts_with("LSTM_KERNELS names ") && error.contains("which is no folder"), "{error}");
+        std::fs::create_dir(&named).unwrap();
+        assert_eq!(packed(Some(&named)), Ok(Some(named.clone())));
     }
 
     #[test]

@@ -109,8 +109,9 @@ impl Compiler {
 }
 
 /// Packs the machine code that [`Compiler::compile`] made of `source` for `architecture` into `folder`, so
-/// that a program finds it there where NVRTC is missing. It looks into the folder that `LSTM_KERNELS` names,
-/// or else into `lstm-kernels` beside the program or one folder above it.
+/// that a program finds it there where NVRTC is missing or cannot compile for the device. It looks into the
+/// folder that `LSTM_KERNELS` names; only where that is not set, into `lstm-kernels` beside the program or one
+/// folder above it.
 ///
 /// # Errors
 /// [`Error::Device`] where the folder cannot be written.
@@ -122,12 +123,36 @@ pub fn pack(source: &str, architecture: &str, image: &[u8], folder: &Path) -> Re
     })
 }
 
-/// Packed machine code of `source` that runs on a device of this compute capability: that of its own
-/// architecture, or of the first one of its generation.
-pub(crate) fn packed(source: &str, capability: (i32, i32)) -> Option<Vec<u8>> {
-    packed_in(&Cache::packed()?, source, capability)
+/// Machine code of `source` for a device of this compute capability: compiled here, or where that fails,
+/// packed with the program. `compiler` is an error where the compiler of this machine is of no use.
+///
+/// # Errors
+/// [`Error::Device`] with what the compiler lacks, if nothing is packed either, or if `LSTM_KERNELS` names no
+/// folder.
+pub(crate) fn machine_code(
+    source: &str,
+    capability: (i32, i32),
+    compiler: std::result::Result<(), String>,
+) -> Result<Vec<u8>> {
+    let packed = Cache::packed().map_err(failed)?;
+    let compiled = compiler.map_err(failed).and_then(|()| {
+        let compiler = Compiler::open(&[])?;
+        compiler.compile_cached(source, &compiler.architecture(capability)?, &Cache::of_user())
+    });
+    or_packed(compiled, packed.as_ref(), source, capability)
 }
 
+fn or_packed(
+    compiled: Result<Vec<u8>>,
+    packed: Option<&Cache>,
+    source: &str,
+    capability: (i32, i32),
+) -> Result<Vec<u8>> {
+    compiled.or_else(|error| packed.and_then(|f| packed_in(f, source, capability)).ok_or(error))
+}
+
+/// Packed machine code of `source` that runs on a device of this compute capability: that of its own
+/// architecture, or of the first one of its generation.
 fn packed_in(folder: &Cache, source: &str, capability: (i32, i32)) -> Option<Vec<u8>> {
     [capability, (capability.0, 0)].into_iter().find_map(|runs| {
         let options = options(&architecture(runs), &[]);
@@ -137,9 +162,13 @@ fn packed_in(folder: &Cache, source: &str, capability: (i32, i32)) -> Option<Vec
     })
 }
 
-/// Whether any machine code is packed with the program.
-pub(crate) fn is_packed() -> bool {
-    Cache::packed().is_some_and(|folder| folder.has_entries())
+/// Whether machine code of `source` that runs on a device of this compute capability is packed with the
+/// program.
+///
+/// # Errors
+/// A sentence where `LSTM_KERNELS` names no folder.
+pub(crate) fn is_packed(source: &str, capability: (i32, i32)) -> std::result::Result<bool, String> {
+    Ok(Cache::packed()?.is_some_and(|folder| packed_in(&folder, source, capability).is_some()))
 }
 
 /// The architecture of a compute capability; where there are instructions that only this generation has,
@@ -231,9 +260,22 @@ mod tests {
         assert_eq!(find("source", (9, 0)).as_deref(), Some("sm_90a"));
         assert_eq!(find("source", (10, 0)), None);
         assert_eq!(find("other", (9, 0)), None);
-        assert!(
-            Cache::at(folder.path()).has_entries() && !Cache::at(&folder.path().join("no")).has_entries()
-        );
+        assert!(packed_in(&Cache::at(&folder.path().join("no")), "source", (9, 0)).is_none());
+    }
+
+    /// NVRTC that is missing, that does not know the device, that is newer than the driver: all the same.
+    #[test]
+    fn packed_kernels_stand_in_for_a_compiler_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        pack("source", "sm_120", b"packed", folder.path()).unwrap();
+        let packed = Cache::at(folder.path());
+        let fails = || Err(failed("NVRTC 12.0 does not compile for compute capability 12.0".to_owned()));
+        let get = |compiled, capability| or_packed(compiled, Some(&packed), "source", capability);
+        assert_eq!(get(Ok(b"compiled".to_vec()), (12, 0)).unwrap(), b"compiled");
+        assert_eq!(get(fails(), (12, 0)).unwrap(), b"packed");
+        for error in [get(fails(), (8, 0)), or_packed(fails(), None, "source", (12, 0))] {
+            assert!(error.unwrap_err().to_string().contains("NVRTC 12.0 does not compile"));
+        }
     }
 
     #[test]
