@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use lstm_cpu::Cpu;
-use lstm_cuda::Cuda;
 use lstm_cuda::driver::Driver;
+use lstm_cuda::{Cuda, probe};
 use lstm_tensor::{Backend, Float};
 use lstm_testkit::Naive;
 use lstm_testkit::golden::{Case, Report, Verdict, replay, write};
@@ -51,18 +51,15 @@ impl FromStr for Device {
         match name {
             "cpu" => Ok(Self::Cpu),
             "naive" => Ok(Self::Naive),
-            "cuda" => Ok(Self::Cuda(0)),
             #[cfg(feature = "emulator")]
             "emulator" => Ok(Self::Emulator),
             #[cfg(not(feature = "emulator"))]
             "emulator" => {
                 Err("it has to be built first: cargo run -p xtask --features emulator -- golden --device emulator".into())
             }
-            _ => {
-                let number = name.strip_prefix("cuda:").filter(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
-                let number = number.and_then(|number| number.parse().ok());
-                number.map(Self::Cuda).ok_or_else(|| "must be cpu, naive, cuda, cuda:N or emulator".into())
-            }
+            _ => probe::ordinal(name)
+                .map(Self::Cuda)
+                .ok_or_else(|| "must be cpu, naive, cuda, cuda:N or emulator".into()),
         }
     }
 }

@@ -93,13 +93,10 @@ impl std::str::FromStr for Device {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let cuda = |number: &str| number.parse().ok().map(Self::Cuda);
-        let device = match text {
-            "cpu" => Some(Self::Cpu),
-            "cuda" => Some(Self::Cuda(0)),
-            _ => text.strip_prefix("cuda:").and_then(cuda),
-        };
-        device.ok_or_else(|| "must be cpu, cuda or cuda:N".to_owned())
+        match text {
+            "cpu" => Ok(Self::Cpu),
+            _ => probe::ordinal(text).map(Self::Cuda).ok_or_else(|| "must be cpu, cuda or cuda:N".to_owned()),
+        }
     }
 }
 
@@ -328,7 +325,9 @@ mod tests {
         let args = |device: &str| Command::try_parse_from(["bench", "lstm", "--device", device]);
         let Ok(Command::Lstm(both)) = args("cpu,cuda:1") else { unreachable!("these are devices") };
         assert_eq!(both.device, [Device::Cpu, Device::Cuda(1)]);
-        assert!(args("gpu").is_err() && args("cuda:x").is_err());
+        for name in ["gpu", "cuda:", "cuda:x", "cuda:+1"] {
+            assert!(args(name).is_err(), "{name}");
+        }
     }
 
     #[test]
