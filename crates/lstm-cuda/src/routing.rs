@@ -126,7 +126,8 @@ impl Route {
 pub struct Kernel {
     /// Name of the entry point.
     pub name: &'static str,
-    /// Whether it multiplies on tensor cores. If not, it must not: then its sums would not be exact.
+    /// Whether it multiplies on tensor cores: none does so far, this is for paths to come. Where it is false the
+    /// check of the machine code refuses such products, as sums would not be exact.
     pub tensor_cores: bool,
 }
 
