@@ -227,7 +227,8 @@ fn what_waits_cannot_be_part_of_a_phase() {
     let mut spoiled = buffer::<Device, f32>(&cuda, &[3.0, 4.0]).unwrap();
     let mut cuda_index = cuda.alloc::<u32>(1).unwrap();
     let mut host = [0.0f32; 2];
-    let refused: [&mut dyn FnMut(&Device) -> Result<()>; 4] = [
+    type Operation<'a> = &'a mut dyn FnMut(&Device) -> Result<()>;
+    let refused: [Operation<'_>; 4] = [
         &mut |cuda| cuda.download(&y, 0, &mut host),
         &mut |cuda| cuda.alloc::<f32>(1).map(|_| ()),
         &mut |cuda| cuda.synchronize(),
