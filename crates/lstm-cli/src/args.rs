@@ -75,7 +75,7 @@ Examples:
   cat air.csv | lstm forecast - --json")]
 pub(crate) struct Forecast {
     /// CSV file with a header line; `-` reads standard input
-    #[arg(value_name = "FILE", required_unless_present = "model")]
+    #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Forecast with the model of this run folder instead of training; without FILE, what follows the
     /// series that it was trained on

@@ -8,6 +8,7 @@ use lstm_data::Element;
 use lstm_tensor::{Backend, Float};
 
 use crate::failure::{Failure, Result};
+use crate::progress::say;
 use crate::settings::{Dtype, Machine};
 use crate::value::Device;
 
@@ -37,7 +38,7 @@ pub(crate) struct Place {
     /// Model name of the processor or GPU.
     hardware: String,
     /// Why it is not the device that `auto` means.
-    instead: Option<String>,
+    fallback: Option<String>,
 }
 
 enum Chosen {
@@ -52,10 +53,27 @@ enum Chosen {
 pub(crate) fn open(machine: &Machine, work: Work, dtype: Dtype) -> Result<Place> {
     let dtype = machine.dtype.unwrap_or(dtype);
     let Some(number) = gpu(machine, work, probe::probe)? else { return Place::cpu(machine, dtype) };
-    Place::cuda(number, dtype).or_else(|failure| match machine.device.unwrap_or_default() {
-        Device::Auto => Ok(Place { instead: Some(failure.to_string()), ..Place::cpu(machine, dtype)? }),
-        asked => Err(Failure::device(format!("--device {asked}: {failure}; --device cpu does without it"))),
+    Place::cuda(number, dtype).or_else(|failure| {
+        let place = instead(machine, dtype, &failure)?;
+        if let Some(why) = place.fallback() {
+            say(&format!("warning: {why}"));
+        }
+        Ok(place)
     })
+}
+
+/// The processor, where `auto` meant a GPU that does not start.
+///
+/// # Errors
+/// A device failure where the GPU was asked for by name.
+fn instead(machine: &Machine, dtype: Dtype, failure: &Failure) -> Result<Place> {
+    match machine.device.unwrap_or_default() {
+        Device::Auto => {
+            let why = format!("cuda:0 does not start: {failure}; --device auto takes the CPU instead");
+            Ok(Place { fallback: Some(why), ..Place::cpu(machine, dtype)? })
+        }
+        asked => Err(Failure::device(format!("--device {asked}: {failure}; --device cpu does without it"))),
+    }
 }
 
 /// The GPU that the settings mean, or none for the processor.
@@ -67,24 +85,25 @@ pub(crate) fn open(machine: &Machine, work: Work, dtype: Dtype) -> Result<Place>
 /// # Errors
 /// As [`open`], as far as a look at the machine can tell.
 pub(crate) fn gpu(machine: &Machine, work: Work, probe: impl FnOnce() -> Report) -> Result<Option<usize>> {
-    let number = match machine.device.unwrap_or_default() {
+    let asked = machine.device.unwrap_or_default();
+    let number = match asked {
         Device::Cpu => return Ok(None),
         Device::Auto => {
             let wanted = work == Work::Training && machine.threads.is_none() && probe().is_usable();
             return Ok(wanted.then_some(0));
         }
-        Device::Cuda(number) => number,
+        Device::Cuda(number) => number.unwrap_or(0),
     };
     if machine.threads.is_some() {
         return Err(Failure::usage(format!(
-            "--threads is about the CPU, but the device is cuda:{number}; leave one of them out, here or in the file \
+            "--threads is about the CPU, but the device is {asked}; leave one of them out, here or in the file \
              of --config"
         )));
     }
     let report = probe();
     if let Some(missing) = report.missing().first() {
         return Err(Failure::device(format!(
-            "--device cuda:{number}: {missing}; `lstm devices` lists all that is missing, --device cpu needs none of it"
+            "--device {asked}: {missing}; `lstm devices` lists all that is missing, --device cpu needs none of it"
         )));
     }
     let there = match report.devices.len() {
@@ -93,7 +112,7 @@ pub(crate) fn gpu(machine: &Machine, work: Work, probe: impl FnOnce() -> Report)
         count => format!("there are cuda:0 to cuda:{}", count.saturating_sub(1)),
     };
     Err(Failure::device(format!(
-        "--device cuda:{number}: there is no such GPU, {there}; choose one of `lstm devices`"
+        "--device {asked}: there is no such GPU, {there}; choose one of `lstm devices`"
     )))
 }
 
@@ -102,7 +121,7 @@ impl Place {
         let threads = machine.threads.map_or(0, |threads| threads.get());
         let cpu = Cpu::new(threads).map_err(|error| Failure::device(error.to_string()))?;
         let backend = Chosen::Cpu(cpu);
-        Ok(Self { backend, device: Device::Cpu, dtype, hardware: processor(), instead: None })
+        Ok(Self { backend, device: Device::Cpu, dtype, hardware: processor(), fallback: None })
     }
 
     fn cuda(number: usize, dtype: Dtype) -> Result<Self> {
@@ -111,7 +130,7 @@ impl Place {
         let (_, hardware) = driver.device_name().split_once(", ").unwrap_or(("", "GPU"));
         let hardware = hardware.to_owned();
         let backend = Chosen::Cuda(Box::new(Cuda::new(driver)?));
-        Ok(Self { backend, device: Device::Cuda(number), dtype, hardware, instead: None })
+        Ok(Self { backend, device: Device::Cuda(Some(number)), dtype, hardware, fallback: None })
     }
 
     /// Does `job` here.
@@ -137,6 +156,11 @@ impl Place {
         &self.hardware
     }
 
+    /// Why it is not the device that `auto` means.
+    pub(crate) fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
     pub(crate) fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -147,9 +171,7 @@ impl Place {
             Chosen::Cpu(cpu) => format!(", {}", of_cpu(cpu)),
             Chosen::Cuda(_) => String::new(),
         };
-        let instead =
-            self.instead.as_ref().map_or(String::new(), |why| format!("; cuda:0 does not start: {why}"));
-        format!("{} ({}{more}), {}{instead}", self.device, self.hardware, self.dtype.name())
+        format!("{} ({}{more}), {}", self.device, self.hardware, self.dtype.name())
     }
 
     /// The settings that mean this device and this element type, wherever they are read again.
@@ -232,7 +254,7 @@ mod tests {
             assert_eq!(answer(&on("cpu"), work, with_gpus(1)), Ok(None));
             assert_eq!(answer(&on("cuda"), work, with_gpus(1)), Ok(Some(0)));
             assert_eq!(answer(&on("cuda:1"), work, with_gpus(2)), Ok(Some(1)));
-            let missing = "--device cuda:0: no NVIDIA driver: install one; `lstm devices` lists all that is missing, \
+            let missing = "--device cuda: no NVIDIA driver: install one; `lstm devices` lists all that is missing, \
                            --device cpu needs none of it";
             assert_eq!(answer(&on("cuda"), work, without_driver()), Err((5, missing.into())));
             let one =
@@ -241,6 +263,16 @@ mod tests {
             let two = "--device cuda:2: there is no such GPU, there are cuda:0 to cuda:1; choose one of `lstm devices`";
             assert_eq!(answer(&on("cuda:2"), work, with_gpus(2)), Err((5, two.into())));
         }
+    }
+
+    #[test]
+    fn auto_says_why_it_is_not_on_the_gpu() {
+        let failure = Failure::device("out of memory");
+        let place = instead(&Machine::default(), Dtype::F32, &failure).unwrap();
+        let why = "cuda:0 does not start: out of memory; --device auto takes the CPU instead";
+        assert_eq!((place.name().as_str(), place.fallback()), ("cpu", Some(why)));
+        let named = instead(&on("cuda"), Dtype::F32, &failure).err().map(|failure| failure.to_string());
+        assert_eq!(named.as_deref(), Some("--device cuda: out of memory; --device cpu does without it"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Devices) -> Result<()> {
 /// The device that `--device auto` takes for this work.
 fn auto(work: Work, report: &Report) -> Result<Device> {
     let gpu = device::gpu(&Machine::default(), work, || report.clone())?;
-    Ok(gpu.map_or(Device::Cpu, Device::Cuda))
+    Ok(gpu.map_or(Device::Cpu, |number| Device::Cuda(Some(number))))
 }
 
 fn in_words(cpu: &Cpu, report: &Report) -> Result<String> {
@@ -36,7 +36,7 @@ fn in_words(cpu: &Cpu, report: &Report) -> Result<String> {
         let (major, minor) = gpu.capability;
         text += &format!(
             "{:<8}{}, {}, compute capability {major}.{minor}\n",
-            Device::Cuda(gpu.ordinal).to_string(),
+            Device::Cuda(Some(gpu.ordinal)).to_string(),
             gpu.name,
             output::size(gpu.memory)
         );
@@ -76,7 +76,7 @@ fn as_json(cpu: &Cpu, report: &Report) -> Result<Value> {
     })];
     devices.extend(report.devices.iter().map(|gpu| {
         json!({
-            "name": Device::Cuda(gpu.ordinal),
+            "name": Device::Cuda(Some(gpu.ordinal)),
             "hardware": gpu.name,
             "memory": gpu.memory,
             "capability": format!("{}.{}", gpu.capability.0, gpu.capability.1),

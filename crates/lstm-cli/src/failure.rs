@@ -114,7 +114,8 @@ impl From<lstm_data::Error> for Failure {
             E::Setting { .. } | E::BadDelimiter { .. } | E::SeveralTargets { .. } => Kind::Usage,
             _ => Kind::Data,
         };
-        Self::new(kind, error.to_string())
+        let remedy = if matches!(error, E::Io { .. }) { "; check the path and its permissions" } else { "" };
+        Self::new(kind, format!("{error}{remedy}"))
     }
 }
 

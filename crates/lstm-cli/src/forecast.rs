@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lstm_data::{Element, TimeAxis};
+use lstm_data::{Element, Step, TimeAxis};
 use lstm_tensor::{Backend, Float};
 use lstm_train::baseline::seasonal_naive;
 use lstm_train::forecaster::{Evaluation, ForecastConfig, Forecaster};
@@ -33,7 +33,7 @@ pub(crate) fn run(args: Forecast) -> Result<()> {
 }
 
 fn by_training(file: &Path, settings: &Settings) -> Result<()> {
-    let trained = train::learn(file, settings)?;
+    let trained = train::learn("forecast", file, settings)?;
     let prediction = Prediction {
         file: &trained.series.file,
         config: &trained.config,
@@ -257,10 +257,7 @@ impl Prediction<'_> {
         let history = &self.history[self.history.len() - shown..];
         let baseline = lines.iter().find(|line| line.method != "lstm");
         Scene {
-            title: match self.time {
-                Some(time) => format!("{}: the next {horizon} steps of {}", self.target, time.step),
-                None => format!("{}: the next {horizon} steps", self.target),
-            },
+            title: format!("{}: {}", self.target, ahead(horizon, self.time.map(|time| time.step))),
             target: self.target,
             time: self.time,
             first: self.rows - shown,
@@ -274,6 +271,18 @@ impl Prediction<'_> {
     }
 }
 
+/// What is forecast, in words: a step of one unit needs no naming of steps.
+fn ahead(horizon: usize, step: Option<Step>) -> String {
+    let (length, of) = match step.map(|step| step.to_string()) {
+        None => ("step".to_owned(), String::new()),
+        Some(step) => match step.strip_prefix("1 ") {
+            Some(unit) => (unit.to_owned(), String::new()),
+            None => ("step".to_owned(), format!(" of {step}")),
+        },
+    };
+    if horizon == 1 { format!("the next {length}{of}") } else { format!("the next {horizon} {length}s{of}") }
+}
+
 impl Line<'_> {
     fn is_finite(&self) -> bool {
         let (lo, hi) = self.band.as_ref().map_or((&[][..], &[][..]), |(lo, hi)| (lo, hi));
@@ -284,5 +293,23 @@ impl Line<'_> {
     fn edges(&self, step: usize) -> (Option<f64>, Option<f64>) {
         let Some((lo, hi)) = &self.band else { return (None, None) };
         (lo.get(step).copied(), hi.get(step).copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_named_by_their_unit() {
+        for (horizon, step, words) in [
+            (7, Some(Step::Micros(86_400_000_000)), "the next 7 days"),
+            (48, Some(Step::Micros(1_800_000_000)), "the next 48 steps of 30 minutes"),
+            (1, Some(Step::Months(1)), "the next month"),
+            (1, Some(Step::Months(2)), "the next step of 2 months"),
+            (3, None, "the next 3 steps"),
+        ] {
+            assert_eq!(ahead(horizon, step), words);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use lstm_data::TimeAxis;
 
-use crate::plot::{Axis, Figure, Layer, Panel, Role};
+use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
 
 /// What the picture shows.
 pub(crate) struct Scene<'a> {
@@ -42,8 +42,8 @@ impl Scene<'_> {
         let known = self.history.len() - held;
         let mut layers = Vec::new();
         if let Some((lo, hi)) = &self.band {
-            let (lo, hi) = (lo.clone(), hi.clone());
-            let x = x(end, self.mean.len());
+            // As sure as the last value at the start.
+            let ((x, lo), (_, hi)) = (joined(end, lo), joined(end, hi));
             layers.push(Layer::Band { x, lo, hi, role: Role::Forecast, label: "80% interval".into() });
         }
         layers.push(Layer::line(
@@ -61,7 +61,13 @@ impl Scene<'_> {
         if held > 0 {
             let from = end - held;
             let (x, y) = joined(from, &self.held_out[self.held_out.len() - held..]);
-            layers.push(Layer::line(Role::Forecast, "", x, y));
+            layers.push(Layer::Line {
+                x,
+                y,
+                style: Style::Dashed,
+                role: Role::Forecast,
+                label: "LSTM, held-out rows".into(),
+            });
             let (x, y) = joined(from, &self.history[known..]);
             layers.push(Layer::line(Role::Truth, "held-out truth", x, y));
         }
@@ -77,5 +83,36 @@ impl Scene<'_> {
     /// Where a row stands on the x axis; without times rows are counted from 1.
     fn place(&self, row: usize) -> f64 {
         self.time.and_then(|time| time.place(row)).unwrap_or(row as f64 + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_band_opens_at_the_last_value() {
+        let scene = Scene {
+            title: String::new(),
+            target: "y",
+            time: None,
+            first: 0,
+            history: &[1.0, 2.0, 3.0],
+            held_out: &[2.5],
+            mean: &[4.0, 5.0],
+            band: Some((vec![3.5, 4.0], vec![4.5, 6.0])),
+            baseline: None,
+        };
+        let figure = scene.figure();
+        let Layer::Band { x, lo, hi, .. } = &figure.panels[0].layers[0] else { panic!("{figure:?}") };
+        assert_eq!(
+            (&x[..], &lo[..], &hi[..]),
+            (&[3.0, 4.0, 5.0][..], &[3.0, 3.5, 4.0][..], &[3.0, 4.5, 6.0][..])
+        );
+        let held_out = |layer: &Layer| {
+            matches!(layer, Layer::Line { style: Style::Dashed, role: Role::Forecast, x, y, .. }
+                if x[..] == [2.0, 3.0] && y[..] == [2.0, 2.5])
+        };
+        assert!(figure.panels[0].layers.iter().any(held_out), "{figure:?}");
     }
 }

@@ -12,6 +12,9 @@ use crate::settings::Say;
 
 /// Time between two lines off a terminal.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The bar until the first report says how many steps there are at most.
+const WITHOUT_LENGTH: &str = "{prefix:<20} step {pos}";
+const WITH_LENGTH: &str = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}, {eta} left";
 
 /// Watches training, shows it, and remembers the course of the loss.
 pub(crate) struct Progress {
@@ -46,10 +49,7 @@ impl Progress {
         self.stage = stage;
         match &mut self.display {
             Display::Bar(bar) => {
-                let style = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}, {eta} left";
-                let style =
-                    ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-                *bar = ProgressBar::no_length().with_style(style).with_prefix(stage);
+                *bar = ProgressBar::no_length().with_style(style(WITHOUT_LENGTH)).with_prefix(stage);
             }
             Display::Lines { begun, told } => (*begun, *told) = (Instant::now(), Instant::now()),
             Display::Nothing => {}
@@ -64,6 +64,9 @@ impl Progress {
         match &mut self.display {
             Display::Bar(bar) => {
                 if let Some(report) = report {
+                    if bar.length().is_none() {
+                        bar.set_style(style(WITH_LENGTH));
+                    }
                     bar.set_length(report.max_steps);
                     bar.set_message(losses(report));
                 }
@@ -101,6 +104,10 @@ impl Progress {
             self.stage, report.step, report.epoch, report.loss, report.learning_rate
         );
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn losses(report: &Report) -> String {

@@ -208,7 +208,7 @@ impl Dtype {
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Output {
-    /// Folder of the run [default: runs/ and the file's name without its ending]
+    /// Folder of the run [default: runs/ and the file's name without its ending; for a trained model its own]
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) out: Option<PathBuf>,

@@ -25,7 +25,7 @@ use crate::{interrupt, output, series};
 /// Those of settings, data, device and files; divergence and Ctrl-C, after the last good model is kept.
 pub(crate) fn run(args: Train) -> Result<()> {
     let settings = args.settings.with_file()?;
-    let trained = learn(&args.file, &settings)?;
+    let trained = learn("train", &args.file, &settings)?;
     let say = settings.output.say;
     if say.json {
         return output::print_json(&trained.to_json());
@@ -59,11 +59,12 @@ impl Trained {
     }
 }
 
-/// Reads a file, trains on it, writes the run folder, and prints what the held-out part says.
+/// Reads a file, trains on it, writes the run folder, and prints what the held-out part says; `command` is the one that
+/// repeats it.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
+pub(crate) fn learn(command: &str, file: &Path, settings: &Settings) -> Result<Trained> {
     let folder = Folder::named(&settings.output, file);
     // The forecast of another model must not lie beside this one, so it is in the way too.
     folder.check(&[&run::OF_TRAINING[..], &run::OF_FORECAST].concat(), Some(file))?;
@@ -101,7 +102,7 @@ pub(crate) fn learn(file: &Path, settings: &Settings) -> Result<Trained> {
     folder.write(run::MODEL, &learned.model)?;
     folder.write(
         run::SETTINGS,
-        settings_text(file, &folder, &task, &place.resolved(&settings.machine)).as_bytes(),
+        settings_text(command, file, &folder, &task, &place.resolved(&settings.machine)).as_bytes(),
     )?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
     let mut metrics = metrics(&series, &config, &place, known);
@@ -308,6 +309,7 @@ fn metrics(
         "repairs": series.repairs,
         "config": config,
         "device": place.name(),
+        "device-fallback": place.fallback(),
         "dtype": place.dtype(),
         "evaluation": evaluation,
         "winner": evaluation.and_then(Evaluation::winner).map(|score| &score.method),
@@ -316,12 +318,12 @@ fn metrics(
 }
 
 /// All settings of the run, with the device that it was on, so that it can be repeated.
-fn settings_text(file: &Path, folder: &Folder, task: &Task, machine: &Machine) -> String {
+fn settings_text(command: &str, file: &Path, folder: &Folder, task: &Task, machine: &Machine) -> String {
     // A table of plain values cannot fail to be one.
     let part = |table: std::result::Result<toml::Table, toml::ser::Error>| table.unwrap_or_default();
     let settings = folder.file(run::SETTINGS);
     format!(
-        "# All settings of this run. It is repeated exactly by\n#   lstm forecast {} --config {} --out ANOTHER\n{}",
+        "# All settings of this run. It is repeated exactly by\n#   lstm {command} {} --config {} --out ANOTHER\n{}",
         file.display(),
         settings.display(),
         to_toml(&[

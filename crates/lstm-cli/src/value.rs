@@ -194,8 +194,8 @@ pub(crate) enum Device {
     Auto,
     /// The processor.
     Cpu,
-    /// The NVIDIA GPU of this number.
-    Cuda(usize),
+    /// The NVIDIA GPU of this number, or the first.
+    Cuda(Option<usize>),
 }
 
 impl Device {
@@ -206,12 +206,12 @@ impl Device {
             None => match name {
                 "auto" => Some(Self::Auto),
                 "cpu" => Some(Self::Cpu),
-                "cuda" => Some(Self::Cuda(0)),
+                "cuda" => Some(Self::Cuda(None)),
                 _ => None,
             },
             // A number as `usize` reads it may have a sign.
             Some(("cuda", number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                number.parse().ok().map(Self::Cuda)
+                number.parse().ok().map(|number| Self::Cuda(Some(number)))
             }
             Some(_) => None,
         }
@@ -223,7 +223,8 @@ impl fmt::Display for Device {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Cuda(None) => f.write_str("cuda"),
+            Self::Cuda(Some(number)) => write!(f, "cuda:{number}"),
         }
     }
 }
@@ -280,9 +281,9 @@ mod tests {
         for (text, device) in [
             ("auto", Device::Auto),
             ("cpu", Device::Cpu),
-            ("cuda", Device::Cuda(0)),
-            ("cuda:0", Device::Cuda(0)),
-            ("cuda:12", Device::Cuda(12)),
+            ("cuda", Device::Cuda(None)),
+            ("cuda:0", Device::Cuda(Some(0))),
+            ("cuda:12", Device::Cuda(Some(12))),
         ] {
             assert_eq!(text.parse(), Ok(device));
             assert_eq!(device.to_string().parse(), Ok(device));

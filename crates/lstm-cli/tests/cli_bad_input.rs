@@ -68,7 +68,7 @@ fn file(name: &'static str, text: &'static str) -> impl Fn(&Place) {
 fn wrong_csv_files() {
     let train = "train bad.csv --out out --force";
     all_fail(&[
-        ("missing file", &|_| {}, train, 3, "bad.csv: cannot be read"),
+        ("missing file", &|_| {}, train, 3, "); check the path and its permissions"),
         ("folder", &file("bad.csv/a", ""), train, 3, "bad.csv: is a folder, where a CSV file is expected"),
         (
             "empty file",
@@ -278,7 +278,13 @@ fn wrong_settings() {
         ),
         ("an unknown flag", &|_| {}, "train good.csv --hiden 3", 2, "a similar argument exists: '--hidden'"),
         ("an unknown rule", &|_| {}, "train good.csv --optimizer adm", 2, "a similar value exists: 'adam'"),
-        ("nothing to forecast", &|_| {}, "forecast --horizon 3", 2, "<FILE>"),
+        (
+            "nothing to forecast",
+            &|_| {},
+            "forecast --horizon 3",
+            2,
+            "name a CSV file, or a run folder with --model",
+        ),
         (
             "results that exist",
             &|_| {},
@@ -328,7 +334,7 @@ fn wrong_settings() {
             &|place| place.write("device.toml", "device = \"cuda\"\n"),
             "train good.csv --config device.toml --threads 2 --out out --force",
             2,
-            "--threads is about the CPU, but the device is cuda:0; leave one of them out",
+            "--threads is about the CPU, but the device is cuda; leave one of them out",
         ),
     ]);
 }
