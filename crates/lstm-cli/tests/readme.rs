@@ -11,6 +11,8 @@ const EXAMPLE: &str = include_str!("../../../examples/standalone/src/main.rs");
 const TAXI: &str = include_str!("../../../examples/data/nyc_taxi.csv");
 /// How the main command begins; this test has a binary already.
 const CARGO: &str = "$ cargo run --release -p lstm-cli -- ";
+/// How `lstm` gets onto the path; a test has it there.
+const INSTALL: &str = "$ cargo install --path crates/lstm-cli ";
 
 /// The blocks in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
@@ -52,13 +54,15 @@ fn the_commands_for_ones_own_file_succeed_in_order() {
     };
     place.write("sales.csv", sales(90));
     place.write("new.csv", sales(97));
-    let block = blocks("console").into_iter().find(|block| block.starts_with("$ lstm ")).unwrap();
-    for line in block.lines() {
+    let block = blocks("console").into_iter().find(|block| block.contains("$ lstm ")).unwrap();
+    let (install, commands) = block.split_once('\n').unwrap();
+    assert!(install.starts_with(INSTALL), "`lstm` is used before it is there: {install}");
+    for line in commands.lines() {
         let command = line.strip_prefix("$ lstm ").unwrap().split('#').next().unwrap();
         place.lstm(command).fine();
     }
     assert!(place.text("runs/sales/forecast.csv").contains("\n2020-03-31,lstm,"));
-    assert!(place.text("runs/units/forecast.csv").contains("\n2020-04-07,lstm,"));
+    assert!(place.text("runs/new/forecast.csv").contains("\n2020-04-07,lstm,"));
     assert!(place.path("runs/units/torch-lstm.safetensors").exists());
 }
 
@@ -66,7 +70,7 @@ fn the_commands_for_ones_own_file_succeed_in_order() {
 fn no_command_goes_untested() {
     let commands = blocks("console").into_iter().flat_map(str::lines).filter(|line| line.starts_with("$ "));
     for command in commands {
-        let known = [CARGO, "$ lstm ", "$ cargo test --workspace"];
+        let known = [CARGO, INSTALL, "$ lstm ", "$ cargo test --workspace"];
         assert!(known.iter().any(|start| command.starts_with(start)), "{command}");
     }
 }
