@@ -180,10 +180,21 @@ fn the_terminal_keeps_to_its_width() {
     for (name, figure) in figures() {
         let text = terminal(&figure, 72, 20, false);
         assert!(!text.contains('\x1b'), "{name}");
-        for line in text.lines().filter(|line| !line.contains("──")) {
+        for line in text.lines() {
             assert!(line.chars().count() <= 72, "{name}: {line}");
         }
     }
+    let plain = terminal(&forecast(), 72, 20, false);
+    assert!(plain.lines().any(|line| line.contains("┤") && line.contains('░')), "no band: {plain}");
+    for mark in ["░░░░ 80% interval", "⠒⠒⠒⠒ history", "⠒⠒ ⠒ seasonal naive", "⠶⠶⠶⠶ forecast", "⠂⠐ ⠂ truth"]
+    {
+        assert!(plain.contains(mark), "{mark}: {plain}");
+    }
+    let mut narrow = forecast();
+    if let Layer::Band { lo, hi, .. } = &mut narrow.panels[0].layers[0] {
+        lo.clone_from(hi);
+    }
+    assert!(!terminal(&narrow, 72, 20, false).contains("80% interval"), "named, but not drawn");
     let text = terminal(&forecast(), 72, 20, true);
     assert!(text.contains("\x1b[31m") && text.contains("\x1b[32m") && text.contains("seasonal naive"));
     assert!(!text.contains("\x1b[30m") && !text.contains("\x1b[37m"));
