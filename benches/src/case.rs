@@ -128,6 +128,21 @@ impl Case {
         std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
     }
 
+    /// The first rows and steps of the case.
+    #[must_use]
+    pub fn part(&self, rows: usize, steps: usize) -> Self {
+        let shape = Shape { batch: rows, steps, ..self.shape.clone() };
+        let [x, target] = data_shapes(&self.shape, &self.shape.network());
+        let cut = |values: &[f64], shape: &[usize]| -> Vec<f64> {
+            let columns = shape[shape.len() - 1];
+            let blocks = values.chunks(self.shape.batch * columns).take(steps);
+            blocks.flat_map(|block| &block[..rows * columns]).copied().collect()
+        };
+        let batches = self.batches.iter();
+        let batches = batches.map(|b| Batch { x: cut(&b.x, &x), target: cut(&b.target, &target) }).collect();
+        Self { shape, params: self.params.clone(), batches }
+    }
+
     /// The same case with every number changed by one rounding error, up or down by the draw `index`.
     #[must_use]
     pub fn perturbed(&self, index: u32) -> Self {

@@ -1,9 +1,9 @@
 //! Figures of a network on a backend, with PyTorch beside it or without.
 
-use std::time::Instant;
-
 use anyhow::{Result, ensure};
+use lstm_cpu::Cpu;
 use lstm_tensor::{Backend, Float};
+use lstm_testkit::Naive;
 use lstm_testkit::case::Kind;
 use lstm_testkit::tolerance::{distance, tolerance};
 use serde::Serialize;
@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::case::Case;
 use crate::peak::Peak;
 use crate::peer::Peer;
-use crate::shape::Dtype;
-use crate::subject::{Proof, Subject};
+use crate::shape::{Dtype, Read, Shape};
+use crate::subject::{Proof, STEPS, Subject};
 use crate::timing::{Budget, Contender, What, race};
 
 /// What was measured of one shape on one device: medians.
@@ -79,12 +79,10 @@ pub fn measure<B: Backend, F: Float>(
 ) -> Result<Row> {
     let shape = &case.shape;
     let mut ours = Subject::<B, F>::new(backend, case)?;
-    let start = Instant::now();
     let proof = ours.prove()?;
-    let seconds = start.elapsed().as_secs_f64();
     if let Some(peer) = peer.as_deref_mut() {
         let theirs = peer.load(case)?;
-        let kappa = condition::<B, F>(backend, case, &proof, seconds)?;
+        let kappa = condition(case)?;
         // Rounded to TF32 the numbers stand for others, as far away as TF32 has its neighbours.
         let coarser = if peer.manner.tf32 { TF32_EPSILON / F::EPSILON } else { 1.0 };
         agree(&shape.name, &proof, &theirs, coarser * tolerance::<F>(kappa))?;
@@ -128,15 +126,65 @@ pub fn measure<B: Backend, F: Float>(
 /// Distance from 1 to the next larger number of TF32.
 const TF32_EPSILON: f64 = 1.0 / 1024.0;
 
-/// Seconds of a proof above which one perturbation has to do.
-const LONG: f64 = 0.5;
+/// Operations, in 10⁹, that the naive loops may take for a condition.
+const NAIVE_GFLOP: f64 = 1.0;
 
-/// How strongly the numbers of the proof answer to rounding errors in weights and data, in rounding errors.
-fn condition<B: Backend, F: Float>(backend: &B, case: &Case, proof: &Proof, seconds: f64) -> Result<f64> {
+/// Operations, in 10⁹, that the reference may take for a condition at all.
+const MOST_GFLOP: f64 = 400.0;
+
+/// What of a case the reference calculates to find its condition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Extent {
+    rows: usize,
+    steps: usize,
+    /// Perturbations.
+    draws: u32,
+    /// Whether by the naive loops, which are too slow for most networks.
+    naive: bool,
+}
+
+impl Extent {
+    /// Three perturbations of the whole case, or else one; of as many of its rows as can be afforded, and only
+    /// if one is too many, of as many of its steps.
+    fn of(shape: &Shape) -> Self {
+        let passes = if shape.infer_only { 1 } else { 1 + 3 * STEPS };
+        let proof = passes as f64 * shape.gflop();
+        let draws = if 4.0 * proof <= MOST_GFLOP { 3 } else { 1 };
+        let work = f64::from(1 + draws) * proof;
+        let share = (MOST_GFLOP / work).min(1.0);
+        // Less than a row leaves a part of its steps; more than one leaves them all.
+        let rows = ((shape.batch as f64 * share) as usize).max(1);
+        let share = (share * shape.batch as f64 / rows as f64).min(1.0);
+        let steps = ((shape.steps as f64 * share) as usize).max(1);
+        Self { rows, steps, draws, naive: work <= NAIVE_GFLOP }
+    }
+}
+
+/// How strongly the numbers of the proof answer to rounding errors in weights and data, in rounding errors: the
+/// κ of docs/numerics.md. It is the reference in f64 that answers, never the backend that is judged.
+fn condition(case: &Case) -> Result<f64> {
+    let extent = Extent::of(&case.shape);
+    if extent.naive { response(&Naive, case, extent) } else { response(&Cpu::new(0)?, case, extent) }
+}
+
+fn response<B: Backend>(backend: &B, case: &Case, extent: Extent) -> Result<f64> {
+    let mut part = case.part(extent.rows, extent.steps);
+    part.shape.dtype = Dtype::F64;
+    let steps = match case.shape.readout {
+        Read::Last => 1,
+        Read::All => case.shape.steps / extent.steps,
+    };
+    // The sum is that of all rows: those that are left out are taken to answer as the others do.
+    let fold = (case.shape.batch * steps) as f64 / extent.rows as f64;
+    let numbers = |case: &Case| -> Result<Vec<f64>> {
+        let proof = Subject::<B, f64>::new(backend, case)?.prove()?;
+        Ok(Proof { y_sum: fold * proof.y_sum, ..proof }.numbers())
+    };
+    let reference = numbers(&part)?;
     let mut kappa: f64 = 0.0;
-    for index in 0..if seconds > LONG { 1 } else { 3 } {
-        let answer = Subject::<B, F>::new(backend, &case.perturbed(index))?.prove()?;
-        kappa = kappa.max(distance(Kind::Value, &answer.numbers(), &proof.numbers()) / F::EPSILON);
+    for index in 0..extent.draws {
+        let answer = numbers(&part.perturbed(index))?;
+        kappa = kappa.max(distance(Kind::Value, &answer, &reference) / f64::EPSILON);
     }
     Ok(kappa)
 }
@@ -154,11 +202,8 @@ fn agree(name: &str, ours: &Proof, theirs: &Proof, tolerance: f64) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::Shape;
-    use lstm_cpu::Cpu;
     use lstm_cuda::Cuda;
     use lstm_cuda_emu::{Emulator, Schedule};
-    use lstm_testkit::Naive;
 
     fn shape(fields: &str) -> Shape {
         let text =
@@ -213,8 +258,7 @@ mod tests {
             write_named(&drawn, &path);
             let case = Case::read(&shape, &path).unwrap();
             let want = Subject::<_, f64>::new(&Naive, &drawn).unwrap().prove().unwrap();
-            let exact = Shape { dtype: Dtype::F64, ..shape.clone() };
-            let kappa = condition::<_, f64>(&Naive, &Case { shape: exact, ..drawn }, &want, 0.0).unwrap();
+            let kappa = condition(&drawn).unwrap();
             let (got, emulated, tolerance) = match shape.dtype {
                 Dtype::F32 => {
                     (proof::<_, f32>(&cpu, &case), proof::<_, f32>(&cuda, &case), tolerance::<f32>(kappa))
@@ -228,6 +272,52 @@ mod tests {
             assert_eq!(got.loss_10.is_none(), shape.infer_only);
             let other = Proof { y_sum: got.y_sum + 1e-3, ..got };
             assert!(agree(&shape.name, &other, &want, tolerance).is_err());
+        }
+    }
+
+    /// Small networks are judged by the naive loops and wholly, large ones by what can be afforded of them.
+    #[test]
+    fn the_reference_calculates_what_it_can_afford() {
+        let small = shape(SHAPES[0]);
+        assert_eq!(Extent::of(&small), Extent { rows: 3, steps: 5, draws: 3, naive: true });
+        let sized = |batch, steps| Shape { batch, steps, hidden: vec![1024, 1024], ..small.clone() };
+        for (shape, whole_steps) in [(sized(64, 10), true), (sized(512, 1000), false), (sized(512, 1), true)]
+        {
+            let extent = Extent::of(&shape);
+            assert!(!extent.naive && extent.draws == 1, "{extent:?}");
+            assert_eq!(extent.steps == shape.steps, whole_steps, "{extent:?}");
+            let part = Shape { batch: extent.rows, steps: extent.steps, ..shape };
+            let work = 2.0 * 31.0 * part.gflop();
+            assert!((MOST_GFLOP / 2.0..=MOST_GFLOP).contains(&work), "{work} of {extent:?}");
+        }
+    }
+
+    /// By the naive loops or by the CPU in f64, of all rows or of one: the condition is of the same size.
+    #[test]
+    fn conditions_agree_among_references_and_parts() {
+        let case = Case::draw(&Shape { batch: 8, ..shape(SHAPES[0]) }).unwrap();
+        let whole = Extent::of(&case.shape);
+        let kappa = response(&Naive, &case, whole).unwrap();
+        let others = [
+            response(&Cpu::new(1).unwrap(), &case, whole).unwrap(),
+            response(&Naive, &case, Extent { rows: 4, ..whole }).unwrap(),
+        ];
+        assert!(kappa > 0.1);
+        for other in others {
+            assert!((kappa / 8.0..kappa * 8.0).contains(&other), "{other} and {kappa}");
+        }
+    }
+
+    #[test]
+    fn a_part_has_the_first_rows_of_the_first_steps() {
+        for fields in [SHAPES[0], SHAPES[2]] {
+            let case = Case::draw(&shape(fields)).unwrap();
+            let part = case.part(2, 4);
+            let (whole, cut) = (&case.batches[1], &part.batches[1]);
+            assert_eq!((&cut.x[..4], cut.x.len()), (&whole.x[..4], 4 * 2 * 2));
+            assert_eq!(cut.x[4..8], whole.x[6..10], "the second step");
+            assert_eq!(cut.target[..4], whole.target[..4]);
+            Subject::<_, f64>::new(&Naive, &part).unwrap().prove().unwrap();
         }
     }
 

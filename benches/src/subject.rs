@@ -13,7 +13,7 @@ use crate::timing::{Contender, What, sample};
 const RATE: f64 = 1e-3;
 
 /// Steps until the last loss of a [`Proof`].
-const STEPS: usize = 10;
+pub(crate) const STEPS: usize = 10;
 
 /// What shows that the work was done: numbers that come out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
