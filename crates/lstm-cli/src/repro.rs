@@ -262,7 +262,13 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
         outcome?;
         let all: Vec<Value> = results.iter().map(Results::to_json).collect();
         let claims = report::claims_json(claims, &results);
-        return output::print_json(&json!({ "experiments": all, "claims": claims, "folder": folder }));
+        return output::print_json(&json!({
+            "experiments": all,
+            "claims": claims,
+            "folder": folder,
+            "device": place.name(),
+            "device-fallback": place.fallback(),
+        }));
     }
     if args.say.quiet {
         return outcome;

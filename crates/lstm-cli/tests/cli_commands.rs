@@ -304,6 +304,7 @@ fn the_device_that_was_chosen_is_told_and_kept() {
     let auto = place.lstm(&format!("train good.csv --device auto {small} --out auto --json")).fine().json();
     let chosen = place.lstm("devices --json").fine().json()["auto"]["training"].clone();
     assert_eq!((&auto["device"], &auto["dtype"]), (&chosen, &json!("f32")));
+    assert_eq!(auto.get("device-fallback"), Some(&json!(null)), "{auto}");
     let kept = format!("\ndevice = {chosen}\n");
     assert!(place.text("auto/settings.toml").contains(&kept), "{kept}");
 

@@ -58,6 +58,8 @@ fn a_series_is_trained_forecast_and_held_against_what_was_published() {
 fn sequences_are_predicted_alike_in_a_new_process() {
     let place = Place::new();
     let done = place.lstm("repro 004 --steps 20 --seeds 1 --json --dtype f64").fine().json();
+    let chosen = &place.lstm("devices --json").fine().json()["auto"]["training"];
+    assert_eq!((&done["device"], done.get("device-fallback")), (chosen, Some(&serde_json::Value::Null)));
     let figures = &done["experiments"][0]["figures"];
     assert_eq!(figures["reload-mismatches"]["values"][0], 0.0, "{figures}");
     assert_eq!(figures["reload-mismatches"]["met"], true);
