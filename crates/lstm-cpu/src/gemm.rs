@@ -7,7 +7,7 @@
 
 use crate::Cpu;
 use crate::math::Concrete;
-use crate::simd::Kernel;
+use crate::simd::{Kernel, Simd};
 use lstm_tensor::{Float, Span};
 use std::mem::MaybeUninit;
 
@@ -71,7 +71,7 @@ pub(crate) fn multiply_on<F: Float>(
     cpu.team.run(scale.count * blocks, &|task| {
         let first = task % blocks * block;
         let part = whole.repeat(task / blocks).part(by_rows, first, block);
-        cpu.simd.run(part);
+        part.run(cpu.simd);
     });
 }
 
@@ -172,25 +172,58 @@ const HEIGHT: usize = 64;
 /// Tiles that use a strip of B, from which on it pays to bring the strip together.
 const REUSED: usize = 3;
 
-impl<F: Float> Kernel for Product<F> {
+impl<F: Float> Product<F> {
+    /// Calculates it on this thread.
+    fn run(self, simd: Simd) {
+        // Rows of C must be adjacent for vectors to be written.
+        let product = if self.c.2 == 1 { self } else { self.transposed() };
+        if size_of::<F>() == size_of::<f32>() {
+            single(simd, product.cast());
+        } else {
+            double(simd, product.cast());
+        }
+    }
+}
+
+// Not generic, so that tiles are compiled here, once, and not in every crate that multiplies something.
+fn single(simd: Simd, product: Product<f32>) {
+    simd.run(product);
+}
+
+fn double(simd: Simd, product: Product<f64>) {
+    simd.run(product);
+}
+
+impl Kernel for Product<f32> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // Rows of C must be adjacent for vectors to be written.
-        let product = if self.c.2 == 1 { self } else { self.transposed() };
         // SAFETY: `new` asserted that all elements of A, B and C lie inside the slices they came from,
         // and `part`, `repeat` and `transposed` keep to them. C comes from a `&mut`, and no other thread
         // has these elements of it.
         unsafe {
             // Two vectors wide, and as many rows as there are registers for.
-            match (VECTOR, size_of::<F>()) {
-                (64, 4) => product.cast::<f32>().tiles::<FUSED, 8, 32, 16>(),
-                (64, _) => product.cast::<f64>().tiles::<FUSED, 8, 16, 8>(),
-                (32, 4) => product.cast::<f32>().tiles::<FUSED, 4, 16, 8>(),
-                (32, _) => product.cast::<f64>().tiles::<FUSED, 4, 8, 4>(),
-                (_, 4) => product.cast::<f32>().tiles::<FUSED, 4, 8, 4>(),
-                _ => product.cast::<f64>().tiles::<FUSED, 4, 4, 2>(),
+            match VECTOR {
+                64 => self.tiles::<FUSED, 8, 32, 16>(),
+                32 => self.tiles::<FUSED, 4, 16, 8>(),
+                _ => self.tiles::<FUSED, 4, 8, 4>(),
+            }
+        }
+    }
+}
+
+impl Kernel for Product<f64> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
+        // SAFETY: as above.
+        unsafe {
+            match VECTOR {
+                64 => self.tiles::<FUSED, 8, 16, 8>(),
+                32 => self.tiles::<FUSED, 4, 8, 4>(),
+                _ => self.tiles::<FUSED, 4, 4, 2>(),
             }
         }
     }
@@ -451,7 +484,6 @@ unsafe fn sums<F: Concrete, const FUSED: bool, const ROWS: usize, const COLS: us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Simd;
 
     #[test]
     fn threads_change_no_bit() {
@@ -488,7 +520,7 @@ mod tests {
                 let (a, b) = (matrix(&a, m, k, turn_a), matrix(&b, k, n, turn_b));
                 let to = if turn_c { Span::dense(0, n, m).transposed() } else { Span::dense(0, m, n) };
                 let mut c = vec![1.0; m * n];
-                simd.run(Product::new(Scale { alpha: 2.0, ..Scale::ADD }, a, b, &mut c, to));
+                Product::new(Scale { alpha: 2.0, ..Scale::ADD }, a, b, &mut c, to).run(simd);
                 for (i, j) in [(0, 0), (63, 31), (64, 32), (130, 74), (7, 74), (130, 3)] {
                     let at = |x: Matrix<'_, f64>, r, c| x.data[x.span.at(r, c)];
                     let exact = 1.0 + 2.0 * (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum::<f64>();

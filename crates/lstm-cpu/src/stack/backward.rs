@@ -143,7 +143,7 @@ impl<F: Float> Pass<'_, F> {
                         (Some(after), gates)
                     }
                 };
-                self.cpu.simd.run(StepBackward {
+                StepBackward {
                     rows: d_cell.len() / units,
                     units,
                     hidden,
@@ -156,7 +156,8 @@ impl<F: Float> Pass<'_, F> {
                     d_last: d_last.filter(|_| end).map(|d_last| &d_last[own(0)]),
                     d_cell,
                     d_bias,
-                });
+                }
+                .run(self.cpu.simd);
             }
         });
         Ok(())

@@ -12,7 +12,7 @@
 #![allow(clippy::needless_range_loop, reason = "unrolled only so")]
 
 use crate::math::{Concrete, sigmoid, tanh, tanh_and_slope};
-use crate::simd::Kernel;
+use crate::simd::{Kernel, Simd};
 use lstm_tensor::Float;
 use std::ptr::{null, null_mut};
 
@@ -111,7 +111,27 @@ impl<F: Float> StepForward<'_, F> {
     }
 }
 
-impl<F: Float> Kernel for StepForward<'_, F> {
+impl<F: Float> StepForward<'_, F> {
+    /// Runs the step.
+    pub(super) fn run(self, simd: Simd) {
+        if size_of::<F>() == size_of::<f32>() {
+            forward_single(simd, self.places());
+        } else {
+            forward_double(simd, self.places());
+        }
+    }
+}
+
+// Not generic, so that tiles are compiled here, once, and not in every crate that trains something.
+fn forward_single(simd: Simd, step: Forward<f32>) {
+    simd.run(step);
+}
+
+fn forward_double(simd: Simd, step: Forward<f64>) {
+    simd.run(step);
+}
+
+impl Kernel for Forward<f32> {
     type Output = ();
 
     #[inline(always)]
@@ -120,13 +140,26 @@ impl<F: Float> Kernel for StepForward<'_, F> {
         // mutable ones for itself.
         unsafe {
             // As many rows as there are registers for four gates of them.
-            match (VECTOR, size_of::<F>()) {
-                (64, 4) => self.places::<f32>().all::<FUSED, 16, 6>(),
-                (64, _) => self.places::<f64>().all::<FUSED, 8, 6>(),
-                (32, 4) => self.places::<f32>().all::<FUSED, 8, 2>(),
-                (32, _) => self.places::<f64>().all::<FUSED, 4, 2>(),
-                (_, 4) => self.places::<f32>().all::<FUSED, 4, 2>(),
-                _ => self.places::<f64>().all::<FUSED, 2, 2>(),
+            match VECTOR {
+                64 => self.all::<FUSED, 16, 6>(),
+                32 => self.all::<FUSED, 8, 2>(),
+                _ => self.all::<FUSED, 4, 2>(),
+            }
+        }
+    }
+}
+
+impl Kernel for Forward<f64> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
+        // SAFETY: as above.
+        unsafe {
+            match VECTOR {
+                64 => self.all::<FUSED, 8, 6>(),
+                32 => self.all::<FUSED, 4, 2>(),
+                _ => self.all::<FUSED, 2, 2>(),
             }
         }
     }
@@ -353,20 +386,52 @@ impl<F: Float> StepBackward<'_, F> {
     }
 }
 
-impl<F: Float> Kernel for StepBackward<'_, F> {
+impl<F: Float> StepBackward<'_, F> {
+    /// Runs the step.
+    pub(super) fn run(self, simd: Simd) {
+        if size_of::<F>() == size_of::<f32>() {
+            backward_single(simd, self.places());
+        } else {
+            backward_double(simd, self.places());
+        }
+    }
+}
+
+fn backward_single(simd: Simd, step: Backward<f32>) {
+    simd.run(step);
+}
+
+fn backward_double(simd: Simd, step: Backward<f64>) {
+    simd.run(step);
+}
+
+impl Kernel for Backward<f32> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: as in `StepForward`.
+        // SAFETY: as for `Forward`.
         unsafe {
-            match (VECTOR, size_of::<F>()) {
-                (64, 4) => self.places::<f32>().all::<FUSED, 16, 8>(),
-                (64, _) => self.places::<f64>().all::<FUSED, 8, 8>(),
-                (32, 4) => self.places::<f32>().all::<FUSED, 8, 4>(),
-                (32, _) => self.places::<f64>().all::<FUSED, 4, 4>(),
-                (_, 4) => self.places::<f32>().all::<FUSED, 4, 4>(),
-                _ => self.places::<f64>().all::<FUSED, 2, 4>(),
+            match VECTOR {
+                64 => self.all::<FUSED, 16, 8>(),
+                32 => self.all::<FUSED, 8, 4>(),
+                _ => self.all::<FUSED, 4, 4>(),
+            }
+        }
+    }
+}
+
+impl Kernel for Backward<f64> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
+        // SAFETY: as for `Forward`.
+        unsafe {
+            match VECTOR {
+                64 => self.all::<FUSED, 8, 8>(),
+                32 => self.all::<FUSED, 4, 4>(),
+                _ => self.all::<FUSED, 2, 4>(),
             }
         }
     }

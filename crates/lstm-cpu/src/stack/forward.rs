@@ -181,7 +181,7 @@ impl<F: Float> Pass<'_, F> {
                         (hidden_state(h, units), out)
                     }
                 };
-                self.cpu.simd.run(StepForward {
+                StepForward {
                     rows: cell.len() / units,
                     units,
                     weights,
@@ -193,7 +193,8 @@ impl<F: Float> Pass<'_, F> {
                     before,
                     cell,
                     out,
-                });
+                }
+                .run(self.cpu.simd);
             }
         });
         Ok(())
