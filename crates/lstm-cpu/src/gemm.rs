@@ -1,8 +1,8 @@
 //! Matrix products, cut into blocks of the result that threads share out.
 //!
 //! Each element of a result is summed by one thread in one order, and blocks depend on shapes alone; so
-//! the number of threads changes no bit. Nothing is allocated, and nothing is packed but what no vector
-//! could load: the operands of an LSTM are small enough to be read where they lie.
+//! the number of threads changes no bit. Nothing is allocated: parts of operands that a tile could not load
+//! as vectors, or that several tiles read, are copied to the stack.
 #![allow(unsafe_code, reason = "threads write to parts of one matrix, tiles are read without checks")]
 
 use crate::Cpu;

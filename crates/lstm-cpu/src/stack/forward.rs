@@ -110,7 +110,7 @@ impl<F: Float> Pass<'_, F> {
         before: &mut [F],
     ) -> Result<()> {
         let (plan, rows) = (self.plan, self.plan.shape.rows);
-        let Layer { input: width, hidden, units, .. } = *layer;
+        let Layer { input: width, joint, hidden, units, .. } = *layer;
         // Hidden states are in the tape, which is written to: no borrow of it may last.
         let place = &plan.tape.layers[l];
         let (below, tape_hidden) = tape.hidden.as_mut_slice().split_at_mut(place.hidden);
@@ -130,7 +130,7 @@ impl<F: Float> Pass<'_, F> {
             (input, stride)
         };
         let gates = &mut tape.gates.as_mut_slice()[place.gates..];
-        if !layer.is_joint() {
+        if joint == 0 {
             let weights = part(self.packed.buffer.as_slice(), &layer.packed_input)?;
             let from = Span { row_stride: stride, ..Span::dense(0, count * rows, width) };
             let weights = Matrix::dense(weights, width, 4 * units);
@@ -140,7 +140,8 @@ impl<F: Float> Pass<'_, F> {
 
         let packed = self.packed.buffer.as_slice();
         let (weights, bias) = (part(packed, &layer.packed_forward)?, part(packed, &layer.packed_bias)?);
-        let initial = match self.initial {
+        // Later chunks of steps find the state before them in the tape.
+        let initial = match self.initial.filter(|_| first == 0) {
             Some(state) => {
                 let before = &mut before[..rows * units];
                 pad(part(state.c.as_slice(), &layer.state)?, hidden, units, before);
@@ -154,7 +155,7 @@ impl<F: Float> Pass<'_, F> {
             Rows::new(&mut tape.cell.as_mut_slice()[place.cell..], kept, rows, units, block),
             Rows::new(tape_hidden, kept, rows, units, block),
         ];
-        let (joint, keeps) = (layer.joint_inputs(), plan.mode == Mode::Train);
+        let keeps = plan.mode == Mode::Train;
         self.cpu.team.blocks(buffers, |i, [mut gates, mut cell, mut out]| {
             for t in first..first + count {
                 let (slot, last) = (t % kept, (t + kept - 1) % kept);

@@ -48,6 +48,8 @@ const LINE: usize = 16;
 #[derive(Clone, Debug, Default)]
 struct Layer {
     input: usize,
+    /// Inputs that are multiplied together with the hidden state: all or none.
+    joint: usize,
     hidden: usize,
     /// Hidden units with padding, `U`.
     units: usize,
@@ -70,16 +72,6 @@ struct Layer {
 }
 
 impl Layer {
-    /// Whether inputs are multiplied together with the hidden state.
-    fn is_joint(&self) -> bool {
-        self.input <= JOINT
-    }
-
-    /// Inputs that [`StepForward`](cell::StepForward) multiplies.
-    fn joint_inputs(&self) -> usize {
-        if self.is_joint() { self.input } else { 0 }
-    }
-
     /// The columns of gates `[R, 4U]` that are not padding, and the rows of weights `[4H, _]` that belong to
     /// them: first of each, and number.
     fn gate_columns(&self) -> impl Iterator<Item = (usize, usize, usize)> {
@@ -115,6 +107,7 @@ fn layer<F: Float>(plan: &Plan, l: usize) -> Result<Layer> {
             let (biases, forget_bias) = ([first, second], of.cell.forget_bias);
             return Ok(Layer {
                 input,
+                joint,
                 hidden,
                 units,
                 forget_bias,
@@ -299,7 +292,7 @@ fn pack_input<F: Float>(cpu: &Cpu, layer: &Layer, w_ih: &[F], to: &mut [F]) {
 
 /// Panels `[K, 4, panel]` from `w_ih [4H, I]`, if it is multiplied with them, and `w_hh [4H, H]`.
 fn pack_forward<F: Float>(cpu: &Cpu, layer: &Layer, [w_ih, w_hh]: [&[F]; 2], to: &mut [F]) {
-    let (hidden, joint, width) = (layer.hidden, layer.joint_inputs(), panel::<F>());
+    let (hidden, joint, width) = (layer.hidden, layer.joint, panel::<F>());
     let (depth, panels) = (joint + hidden, layer.units / width);
     cpu.team.blocks([Rows::new(to, 1, panels, depth * 4 * width, 1)], |number, [mut to]| {
         let (to_inputs, to_hidden) = to.at_mut(0).split_at_mut(joint * 4 * width);
