@@ -1,8 +1,8 @@
 //! Back-propagation through time.
 
 use super::cell::StepBackward;
-use super::dropout::{drop_before, drops_before};
-use super::{Layer, block, check_tape, foreign, layer, pad, part, part_mut, unpad};
+use super::dropout::drop_before;
+use super::{Layer, block, check_tape, foreign, layer, layer_input, pad, part, part_mut, unpad};
 use crate::gemm::{Matrix, Scale, multiply_on};
 use crate::parallel::Rows;
 use crate::{Cpu, CpuBuffer};
@@ -60,22 +60,8 @@ pub(crate) fn backward<F: Float>(
             pass.through(&layer, first, &layer.w_hh, d_h, Span::dense(0, rows, hidden))?;
         }
 
-        let (input, stride) = match l.checked_sub(1) {
-            Some(below) => {
-                let place = &plan.tape.layers[below];
-                (&tape.hidden.as_slice()[place.hidden..], place.hidden_row)
-            }
-            None => (x.as_slice(), width),
-        };
-        let (input, stride) = if drops_before(plan, draw, l) {
-            let dropped = part_mut(dropped, &(0..steps * rows * width))?;
-            unpad(input, stride, width, dropped);
-            drop_before(cpu, plan, draw, l, 0, dropped, [width; 2]);
-            (&*dropped, width)
-        } else {
-            (input, stride)
-        };
-        let input = Matrix::new(input, Span { row_stride: stride, ..Span::dense(0, steps * rows, width) });
+        let (hidden, dropped) = (tape.hidden.as_slice(), dropped.as_mut_slice());
+        let input = layer_input(cpu, plan, draw, l, [0, steps], x.as_slice(), hidden, dropped)?;
         pass.weight_gradient(&layer, dz, input, d_params, &layer.w_ih)?;
         let (to, stride) = match (l.checked_sub(1), d_x.as_deref_mut()) {
             (None, None) => continue,

@@ -1,8 +1,8 @@
 //! Forward passes: over sequences and over one step of a stream.
 
 use super::cell::{Factor, StepForward};
-use super::dropout::{drop_before, drops_before};
-use super::{Layer, block, check_tape, foreign, kept, layer, pad, part, unpad};
+use super::dropout::drop_before;
+use super::{Layer, block, check_tape, foreign, kept, layer, layer_input, pad, part, unpad};
 use crate::gemm::{Matrix, Scale, multiply_on};
 use crate::parallel::Rows;
 use crate::{Cpu, CpuBuffer};
@@ -114,28 +114,13 @@ impl<F: Float> Pass<'_, F> {
         // Hidden states are in the tape, which is written to: no borrow of it may last.
         let place = &plan.tape.layers[l];
         let (below, tape_hidden) = tape.hidden.as_mut_slice().split_at_mut(place.hidden);
-        let (input, stride) = match l.checked_sub(1) {
-            Some(below_l) => {
-                let below_place = &plan.tape.layers[below_l];
-                (&below[below_place.hidden..], below_place.hidden_row)
-            }
-            None => (&x[first * rows * width..], width),
-        };
-        let (input, stride) = if drops_before(plan, self.draw, l) {
-            let dropped = &mut dropped[..count * rows * width];
-            unpad(input, stride, width, dropped);
-            drop_before(self.cpu, plan, self.draw, l, first, dropped, [width; 2]);
-            (&*dropped, width)
-        } else {
-            (input, stride)
-        };
+        let input = layer_input(self.cpu, plan, self.draw, l, [first, count], x, below, dropped)?;
         let gates = &mut tape.gates.as_mut_slice()[place.gates..];
         if joint == 0 {
             let weights = part(self.packed.buffer.as_slice(), &layer.packed_input)?;
-            let from = Span { row_stride: stride, ..Span::dense(0, count * rows, width) };
             let weights = Matrix::dense(weights, width, 4 * units);
             let to = Span::dense(0, count * rows, 4 * units);
-            multiply_on(self.cpu, Scale::SET, Matrix::new(input, from), weights, gates, to);
+            multiply_on(self.cpu, Scale::SET, input, weights, gates, to);
         }
 
         let packed = self.packed.buffer.as_slice();
@@ -168,8 +153,8 @@ impl<F: Float> Pass<'_, F> {
                     }
                 };
                 let inputs = Factor {
-                    data: &input[((t - first) * rows + i * block) * stride..],
-                    stride,
+                    data: &input.data[input.span.at((t - first) * rows + i * block, 0)..],
+                    stride: input.span.row_stride,
                     first: 0,
                     len: joint,
                 };

@@ -18,11 +18,13 @@ pub(crate) use backward::backward;
 pub(crate) use forward::{forward, step};
 
 use self::cell::panel;
+use self::dropout::{drop_before, drops_before};
+use crate::gemm::Matrix;
 use crate::parallel::Rows;
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{
-    Arena, BatchShape, Bias, Error, Float, KernelChoice, LayerTape, Mode, Packed, Plan, Result, StackSpec,
-    TapeLayout, check,
+    Arena, BatchShape, Bias, Draw, Error, Float, KernelChoice, LayerTape, Mode, Packed, Plan, Result, Span,
+    StackSpec, TapeLayout, check,
 };
 use std::ops::Range;
 
@@ -354,6 +356,36 @@ fn pack_bias<F: Float>(layer: &Layer, values: &[F], to: &mut [F]) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// What layer `l` reads at `count` steps from `first` on, after dropout: rows of the inputs `x` or of the
+/// hidden state below. `dropped` has room for it.
+#[allow(clippy::too_many_arguments, reason = "the parts of a pass that hold a layer's input")]
+fn layer_input<'a, F: Float>(
+    cpu: &Cpu,
+    plan: &Plan,
+    draw: Option<Draw<'_, Cpu>>,
+    l: usize,
+    [first, count]: [usize; 2],
+    x: &'a [F],
+    hidden: &'a [F],
+    dropped: &'a mut [F],
+) -> Result<Matrix<'a, F>> {
+    let (width, rows) = (plan.spec.input_of(l), count * plan.shape.rows);
+    let (input, stride) = match l.checked_sub(1) {
+        Some(below) => {
+            let place = &plan.tape.layers[below];
+            (&hidden[place.hidden..], place.hidden_row)
+        }
+        None => (&x[first * plan.shape.rows * width..], width),
+    };
+    if !drops_before(plan, draw, l) {
+        return Ok(Matrix::new(input, Span { row_stride: stride, ..Span::dense(0, rows, width) }));
+    }
+    let dropped = dropped.get_mut(..rows * width).ok_or_else(foreign)?;
+    unpad(input, stride, width, dropped);
+    drop_before(cpu, plan, draw, l, first, dropped, [width; 2]);
+    Ok(Matrix::dense(dropped, rows, width))
 }
 
 /// Copies rows of `units` elements, of which `hidden` count, to rows of `hidden`: as many as `to` has.
