@@ -1,5 +1,6 @@
 //! Values that a flag or a configuration file may hold: each checks itself, so that both report alike.
 
+use lstm_cuda::probe;
 use std::fmt;
 use std::str::FromStr;
 
@@ -202,18 +203,11 @@ impl Device {
     const WANTED: &str = "auto, cpu, cuda or cuda:N, where N is the number of a GPU, as in cuda:0";
 
     fn named(name: &str) -> Option<Self> {
-        match name.split_once(':') {
-            None => match name {
-                "auto" => Some(Self::Auto),
-                "cpu" => Some(Self::Cpu),
-                "cuda" => Some(Self::Cuda(None)),
-                _ => None,
-            },
-            // A number as `usize` reads it may have a sign.
-            Some(("cuda", number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                number.parse().ok().map(|number| Self::Cuda(Some(number)))
-            }
-            Some(_) => None,
+        match name {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(None)),
+            _ => probe::ordinal(name).map(|number| Self::Cuda(Some(number))),
         }
     }
 }
