@@ -8,10 +8,20 @@ use lstm_testkit::run::{Route, run};
 use lstm_testkit::strategies::filled;
 use lstm_testkit::tolerance::{Expected, tolerance};
 
-/// 101 steps; 130 units are no multiple of a vector's width, 37 neither.
-fn case() -> StackCase {
+/// 130 units are no multiple of a vector's width, 37 neither. The other two are cut as large passes are: batch
+/// rows into blocks of which the last is smaller, steps into chunks; and weights so large that the threads share
+/// each step, the inputs' product of a chunk before it.
+fn cases() -> [StackCase; 3] {
     let layers = vec![LayerSpec::new(130).dropout(0.1, 0.2), LayerSpec::new(37).forget_bias(1.0)];
-    filled(StackSpec::new(5, layers).dropout_between(0.3), BatchShape::new(101, 3), 1.0, 41)
+    let wide = StackSpec::new(5, layers).dropout_between(0.3);
+    let layers = vec![LayerSpec::new(33).dropout(0.2, 0.1), LayerSpec::new(21).forget_bias(1.0)];
+    let many = StackSpec::new(20, layers).dropout_between(0.1);
+    let large = StackSpec::new(18, vec![LayerSpec::new(260).dropout(0.1, 0.0)]);
+    [
+        filled(wide, BatchShape::new(101, 3), 1.0, 41),
+        filled(many, BatchShape::new(101, 37), 1.0, 42),
+        filled(large, BatchShape::new(50, 11), 1.0, 43),
+    ]
 }
 
 fn every_path<F: Float>(case: &StackCase, expected: &mut Expected) {
@@ -33,9 +43,10 @@ fn every_path<F: Float>(case: &StackCase, expected: &mut Expected) {
 }
 
 #[test]
-fn a_long_wide_case_by_every_path() {
-    let case = case();
-    let mut expected = Expected::new::<f64>(&case).unwrap();
-    every_path::<f64>(&case, &mut expected);
-    every_path::<f32>(&case, &mut expected);
+fn long_wide_and_large_cases_by_every_path() {
+    for case in cases() {
+        let mut expected = Expected::new::<f64>(&case).unwrap();
+        every_path::<f64>(&case, &mut expected);
+        every_path::<f32>(&case, &mut expected);
+    }
 }

@@ -29,15 +29,6 @@ impl<'a, F> Matrix<'a, F> {
     pub(crate) fn new(data: &'a [F], span: Span) -> Self {
         Self { data, span }
     }
-
-    /// All of `data` as `[rows, cols]`.
-    pub(crate) fn dense(data: &'a [F], rows: usize, cols: usize) -> Self {
-        Self::new(data, Span::dense(0, rows, cols))
-    }
-
-    pub(crate) fn transposed(self) -> Self {
-        Self { span: self.span.transposed(), ..self }
-    }
 }
 
 /// `C = alpha A B + beta C`, `count` times at `strides`.
@@ -47,13 +38,6 @@ pub(crate) struct Scale {
     pub(crate) beta: f64,
     pub(crate) count: usize,
     pub(crate) strides: [usize; 3],
-}
-
-impl Scale {
-    /// `C = A B`.
-    pub(crate) const SET: Self = Self { alpha: 1.0, beta: 0.0, count: 1, strides: [0; 3] };
-    /// `C = A B + C`.
-    pub(crate) const ADD: Self = Self { beta: 1.0, ..Self::SET };
 }
 
 /// The product on all threads.
@@ -485,6 +469,12 @@ unsafe fn sums<F: Concrete, const FUSED: bool, const ROWS: usize, const COLS: us
 mod tests {
     use super::*;
 
+    const SET: Scale = Scale { alpha: 1.0, beta: 0.0, count: 1, strides: [0; 3] };
+
+    fn dense<F>(data: &[F], rows: usize, cols: usize) -> Matrix<'_, F> {
+        Matrix::new(data, Span::dense(0, rows, cols))
+    }
+
     #[test]
     fn threads_change_no_bit() {
         let (m, n, k) = (200, 150, 33);
@@ -493,9 +483,9 @@ mod tests {
         let results: Vec<_> = (1..=4)
             .map(|threads| {
                 let mut c = vec![f32::NAN; m * n];
-                let (a, b) = (Matrix::dense(&a, m, k), Matrix::dense(&b, k, n));
+                let (a, b) = (dense(&a, m, k), dense(&b, k, n));
                 let cpu = Cpu::new(threads).unwrap();
-                multiply_on(&cpu, Scale::SET, a, b, &mut c, Span::dense(0, m, n));
+                multiply_on(&cpu, SET, a, b, &mut c, Span::dense(0, m, n));
                 c
             })
             .collect();
@@ -514,13 +504,13 @@ mod tests {
                 [(false, false, false), (true, false, true), (false, true, false), (true, true, true)]
             {
                 let matrix = |data, rows, cols, turn| match turn {
-                    true => Matrix::dense(data, cols, rows).transposed(),
-                    false => Matrix::dense(data, rows, cols),
+                    true => Matrix::new(data, Span::dense(0, cols, rows).transposed()),
+                    false => dense(data, rows, cols),
                 };
                 let (a, b) = (matrix(&a, m, k, turn_a), matrix(&b, k, n, turn_b));
                 let to = if turn_c { Span::dense(0, n, m).transposed() } else { Span::dense(0, m, n) };
                 let mut c = vec![1.0; m * n];
-                Product::new(Scale { alpha: 2.0, ..Scale::ADD }, a, b, &mut c, to).run(simd);
+                Product::new(Scale { alpha: 2.0, beta: 1.0, ..SET }, a, b, &mut c, to).run(simd);
                 for (i, j) in [(0, 0), (63, 31), (64, 32), (130, 74), (7, 74), (130, 3)] {
                     let at = |x: Matrix<'_, f64>, r, c| x.data[x.span.at(r, c)];
                     let exact = 1.0 + 2.0 * (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum::<f64>();

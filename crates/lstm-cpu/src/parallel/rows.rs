@@ -58,6 +58,13 @@ impl<T> Block<'_, T> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(slot * self.stride), self.len) }
     }
 
+    /// Its rows in `count` slots from `first` on, one after the other; all rows must be of this block.
+    pub(crate) fn slots_mut(&mut self, first: usize, count: usize) -> &mut [T] {
+        assert!(first + count <= self.slots && self.len == self.stride);
+        // SAFETY: as in `at_mut`; between the rows of one slot and those of the next is nothing.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(first * self.stride), count * self.stride) }
+    }
+
     /// Its rows in slot `read`, and those in slot `write` for writing.
     pub(crate) fn pair(&mut self, read: usize, write: usize) -> (&[T], &mut [T]) {
         assert!(read < self.slots && write < self.slots && read != write);

@@ -6,6 +6,7 @@
 
 use lstm_tensor::{Error, Result};
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,11 +34,16 @@ struct Shared {
     epoch: AtomicU64,
     /// Helpers inside the current job; written under the lock, spun on without.
     inside: AtomicUsize,
-    /// Next task to be taken.
-    next: AtomicUsize,
+    /// Of every thread's share of the tasks the next one to be taken.
+    next: Vec<Next>,
     /// One bit per thread that ever took a task of a parallel loop, the caller's first.
     used: AtomicU64,
 }
+
+/// On a cache line of its own: every thread counts in its own share first.
+#[derive(Default)]
+#[repr(align(128))]
+struct Next(AtomicUsize);
 
 #[derive(Default)]
 struct Slot {
@@ -53,10 +59,19 @@ struct Job {
     tasks: usize,
 }
 
+impl Job {
+    /// Tasks that a thread of `threads` begins with.
+    fn share(&self, number: usize, threads: usize) -> Range<usize> {
+        self.tasks * number / threads..self.tasks * (number + 1) / threads
+    }
+}
+
 impl Team {
     /// A team of `threads`, the caller's included.
     pub(crate) fn new(threads: usize) -> Result<Self> {
-        let mut team = Self { shared: Arc::default(), helpers: Vec::new(), turn: Mutex::new(()) };
+        let next = (0..threads).map(|_| Next::default()).collect();
+        let shared = Arc::new(Shared { next, ..Shared::default() });
+        let mut team = Self { shared, helpers: Vec::new(), turn: Mutex::new(()) };
         for number in 1..threads {
             let shared = Arc::clone(&team.shared);
             let helper = std::thread::Builder::new()
@@ -77,7 +92,9 @@ impl Team {
         self.shared.used.load(Ordering::Relaxed).count_ones() as usize
     }
 
-    /// Calls `task` with every number below `tasks`, each once, on any threads.
+    /// Calls `task` with every number below `tasks`, each once, on any threads. In loops of as many tasks a
+    /// thread begins with the same ones each time, since what they read may still be in its cache; then it
+    /// helps the others.
     ///
     /// A loop inside a task, or a second caller while a loop is running, works alone.
     pub(crate) fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
@@ -93,7 +110,9 @@ impl Team {
         let job = Job { task, tasks };
         let mut slot = self.shared.lock();
         slot.job = Some(job);
-        self.shared.next.store(0, Ordering::Relaxed);
+        for (number, next) in self.shared.next.iter().enumerate() {
+            next.0.store(job.share(number, self.threads()).start, Ordering::Relaxed);
+        }
         self.shared.epoch.fetch_add(1, Ordering::Release);
         let sleeping = slot.sleeping;
         drop(slot);
@@ -150,13 +169,17 @@ impl Shared {
     /// Takes tasks until none is left.
     fn work(&self, job: Job, number: usize) {
         let mut took = false;
-        loop {
-            let task = self.next.fetch_add(1, Ordering::Relaxed);
-            if task >= job.tasks {
-                break;
+        let threads = self.next.len();
+        for whose in (number..threads).chain(0..number) {
+            let share = job.share(whose, threads);
+            loop {
+                let task = self.next[whose].0.fetch_add(1, Ordering::Relaxed);
+                if task >= share.end {
+                    break;
+                }
+                took = true;
+                (job.task)(task);
             }
-            took = true;
-            (job.task)(task);
         }
         if took {
             self.used.fetch_or(1 << number.min(63), Ordering::Relaxed);

@@ -1,13 +1,18 @@
 //! Back-propagation through time.
 
-use super::cell::StepBackward;
-use super::dropout::drop_before;
-use super::{Layer, block, check_tape, foreign, layer, layer_input, pad, part, part_mut, unpad};
-use crate::gemm::{Matrix, Scale, multiply_on};
-use crate::parallel::Rows;
+use super::cell::{BackwardProduct, Crew, StepBackward, WeightGradient, panel, tile_height};
+use super::dropout::{Part, drop_before};
+use super::route::Route;
+use super::{Layer, check_tape, cut, foreign, layer, layer_input, pad, part, unpad};
+use crate::parallel::{Block, Rows};
+use crate::simd::Simd;
 use crate::{Cpu, CpuBuffer};
-use lstm_tensor::{Backward, Float, Packed, Plan, Result, Scratch, Span, State, Tape, check};
-use std::ops::Range;
+use lstm_tensor::{Backward, Draw, Float, Packed, Plan, Result, Scratch, State, Tape, check};
+
+/// Workspaces of a training pass.
+const WORKSPACES: usize = 10;
+/// They, and the gradients of the inputs and of the initial state.
+const BUFFERS: usize = WORKSPACES + 3;
 
 /// Override of [`Backend::stack_backward`](lstm_tensor::Backend::stack_backward).
 pub(crate) fn backward<F: Float>(
@@ -20,211 +25,321 @@ pub(crate) fn backward<F: Float>(
     check_tape::<F>(plan)?;
     let Backward { weights, draw, x, initial, d_y, d_last, d_params, mut d_x, mut d_initial } = args;
     let Scratch { tape, workspace } = scratch;
-    let [dropped, before, d_out, d_last_h, d_cell, d_bias] = workspace.as_mut_slice() else {
-        return Err(foreign());
+    let workspace = workspace.as_mut_slice().as_mut_array::<WORKSPACES>().ok_or_else(foreign)?;
+    let route = cut::<F>(&plan.spec, &plan.shape, plan.mode);
+    let pass = Pass {
+        cpu,
+        plan,
+        route,
+        packed: weights.packed,
+        draw,
+        initial,
+        x: x.as_slice(),
+        d_y: d_y.map(CpuBuffer::as_slice),
+        d_last,
+        tape,
     };
-    let pass =
-        Pass { cpu, plan, params: weights.params.values().as_slice(), packed: weights.packed, initial };
-    let (steps, rows, top) = (plan.shape.steps, plan.shape.rows, plan.spec.layers.len());
-
-    // `d_out` is the gradient of a layer's output on the way in and of its input on the way out.
-    let Layer { hidden, units, .. } = layer::<F>(plan, top - 1)?;
-    let above = &mut d_out.as_mut_slice()[..steps * rows * units];
-    match d_y {
-        Some(d_y) => pad(d_y.as_slice(), hidden, units, above),
-        None => above.fill(F::ZERO),
+    let layers = plan.spec.layers.len();
+    for chunk in (0..plan.shape.steps.div_ceil(route.chunk)).rev() {
+        for l in (0..layers).rev() {
+            let d_x = d_x.as_deref_mut().filter(|_| l == 0);
+            let d_initial = d_initial.as_deref_mut().filter(|_| chunk == 0);
+            pass.layer(l, chunk, workspace, d_x, d_initial)?;
+        }
     }
-    drop_before(cpu, plan, draw, top, 0, above, [hidden, units]);
-    for l in (0..top).rev() {
-        let layer = layer::<F>(plan, l)?;
-        let Layer { input: width, hidden, units, .. } = layer;
-        let state = 0..rows * units;
-        let (d_last_h, d_cell) = (part_mut(d_last_h, &state)?, part_mut(d_cell, &state)?);
-        match d_last {
-            Some(d_last) => {
-                pad(part(d_last.h.as_slice(), &layer.state)?, hidden, units, d_last_h);
-                pad(part(d_last.c.as_slice(), &layer.state)?, hidden, units, d_cell);
-            }
-            None => d_cell.fill(F::ZERO),
-        }
-        let d_last_h = d_last.is_some().then_some(&*d_last_h);
-        let before = before.as_mut_slice();
-        pass.recur(l, &layer, tape, d_out.as_slice(), d_last_h, [before, d_cell, d_bias.as_mut_slice()])?;
-        let dz = &tape.gates.as_slice()[plan.tape.layers[l].gates..][..steps * rows * 4 * units];
-        pass.bias_gradient(&layer, d_bias.as_slice(), d_params.as_mut_slice())?;
-        pass.recurrent_gradient(l, &layer, tape, dz, d_params)?;
-        if let Some(d_initial) = d_initial.as_deref_mut() {
-            unpad(d_cell, units, hidden, part_mut(&mut d_initial.c, &layer.state)?);
-            let first = &dz[..rows * 4 * units];
-            let d_h = part_mut(&mut d_initial.h, &layer.state)?;
-            pass.through(&layer, first, &layer.w_hh, d_h, Span::dense(0, rows, hidden))?;
-        }
-
-        let (hidden, dropped) = (tape.hidden.as_slice(), dropped.as_mut_slice());
-        let input = layer_input(cpu, plan, draw, l, [0, steps], x.as_slice(), hidden, dropped)?;
-        pass.weight_gradient(&layer, dz, input, d_params, &layer.w_ih)?;
-        let (to, stride) = match (l.checked_sub(1), d_x.as_deref_mut()) {
-            (None, None) => continue,
-            (None, Some(d_x)) => (d_x, width),
-            (Some(below), _) => (&mut *d_out, plan.tape.layers[below].hidden_row),
-        };
-        let to = &mut to.as_mut_slice()[..steps * rows * stride];
-        let span = Span { row_stride: stride, ..Span::dense(0, steps * rows, width) };
-        pass.through(&layer, dz, &layer.w_ih, to, span)?;
-        drop_before(cpu, plan, draw, l, 0, to, [width, stride]);
+    for l in 0..layers {
+        pass.finish(l, &mut workspace[WORKSPACES - 1], d_params.as_mut_slice())?;
     }
     Ok(())
 }
 
-/// What all layers of a backward pass share.
+/// What all layers and chunks of steps of a backward pass share.
 struct Pass<'a, F: Float> {
     cpu: &'a Cpu,
     plan: &'a Plan,
-    params: &'a [F],
+    route: Route,
     packed: &'a Packed<Cpu, F>,
+    draw: Option<Draw<'a, Cpu>>,
     initial: Option<&'a State<Cpu, F>>,
+    x: &'a [F],
+    d_y: Option<&'a [F]>,
+    d_last: Option<&'a State<Cpu, F>>,
+    tape: &'a Tape<Cpu, F>,
+}
+
+/// What all tasks of a layer's chunk share. States are of hidden and of cell state.
+struct Chunk<'a, F: Float> {
+    pass: &'a Pass<'a, F>,
+    l: usize,
+    layer: Layer,
+    first: usize,
+    count: usize,
+    recurrent: &'a [F],
+    inputs: &'a [F],
+    initial: Option<[&'a [F]; 2]>,
+    d_last: Option<[&'a [F]; 2]>,
+    wants_d_x: bool,
+    wants_d_initial: bool,
 }
 
 impl<F: Float> Pass<'_, F> {
-    /// Turns the gates of a layer into the gradients of their pre-activations, step by step.
-    fn recur(
+    /// One layer's steps of a chunk. The workspace holds the gradient of its output on the way in, of its input on
+    /// the way out.
+    fn layer(
         &self,
         l: usize,
-        layer: &Layer,
-        tape: &mut Tape<Cpu, F>,
-        d_out: &[F],
-        d_last: Option<&[F]>,
-        [before, d_cell, d_bias]: [&mut [F]; 3],
+        chunk: usize,
+        workspace: &mut [CpuBuffer<F>; WORKSPACES],
+        d_x: Option<&mut CpuBuffer<F>>,
+        d_initial: Option<&mut State<Cpu, F>>,
     ) -> Result<()> {
-        let plan = self.plan;
-        let Layer { hidden, units, .. } = *layer;
+        let (plan, route) = (self.plan, self.route);
         let (steps, rows) = (plan.shape.steps, plan.shape.rows);
-        let weights = part(self.packed.buffer.as_slice(), &layer.packed_backward)?;
-        let initial = match self.initial {
-            Some(state) => {
-                let before = &mut before[..rows * units];
-                pad(part(state.c.as_slice(), &layer.state)?, hidden, units, before);
-                Some(&*before)
-            }
-            None => None,
+        let layer = layer::<F>(plan, route, l)?;
+        let Layer { input: width, hidden, units, .. } = layer;
+        let packed = self.packed.buffer.as_slice();
+        let first = chunk * route.chunk;
+        let of_chunk = Chunk {
+            pass: self,
+            l,
+            first,
+            count: route.chunk.min(steps - first),
+            recurrent: part(packed, &layer.packed_recurrent)?,
+            inputs: part(packed, &layer.packed_input)?,
+            initial: of_layer(self.initial, &layer)?,
+            d_last: of_layer(self.d_last, &layer)?,
+            wants_d_x: d_x.is_some(),
+            wants_d_initial: d_initial.is_some(),
+            layer: layer.clone(),
         };
-        let place = &plan.tape.layers[l];
-        let block = block(plan, hidden, layer.input);
-        let cell = &tape.cell.as_slice()[place.cell..];
-        let buffers = [
-            Rows::new(&mut tape.gates.as_mut_slice()[place.gates..], steps, rows, 4 * units, block),
-            Rows::new(d_cell, 1, rows, units, block),
-            Rows::new(d_bias, 1, rows.div_ceil(block), 4 * units, 1),
+
+        let (block, blocks) = (route.block, route.blocks);
+        let [dropped, before, d_out, dz, u, row, d_last, after, d_cell, sums] =
+            workspace.each_mut().map(CpuBuffer::as_mut_slice);
+        let d_x_width = if d_x.is_some() { width } else { 0 };
+        let d_initial_width = if d_initial.is_some() { hidden } else { 0 };
+        let d_x = d_x.map_or(&mut [][..], CpuBuffer::as_mut_slice);
+        let [d_h, d_c] = match d_initial {
+            Some(State { h, c, .. }) => {
+                [h, c].map(|s| s.as_mut_slice().get_mut(layer.state.clone()).unwrap_or_default())
+            }
+            None => [&mut [][..], &mut []],
+        };
+        let buffers: [Rows<'_, F>; BUFFERS] = [
+            of_task(dropped, blocks),
+            Rows::new(before, 1, rows, units, block),
+            of_task(d_out, blocks),
+            of_task(dz, blocks),
+            of_task(u, blocks),
+            of_task(row, blocks),
+            Rows::new(d_last, 1, rows, units, block),
+            of_task(&mut after[layer.after], blocks),
+            Rows::new(&mut d_cell[layer.d_cell], 1, rows, units, block),
+            of_task(&mut sums[layer.sums], blocks),
+            Rows::new(d_x, steps, rows, d_x_width, block),
+            Rows::new(d_h, 1, rows, d_initial_width, block),
+            Rows::new(d_c, 1, rows, d_initial_width, block),
         ];
-        self.cpu.team.blocks(buffers, |i, [mut gates, mut d_cell, mut d_bias]| {
-            let (d_cell, d_bias) = (d_cell.at_mut(0), d_bias.at_mut(0));
-            let own = |t: usize| (t * rows + i * block) * units..;
-            d_bias.fill(F::ZERO);
-            for t in (0..steps).rev() {
-                let end = t + 1 == steps;
-                let (after, gates) = match end {
-                    true => (None, gates.at_mut(t)),
-                    false => {
-                        let (after, gates) = gates.pair(t + 1, t);
-                        (Some(after), gates)
-                    }
-                };
-                StepBackward {
-                    rows: d_cell.len() / units,
-                    units,
-                    hidden,
-                    weights,
-                    after,
-                    gates,
-                    before: if t == 0 { initial.map(|c| &c[own(0)]) } else { Some(&cell[own(t - 1)]) },
-                    cell: &cell[own(t)],
-                    d_out: &d_out[own(t)],
-                    d_last: d_last.filter(|_| end).map(|d_last| &d_last[own(0)]),
-                    d_cell,
-                    d_bias,
+        self.cpu.team.blocks(buffers, |i, buffers| of_chunk.run(i, buffers));
+        Ok(())
+    }
+
+    /// Adds the tasks' gradients of a layer's weights, in order.
+    fn finish(&self, l: usize, sums: &mut CpuBuffer<F>, d_params: &mut [F]) -> Result<()> {
+        let Layer { input, hidden, units, depth, w_ih, w_hh, biases, sums: place, .. } =
+            layer::<F>(self.plan, self.route, l)?;
+        let sums = &mut sums.as_mut_slice()[place];
+        let (gate, width) = (units * depth, panel::<F>());
+        let blocks = self.route.blocks;
+        let [first, second] = biases.map(Option::unwrap_or_default);
+        let given = [w_ih, w_hh, first, second];
+        let [d_ih, d_hh, d_first, d_second] = d_params.get_disjoint_mut(given).map_err(|_| foreign())?;
+        let [has_first, has_second] = [&d_first, &d_second].map(|d| usize::from(!d.is_empty()));
+        let buffers = [
+            Rows::new(sums, blocks, 4, gate, 1),
+            Rows::new(d_ih, 1, 4, hidden * input, 1),
+            Rows::new(d_hh, 1, 4, hidden * hidden, 1),
+            Rows::new(d_first, 1, 4, has_first * hidden, 1),
+            Rows::new(d_second, 1, 4, has_second * hidden, 1),
+        ];
+        self.cpu.team.blocks(buffers, |_, [mut sums, mut d_ih, mut d_hh, mut d_first, mut d_second]| {
+            for task in 1..blocks {
+                let (more, sum) = sums.pair(task, 0);
+                sum.iter_mut().zip(more).for_each(|(sum, &more)| *sum += more);
+            }
+            let sums = &*sums.at_mut(0);
+            for unit in 0..hidden {
+                let lane = &sums[unit / width * depth * width + unit % width..];
+                let mut factors = lane.iter().step_by(width);
+                let d_ih = &mut d_ih.at_mut(0)[unit * input..][..input];
+                let d_hh = &mut d_hh.at_mut(0)[unit * hidden..][..hidden];
+                for (d, &sum) in d_ih.iter_mut().chain(d_hh).zip(&mut factors) {
+                    *d += sum;
                 }
-                .run(self.cpu.simd);
+                let sum = lane[(input + hidden) * width];
+                for d_bias in [d_first.at_mut(0), d_second.at_mut(0)] {
+                    if let Some(d) = d_bias.get_mut(unit) {
+                        *d += sum;
+                    }
+                }
             }
         });
         Ok(())
     }
+}
 
-    /// Adds the tasks' parts of the bias gradient, in order.
-    fn bias_gradient(&self, layer: &Layer, parts: &[F], d_params: &mut [F]) -> Result<()> {
-        let Layer { input, hidden, units, .. } = *layer;
-        let tasks = self.plan.shape.rows.div_ceil(block(self.plan, hidden, input));
-        for bias in layer.biases.iter().flatten() {
-            let d_bias = d_params.get_mut(bias.clone()).ok_or_else(foreign)?;
-            for part in parts.chunks_exact(4 * units).take(tasks) {
-                for (d_bias, part) in d_bias.chunks_exact_mut(hidden).zip(part.chunks_exact(units)) {
-                    d_bias.iter_mut().zip(part).for_each(|(sum, &d)| *sum += d);
-                }
+impl<F: Float> Chunk<'_, F> {
+    /// Task `i`: its rows of all the steps.
+    fn run(&self, i: usize, buffers: [Block<'_, F>; BUFFERS]) {
+        let Self { pass, l, ref layer, first, count, .. } = *self;
+        let Pass { cpu, plan, route, draw, x, tape, .. } = *pass;
+        let Layer { input: width, hidden, units, columns, depth, .. } = *layer;
+        let [mut dropped, mut before, mut d_out, mut dz, mut u, mut row, buffers @ ..] = buffers;
+        let [mut d_last, mut after, mut d_cell, mut sums, mut d_x, mut d_h, mut d_c] = buffers;
+        let (before, d_last, d_cell) = (before.at_mut(0), d_last.at_mut(0), d_cell.at_mut(0));
+        let (d_out, dz, after) = (d_out.at_mut(0), dz.at_mut(0), after.at_mut(0));
+        let (steps, crew) = (plan.shape.steps, Crew::of(cpu, route.blocks));
+        let rows = d_cell.len() / units;
+        let (part, is_last) = (Part { first, row: i * route.block, rows }, first + count == steps);
+        let place = &plan.tape.layers[l];
+        let own = |t: usize| (t * plan.shape.rows + part.row) * units;
+        let (gates, cell) = (&tape.gates.as_slice()[place.gates..], &tape.cell.as_slice()[place.cell..]);
+        let states = tape.hidden.as_slice();
+
+        if l + 1 == plan.spec.layers.len() {
+            self.load_output(part, &mut d_out[..count * rows * units]);
+        }
+        if is_last {
+            d_cell.fill(F::ZERO);
+            if let Some(given) = self.d_last {
+                let [h, c] = given.map(|state| &state[part.row * hidden..]);
+                pad(h, hidden, units, d_last);
+                pad(c, hidden, units, d_cell);
             }
         }
-        Ok(())
+        let initial = self.initial.filter(|_| first == 0).map(|state| state.map(|s| &s[part.row * hidden..]));
+        if let Some([_, c]) = initial {
+            pad(c, hidden, units, before);
+        }
+
+        for slot in (0..count).rev() {
+            let t = first + slot;
+            let (dz, later) = dz[slot * 4 * rows * units..].split_at_mut(4 * rows * units);
+            StepBackward {
+                rows,
+                units,
+                hidden,
+                weights: self.recurrent,
+                after: if slot + 1 < count { Some(&*later) } else { (!is_last).then_some(&*after) },
+                gates: &gates[4 * own(t)..],
+                before: match t {
+                    0 => initial.is_some().then_some(&*before),
+                    _ => Some(&cell[own(t - 1)..]),
+                },
+                cell: &cell[own(t)..],
+                d_out: &d_out[slot * rows * units..],
+                d_last: (t + 1 == steps && self.d_last.is_some()).then_some(&*d_last),
+                d_cell,
+                dz,
+            }
+            .run(crew);
+        }
+        after[..4 * rows * units].copy_from_slice(&dz[..4 * rows * units]);
+
+        let input = layer_input(plan, draw, l, (part, first, count), [x, states], dropped.at_mut(0));
+        let (u, row) = (u.at_mut(0), &mut row.at_mut(0)[..depth]);
+        for slot in 0..count {
+            let of_step = |data, stride, len| Columns { data, stride, len };
+            let hidden_state = match (first + slot, initial) {
+                (0, None) => of_step(&[], 0, hidden),
+                (0, Some([h, _])) => of_step(h, hidden, hidden),
+                (t, _) => of_step(&states[place.hidden + own(t - 1)..], units, hidden),
+            };
+            let factors = [of_step(input.at(slot), input.stride, width), hidden_state];
+            pack_factors(factors, crew.simd, row, &mut u[slot * depth * rows..][..depth * rows]);
+        }
+        let dz = &*dz;
+        WeightGradient { slots: count, rows, depth, dz, u, sums: sums.at_mut(0), adds: !is_last }.run(crew);
+
+        let product = |weights, slots, to: &mut [F]| {
+            BackwardProduct { rows, units, hidden, weights, slots, dz, to }.run(crew);
+        };
+        if self.wants_d_initial {
+            product(self.recurrent, 1, d_last);
+            unpad(d_last, units, hidden, d_h.at_mut(0));
+            unpad(d_cell, units, hidden, d_c.at_mut(0));
+        }
+        if l > 0 || self.wants_d_x {
+            product(self.inputs, count, d_out);
+            drop_before(plan, draw, l, part, &mut d_out[..count * rows * columns], [width, columns]);
+        }
+        if self.wants_d_x {
+            for (slot, d_out) in d_out.chunks_exact(rows * columns).take(count).enumerate() {
+                unpad(d_out, columns, width, d_x.at_mut(first + slot));
+            }
+        }
     }
 
-    /// Adds `dzᵀ h` to the gradient of the recurrent weights, each step with the hidden state before it.
-    fn recurrent_gradient(
-        &self,
-        l: usize,
-        layer: &Layer,
-        tape: &Tape<Cpu, F>,
-        dz: &[F],
-        d_params: &mut CpuBuffer<F>,
-    ) -> Result<()> {
+    /// Gradient of the stack's output at the task's rows, padded.
+    fn load_output(&self, part: Part, d_out: &mut [F]) {
+        let Self { pass: Pass { plan, draw, d_y, .. }, ref layer, .. } = *self;
         let Layer { hidden, units, .. } = *layer;
-        let rows = self.plan.shape.rows;
-        let later = (self.plan.shape.steps - 1) * rows;
-        let (first, rest) = dz.split_at(rows * 4 * units);
-        if let Some(initial) = self.initial {
-            let h = Matrix::dense(part(initial.h.as_slice(), &layer.state)?, rows, hidden);
-            self.weight_gradient(layer, first, h, d_params, &layer.w_hh)?;
+        match d_y {
+            Some(d_y) => {
+                for (slot, d_out) in d_out.chunks_exact_mut(part.rows * units).enumerate() {
+                    let start = ((part.first + slot) * plan.shape.rows + part.row) * hidden;
+                    pad(&d_y[start..], hidden, units, d_out);
+                }
+            }
+            None => d_out.fill(F::ZERO),
         }
-        if later > 0 {
-            let h = &tape.hidden.as_slice()[self.plan.tape.layers[l].hidden..];
-            let h = Matrix::new(h, Span { row_stride: units, ..Span::dense(0, later, hidden) });
-            self.weight_gradient(layer, rest, h, d_params, &layer.w_hh)?;
-        }
-        Ok(())
+        drop_before(plan, *draw, self.l + 1, part, d_out, [hidden, units]);
     }
+}
 
-    /// Adds `dz [R, 4U]ᵀ u [R, N]` to the gradient of weights `[4H, N]`.
-    fn weight_gradient(
-        &self,
-        layer: &Layer,
-        dz: &[F],
-        u: Matrix<'_, F>,
-        d_params: &mut CpuBuffer<F>,
-        at: &Range<usize>,
-    ) -> Result<()> {
-        let d_weights = part_mut(d_params, at)?;
-        let Span { rows, cols, .. } = u.span;
-        for (column, row, count) in layer.gate_columns() {
-            let from = Span { row_stride: 4 * layer.units, ..Span::dense(column, rows, count) };
-            let to = Span::dense(row * cols, count, cols);
-            multiply_on(self.cpu, Scale::ADD, Matrix::new(dz, from).transposed(), u, d_weights, to);
-        }
-        Ok(())
-    }
+/// Hidden and cell state of a layer.
+fn of_layer<'a, F: Float>(state: Option<&'a State<Cpu, F>>, layer: &Layer) -> Result<Option<[&'a [F]; 2]>> {
+    let Some(State { h, c, .. }) = state else { return Ok(None) };
+    Ok(Some([part(h.as_slice(), &layer.state)?, part(c.as_slice(), &layer.state)?]))
+}
 
-    /// `to [R, N] = dz [R, 4U] W [4H, N]`.
-    fn through(
-        &self,
-        layer: &Layer,
-        dz: &[F],
-        weights: &Range<usize>,
-        to: &mut [F],
-        span: Span,
-    ) -> Result<()> {
-        let weights = part(self.params, weights)?;
-        let mut scale = Scale::SET;
-        for (column, row, count) in layer.gate_columns() {
-            let from = Span { row_stride: 4 * layer.units, ..Span::dense(column, span.rows, count) };
-            let weights = Matrix::new(weights, Span::dense(row * span.cols, count, span.cols));
-            multiply_on(self.cpu, scale, Matrix::new(dz, from), weights, to, span);
-            scale = Scale::ADD;
+/// An equal part of a buffer for each task.
+fn of_task<F>(buffer: &mut [F], blocks: usize) -> Rows<'_, F> {
+    let len = buffer.len() / blocks;
+    Rows::new(buffer, 1, blocks, len, 1)
+}
+
+/// The first `len` elements of rows of a matrix; zeros where there is no data.
+#[derive(Clone, Copy)]
+struct Columns<'a, F> {
+    data: &'a [F],
+    stride: usize,
+    len: usize,
+}
+
+/// Puts `columns` side by side, a 1 after them, and cuts the rows into tiles of the gradient of the weights.
+fn pack_factors<F: Float>(columns: [Columns<'_, F>; 2], simd: Simd, row: &mut [F], to: &mut [F]) {
+    let (depth, rows) = (row.len(), to.len() / row.len());
+    row.fill(F::ZERO);
+    row[columns.iter().map(|c| c.len).sum::<usize>()] = F::ONE;
+    for r in 0..rows {
+        let mut first = 0;
+        for Columns { data, stride, len } in columns {
+            if !data.is_empty() {
+                row[first..first + len].copy_from_slice(&data[r * stride..][..len]);
+            }
+            first += len;
         }
-        Ok(())
+        let mut first = 0;
+        while first < depth {
+            let height = tile_height(simd, depth - first);
+            let to = &mut to[first * rows + r * height..];
+            match height {
+                12 => to[..12].copy_from_slice(&row[first..first + 12]),
+                8 => to[..8].copy_from_slice(&row[first..first + 8]),
+                _ => to[..4].copy_from_slice(&row[first..first + 4]),
+            }
+            first += height;
+        }
     }
 }

@@ -1,21 +1,27 @@
 //! Dropout masks, drawn where they are used and never stored.
 
 use crate::Cpu;
-use crate::parallel::Rows;
 use lstm_tensor::philox::{Place, Site, keeps, key, philox4x32};
 use lstm_tensor::{Draw, Float, Plan};
 
-/// Rows of a task.
-const BLOCK: usize = 64;
+/// Rows of some steps that belong to a block of batch rows.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// First step.
+    pub(super) first: usize,
+    /// First batch row.
+    pub(super) row: usize,
+    /// Batch rows.
+    pub(super) rows: usize,
+}
 
-/// Multiplies the first `width` columns of `y [steps B, stride]`, whose first row belongs to step `first`,
-/// with the masks of all sites between layer `l - 1` (or the input) and layer `l` (or the output).
+/// Multiplies the first `width` columns of `y [steps, rows, stride]` with the masks of all sites between layer
+/// `l - 1` (or the input) and layer `l` (or the output).
 pub(super) fn drop_before<F: Float>(
-    cpu: &Cpu,
     plan: &Plan,
     draw: Option<Draw<'_, Cpu>>,
     l: usize,
-    first: usize,
+    part: Part,
     y: &mut [F],
     [width, stride]: [usize; 2],
 ) {
@@ -23,7 +29,7 @@ pub(super) fn drop_before<F: Float>(
     for (site, layer, probability) in sites(plan, l) {
         if probability > 0.0 {
             let place = Place { site, layer, reverse: false };
-            drop_at(cpu, draw, place, 1.0 - probability, first, y, [width, stride]);
+            drop_at(draw, place, 1.0 - probability, part, y, [width, stride]);
         }
     }
 }
@@ -46,26 +52,21 @@ fn sites(plan: &Plan, l: usize) -> [(Site, usize, f64); 3] {
 }
 
 fn drop_at<F: Float>(
-    cpu: &Cpu,
     draw: Draw<'_, Cpu>,
     place: Place,
     keep: f64,
-    first: usize,
+    part: Part,
     y: &mut [F],
     [width, stride]: [usize; 2],
 ) {
-    let (step, samples) = (draw.step.as_slice()[0], draw.samples.as_slice());
-    let rows = y.len() / stride;
-    cpu.team.blocks([Rows::new(y, 1, rows, stride, BLOCK)], |i, [mut y]| {
-        for (r, y) in y.at_mut(0).chunks_exact_mut(stride).enumerate() {
-            let row = i * BLOCK + r;
-            let (time, sample) = ((first + row / samples.len()) as u32, samples[row % samples.len()]);
-            for (block, y) in y[..width].chunks_mut(4).enumerate() {
-                let words = philox4x32([step, time, sample, place.word(block)], key(draw.seed));
-                for (y, word) in y.iter_mut().zip(words) {
-                    *y *= F::from_f64(if keeps(word, keep) { 1.0 / keep } else { 0.0 });
-                }
+    let (step, samples) = (draw.step.as_slice()[0], &draw.samples.as_slice()[part.row..][..part.rows]);
+    for (r, y) in y.chunks_exact_mut(stride).enumerate() {
+        let (time, sample) = ((part.first + r / part.rows) as u32, samples[r % part.rows]);
+        for (block, y) in y[..width].chunks_mut(4).enumerate() {
+            let words = philox4x32([step, time, sample, place.word(block)], key(draw.seed));
+            for (y, word) in y.iter_mut().zip(words) {
+                *y *= F::from_f64(if keeps(word, keep) { 1.0 / keep } else { 0.0 });
             }
         }
-    });
+    }
 }

@@ -1,0 +1,223 @@
+//! Gradient of a layer's weights: what every step multiplied, times the gradients of its pre-activations.
+
+use super::{Crew, load, panel, store};
+use crate::math::Concrete;
+use crate::simd::{Kernel, Simd};
+use lstm_tensor::Float;
+use std::ops::Range;
+
+/// Rows of the next tile where `left` of them, a multiple of 4, are to be done.
+pub(in super::super) fn tile_height(simd: Simd, left: usize) -> usize {
+    match (simd, left) {
+        (Simd::Avx512, 12..) => 12,
+        (Simd::Avx512, 8..) => 8,
+        _ => 4,
+    }
+}
+
+/// `sums += uᵀ dz` over all slots and rows.
+pub(in super::super) struct WeightGradient<'a, F> {
+    /// Time steps.
+    pub(in super::super) slots: usize,
+    /// Batch rows `R` of each.
+    pub(in super::super) rows: usize,
+    /// Factors `K`, a multiple of 4.
+    pub(in super::super) depth: usize,
+    /// `[slots, 4U / panel, R, panel]`.
+    pub(in super::super) dz: &'a [F],
+    /// `[slots, tiles, R, height]`, the heights of tiles as [`tile_height`] gives them.
+    pub(in super::super) u: &'a [F],
+    /// Panels `[4U / panel, K, panel]`.
+    pub(in super::super) sums: &'a mut [F],
+    /// Whether `sums` holds something to add to.
+    pub(in super::super) adds: bool,
+}
+
+/// Places of a [`WeightGradient`]; what they reach was checked when it was made.
+#[derive(Clone, Copy)]
+struct Gradient<F> {
+    slots: usize,
+    rows: usize,
+    depth: usize,
+    /// Panels of all gates, and those to be done.
+    panels: usize,
+    from: usize,
+    to: usize,
+    dz: *const F,
+    u: *const F,
+    sums: *mut F,
+    adds: bool,
+    simd: Simd,
+}
+
+// SAFETY: it is made of borrows that outlive its use, and threads get panels of their own.
+unsafe impl<F: Send + Sync> Sync for Gradient<F> {}
+
+impl<F: Float> WeightGradient<'_, F> {
+    /// Calculates it.
+    pub(in super::super) fn run(self, crew: Crew<'_>) {
+        let Self { slots, rows, depth, dz, u, sums, adds } = self;
+        let panels = sums.len() / (depth * panel::<F>());
+        assert!(depth.is_multiple_of(4) && sums.len() == panels * depth * panel::<F>(), "sums");
+        assert!(
+            dz.len() >= slots * panels * rows * panel::<F>() && u.len() >= slots * depth * rows,
+            "factors"
+        );
+        let (dz, u, sums) = (dz.as_ptr(), u.as_ptr(), sums.as_mut_ptr());
+        let all =
+            Gradient { slots, rows, depth, panels, from: 0, to: panels, dz, u, sums, adds, simd: crew.simd };
+        crew.panels(panels, slots * rows * depth * panels * panel::<F>(), |range| all.of(range).run());
+    }
+}
+
+impl<F: Float> Gradient<F> {
+    fn of(&self, panels: Range<usize>) -> Self {
+        Self { from: panels.start, to: panels.end, ..*self }
+    }
+
+    fn run(self) {
+        if size_of::<F>() == size_of::<f32>() {
+            single(self.simd, self.cast());
+        } else {
+            double(self.simd, self.cast());
+        }
+    }
+
+    fn cast<T>(self) -> Gradient<T> {
+        assert!(size_of::<T>() == size_of::<F>(), "another type");
+        let Self { slots, rows, depth, panels, from, to, dz, u, sums, adds, simd } = self;
+        let (dz, u, sums) = (dz.cast(), u.cast(), sums.cast());
+        Gradient { slots, rows, depth, panels, from, to, dz, u, sums, adds, simd }
+    }
+}
+
+// Not generic, so that tiles are compiled here, once, and not in every crate that trains something.
+fn single(simd: Simd, gradient: Gradient<f32>) {
+    simd.run(gradient);
+}
+
+fn double(simd: Simd, gradient: Gradient<f64>) {
+    simd.run(gradient);
+}
+
+impl Kernel for Gradient<f32> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
+        // SAFETY: `WeightGradient::run` asserted that everything lies inside the slices, and no other thread has
+        // these panels of the sums.
+        unsafe {
+            match VECTOR {
+                64 => self.all::<FUSED, 16, 2>(),
+                32 => self.all::<FUSED, 8, 2>(),
+                _ => self.all::<FUSED, 4, 2>(),
+            }
+        }
+    }
+}
+
+impl Kernel for Gradient<f64> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool, const VECTOR: usize>(self) {
+        // SAFETY: as above.
+        unsafe {
+            match VECTOR {
+                64 => self.all::<FUSED, 8, 2>(),
+                32 => self.all::<FUSED, 4, 2>(),
+                _ => self.all::<FUSED, 2, 2>(),
+            }
+        }
+    }
+}
+
+impl<F: Concrete> Gradient<F> {
+    /// All of these panels, `VECTORS` vectors at a time, in the highest tiles that fit.
+    ///
+    /// # Safety
+    /// All places exist, the sums for this thread alone.
+    #[inline(always)]
+    unsafe fn all<const FUSED: bool, const LANES: usize, const VECTORS: usize>(self) {
+        let (mut column, end) = (self.from * panel::<F>(), self.to * panel::<F>());
+        while column < end {
+            let wide = end - column >= VECTORS * LANES;
+            let mut first = 0;
+            while first < self.depth {
+                let height = tile_height(self.simd, self.depth - first);
+                // SAFETY: as this function's.
+                unsafe {
+                    match (height, wide) {
+                        (12, true) => self.tile::<FUSED, LANES, 12, VECTORS>(first, column),
+                        (12, _) => self.tile::<FUSED, LANES, 12, 1>(first, column),
+                        (8, true) => self.tile::<FUSED, LANES, 8, VECTORS>(first, column),
+                        (8, _) => self.tile::<FUSED, LANES, 8, 1>(first, column),
+                        (_, true) => self.tile::<FUSED, LANES, 4, VECTORS>(first, column),
+                        _ => self.tile::<FUSED, LANES, 4, 1>(first, column),
+                    }
+                }
+                first += height;
+            }
+            column += if wide { VECTORS * LANES } else { LANES };
+        }
+    }
+
+    /// Sums of `HEIGHT` factors from `first` on, with `VECTORS` vectors of gradients from `column` on.
+    ///
+    /// # Safety
+    /// All of that exists.
+    #[inline(always)]
+    unsafe fn tile<const FUSED: bool, const LANES: usize, const HEIGHT: usize, const VECTORS: usize>(
+        self,
+        first: usize,
+        column: usize,
+    ) {
+        let (rows, width) = (self.rows, panel::<F>());
+        // Of vector `n`: its panel, and the place in it.
+        let at = |n: usize| ((column + n * LANES) / width, (column + n * LANES) % width);
+        let mut sums = [[[F::ZERO; LANES]; VECTORS]; HEIGHT];
+        // SAFETY: as this function's; so for all below.
+        unsafe {
+            if self.adds {
+                for k in 0..HEIGHT {
+                    for n in 0..VECTORS {
+                        let (panel, inside) = at(n);
+                        let place = self.sums.add((panel * self.depth + first + k) * width + inside);
+                        sums[k][n] = load::<F, LANES>(place);
+                    }
+                }
+            }
+            for slot in 0..self.slots {
+                let mut u = self.u.add((slot * self.depth + first) * rows);
+                let mut dz = [self.dz; VECTORS];
+                for n in 0..VECTORS {
+                    let (panel, inside) = at(n);
+                    dz[n] = self.dz.add((slot * self.panels + panel) * rows * width + inside);
+                }
+                for _ in 0..rows {
+                    let mut vectors = [[F::ZERO; LANES]; VECTORS];
+                    for n in 0..VECTORS {
+                        vectors[n] = load::<F, LANES>(dz[n]);
+                        dz[n] = dz[n].wrapping_add(width);
+                    }
+                    for k in 0..HEIGHT {
+                        let factor = *u.add(k);
+                        for n in 0..VECTORS {
+                            for j in 0..LANES {
+                                sums[k][n][j] = factor.times_plus::<FUSED>(vectors[n][j], sums[k][n][j]);
+                            }
+                        }
+                    }
+                    u = u.wrapping_add(HEIGHT);
+                }
+            }
+            for k in 0..HEIGHT {
+                for n in 0..VECTORS {
+                    let (panel, inside) = at(n);
+                    store(self.sums.add((panel * self.depth + first + k) * width + inside), sums[k][n]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The three products of an LSTM, with all that is done to their results on the way out of the registers:
+//! a step [forward], a step [backward], and the [gradient] of the weights.
+//!
+//! Weights are packed in panels of [`panel`] units, so that a tile reads them as they follow each other, and
+//! so are gradients of pre-activations. Rows of gates and states are padded to whole panels; what stands in
+//! the padding is never read but by the padding itself.
+#![allow(
+    unsafe_code,
+    reason = "tiles read and write rows without checks; what they reach is asserted before"
+)]
+// Indices, not iterators: so the compiler unrolls all of a tile and keeps it in registers.
+#![allow(clippy::needless_range_loop, reason = "unrolled only so")]
+
+mod backward;
+mod forward;
+mod gradient;
+
+pub(super) use backward::{BackwardProduct, StepBackward};
+pub(super) use forward::{Factor, InputProduct, StepForward};
+pub(super) use gradient::{WeightGradient, tile_height};
+
+use crate::Cpu;
+use crate::parallel::Team;
+use crate::simd::Simd;
+use std::ops::Range;
+
+/// Units of a panel of weights: a cache line of them.
+pub(super) const fn panel<F>() -> usize {
+    64 / size_of::<F>()
+}
+
+/// Multiply-adds from which on the threads share a product: some microseconds of one of them.
+const SHARED: usize = 1 << 18;
+/// Panels of a part that a thread takes.
+const PART: usize = 2;
+
+/// Who calculates a product: this thread, or all of them where nothing else is being done.
+#[derive(Clone, Copy)]
+pub(super) struct Crew<'a> {
+    team: Option<&'a Team>,
+    pub(super) simd: Simd,
+}
+
+impl<'a> Crew<'a> {
+    /// For a task that is one of `blocks`.
+    pub(super) fn of(cpu: &'a Cpu, blocks: usize) -> Self {
+        Self { team: (blocks == 1).then_some(&cpu.team), simd: cpu.simd }
+    }
+
+    /// Calls `part` with ranges that cover all `panels` once, for a product of `work` multiply-adds.
+    fn panels(self, panels: usize, work: usize, part: impl Fn(Range<usize>) + Sync) {
+        match self.team {
+            Some(team) if work >= SHARED => team.run(panels.div_ceil(PART), &|i| {
+                part(i * PART..panels.min((i + 1) * PART));
+            }),
+            _ => part(0..panels),
+        }
+    }
+}
+
+/// # Safety
+/// So many elements from there on can be read.
+#[inline(always)]
+unsafe fn load<F: Copy, const LANES: usize>(from: *const F) -> [F; LANES] {
+    // SAFETY: as this function's; an array has the alignment of its elements.
+    unsafe { from.cast::<[F; LANES]>().read() }
+}
+
+/// # Safety
+/// So many elements from there on can be written.
+#[inline(always)]
+unsafe fn store<F: Copy, const LANES: usize>(to: *mut F, values: [F; LANES]) {
+    // SAFETY: as this function's.
+    unsafe { to.cast::<[F; LANES]>().write(values) }
+}
