@@ -6,13 +6,14 @@ use lstm_cpu::Cpu;
 use lstm_cuda::Cuda;
 use lstm_cuda_emu::{Emulator, Schedule as Order};
 use lstm_data::Sequences;
+use lstm_data::generate::{Draw, RandomSine};
 use lstm_nn::{
     InferPass, Init, InitSpec, Loss, Model, Network, Readout, Reduction, Stream, TrainOptions, TrainPass,
 };
-use lstm_optim::{OptimizerConfig, Schedule};
+use lstm_optim::{OptimizerConfig, Schedule, Unit};
 use lstm_tensor::philox::{Philox, Purpose};
 use lstm_tensor::{Backend, Bias, LayerSpec, LossKind};
-use lstm_train::{Error, Fit, FitConfig, Flow, Outcome, SequenceSource, Stop, TrainState};
+use lstm_train::{Drawn, Error, Fit, FitConfig, Flow, Fresh, Outcome, SequenceSource, Stop, TrainState};
 use ndarray::Array3;
 use serde::Deserialize;
 
@@ -197,6 +198,68 @@ fn stop_rules() {
     let (outcome, steps, ..) = run(later, &[1.0; 20]);
     assert_eq!((outcome, steps), (Outcome::TargetReached, 21));
     assert_eq!(run(Stop::after(9), &[1.0, 0.5]).1, 9);
+}
+
+/// The rule of seed program 001: after enough samples, the loss of one drawn batch, seen again after its update, and a
+/// learning rate that falls with the samples.
+#[test]
+fn a_drawn_batch_is_judged_again_after_its_update() {
+    let cpu = Cpu::new(1).unwrap();
+    let sines = RandomSine {
+        inputs: 5,
+        outputs: 3,
+        rate: 100.0,
+        frequency: [0.5, 4.0],
+        latest: std::f64::consts::TAU,
+    };
+    let network = Network::new(1).lstm(6).head(Readout::Last, 3);
+    let schedule = Schedule::Step { every: 20, factor: 0.1, unit: Unit::Samples };
+    let mut config = FitConfig::new(4, OptimizerConfig::adam(0.01).schedule(schedule), Stop::after(24));
+    config.loss = Loss::mse().reduce(Reduction::BatchMean);
+    (config.check_every, config.loss_after_update, config.seed) = (3, true, 7);
+    let run = |config: &FitConfig| {
+        let model = Model::<Cpu, f64>::new(&cpu, network.clone(), &InitSpec::tf1(), 3).unwrap();
+        let source = Drawn(sines);
+        let mut fit = Fit::new(&cpu, model, &source, config.clone()).unwrap();
+        let mut reports = Vec::new();
+        let outcome = fit.run(None, &mut |_, report| {
+            reports.extend(report.copied());
+            Flow::Continue
+        });
+        (outcome.unwrap(), reports, fit.into_model().unwrap())
+    };
+    let (outcome, reports, model) = run(&config);
+    assert_eq!((outcome, reports.len()), (Outcome::Finished, 8));
+    for report in &reports {
+        let falls = i32::try_from(report.samples / 20).unwrap();
+        assert!((report.learning_rate - 0.01 * 0.1_f64.powi(falls)).abs() < 1e-15, "{report:?}");
+    }
+
+    let last = reports.last().unwrap();
+    let fresh = Fresh { seed: 7, step: 23, count: 4 };
+    let batch = sines.draw(4, &mut fresh.stream()).unwrap();
+    let x: Vec<f64> = batch.inputs.iter().copied().collect();
+    let mut out = Vec::new();
+    InferPass::new(&cpu, &model, 5, 4).unwrap().predict(&cpu, &model, &x, None, &mut out).unwrap();
+    let squares = out.iter().zip(&batch.targets).map(|(p, y)| (p - y) * (p - y)).sum::<f64>();
+    assert!((last.last_loss - squares / 4.0).abs() < 1e-12, "{} {}", last.last_loss, squares / 4.0);
+
+    // Looking again changes nothing of the run, nor do shards of the batch change what is seen.
+    config.loss_after_update = false;
+    let (_, plain, same) = run(&config);
+    assert_eq!(model.download(&cpu).unwrap(), same.download(&cpu).unwrap());
+    assert!(plain.iter().zip(&reports).all(|(a, b)| a.loss == b.loss && a.last_loss != b.last_loss));
+    (config.loss_after_update, config.shard_rows) = (true, Some(3));
+    let sharded = run(&config).1.last().unwrap().last_loss;
+    assert!((sharded - last.last_loss).abs() < 1e-9 * last.last_loss);
+
+    // The first check that the rule may hold at is the first one from 40 samples on with a loss below the target.
+    config.shard_rows = None;
+    let target = reports[4].last_loss.max(reports[5].last_loss);
+    config.stop = Stop { min_samples: 40, target_loss: Some(target), ..config.stop };
+    let fires = reports.iter().find(|r| r.samples >= 40 && r.last_loss <= target).unwrap();
+    let (outcome, stopped, _) = run(&config);
+    assert_eq!((outcome, stopped.last()), (Outcome::TargetReached, Some(fires)));
 }
 
 #[test]

@@ -55,6 +55,18 @@ impl Sequences {
     }
 }
 
+/// Sequences that can be drawn without end.
+pub trait Draw {
+    /// Steps that are read, steps that have targets, and targets of each: `T`, `T` or 1, `O`.
+    fn dims(&self) -> [usize; 3];
+
+    /// Draws `rows` sequences, inputs `[T, rows, 1]`, targets `[T or 1, rows, O]`: a function of the stream alone.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for sizes or numbers that no sequence can have.
+    fn draw<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Result<Sequences>;
+}
+
 fn gather<E: Element>(what: &'static str, from: &Array3<f64>, rows: &[usize], to: &mut [E]) -> Result<()> {
     let (steps, all, width) = from.dim();
     same_size(what, steps * rows.len() * width, to.len())?;
@@ -345,6 +357,8 @@ impl RandomSine {
         if self.rate <= 0.0 {
             return Err(setting("rate", self.rate, "must be positive"));
         }
+        bounded("inputs", self.inputs, draws.len())?;
+        bounded("outputs", self.outputs, draws.len())?;
         let sample = |row: usize, at: usize| {
             let (frequency, start) = draws[row];
             libm::sin(TAU * frequency * (at as f64 / self.rate + start))
@@ -355,6 +369,16 @@ impl RandomSine {
                 sample(row, self.inputs + o)
             }),
         })
+    }
+}
+
+impl Draw for RandomSine {
+    fn dims(&self) -> [usize; 3] {
+        [self.inputs, 1, self.outputs]
+    }
+
+    fn draw<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Result<Sequences> {
+        self.make(rows, rng)
     }
 }
 
@@ -407,6 +431,16 @@ impl TimeInput {
                 self.amplitude * libm::sin(time(row, first + t))
             }),
         })
+    }
+}
+
+impl Draw for TimeInput {
+    fn dims(&self) -> [usize; 3] {
+        [self.inputs, if self.every_step { self.inputs } else { 1 }, 1]
+    }
+
+    fn draw<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Result<Sequences> {
+        self.make(rows, rng)
     }
 }
 
@@ -537,7 +571,46 @@ mod tests {
         assert_eq!((made.inputs.dim(), made.targets.dim(), made.rows()), ((25, 3, 1), (1, 3, 100), 3));
         let one = spec.at(&[(1.0, 0.0)]).unwrap();
         assert!((one.targets[[0, 0, 0]] - 1.0).abs() < 1e-12, "a quarter period on");
+        // sin(2π 2.5 (0.07 + 1.2)) and, 25 + 40 samples on, sin(2π 2.5 (0.65 + 1.2)).
+        let two = spec.at(&[(1.0, 0.0), (2.5, 1.2)]).unwrap();
+        assert!((two.inputs[[7, 1, 0]] - (TAU * 2.5 * 1.27).sin()).abs() < 1e-12);
+        assert!((two.targets[[0, 1, 40]] - (TAU * 2.5 * 1.85).sin()).abs() < 1e-12);
         assert_eq!(made, spec.make(3, &mut Mix(9)).unwrap());
+    }
+
+    #[test]
+    fn starts_and_frequencies_fill_their_ranges() {
+        // Sampled so often that the first two samples, on the way up, tell where each began and how fast it goes.
+        let spec = RandomSine { inputs: 2, outputs: 1, rate: 1e3, frequency: [0.5, 4.0], latest: 0.05 };
+        let made = spec.make(4000, &mut Mix(3)).unwrap();
+        let angles = |t: usize| (0..4000).map(move |row| (t, row));
+        let angle = |(t, row): (usize, usize)| made.inputs[[t, row, 0]].asin();
+        let hertz: Vec<f64> =
+            angles(0).zip(angles(1)).map(|(a, b)| (angle(b) - angle(a)) * 1e3 / TAU).collect();
+        let starts: Vec<f64> = angles(0).zip(&hertz).map(|(at, hz)| angle(at) / (TAU * hz)).collect();
+        for (values, low, high) in [(&hertz, 0.5, 4.0), (&starts, 0.0, 0.05)] {
+            let mean = values.iter().sum::<f64>() / 4000.0;
+            assert!((mean - 0.5 * (low + high)).abs() < 0.02 * (high - low), "{mean}");
+            let width = high - low;
+            assert!(values.iter().all(|v| (low - 1e-9..=high + 1e-9).contains(v)));
+            assert!(
+                values.iter().any(|v| *v < low + 0.01 * width)
+                    && values.iter().any(|v| *v > high - 0.01 * width)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_has_the_dims_it_says() {
+        fn agree(spec: &impl Draw) {
+            let [steps, read, outputs] = spec.dims();
+            let made = spec.draw(3, &mut Mix(1)).unwrap();
+            assert_eq!((made.inputs.dim(), made.targets.dim()), ((steps, 3, 1), (read, 3, outputs)));
+        }
+        agree(&RandomSine { inputs: 25, outputs: 100, rate: 100.0, frequency: [1.0, 1.0], latest: TAU });
+        let times = TimeInput { inputs: 9, step: 0.01, latest: 1.0, amplitude: 0.5, every_step: false };
+        agree(&times);
+        agree(&TimeInput { every_step: true, ..times });
     }
 
     #[test]

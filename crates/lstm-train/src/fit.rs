@@ -68,6 +68,10 @@ pub struct FitConfig {
     pub stop: Stop,
     /// Steps from one report, validation and check to the next.
     pub check_every: u64,
+    /// Whether a check computes the loss of its batch again, after the update: that one is then
+    /// [`Progress::last_loss`], and is held against the target loss.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loss_after_update: bool,
     /// Whether an epoch goes through a finite set in random order.
     pub shuffle: bool,
     /// Seed of order, dropout and noise.
@@ -86,6 +90,7 @@ impl FitConfig {
             optimizer,
             stop,
             check_every: 100,
+            loss_after_update: false,
             shuffle: true,
             seed: 0,
         }
@@ -160,7 +165,7 @@ pub struct Progress {
     pub samples: u64,
     /// Mean loss since the last report.
     pub loss: f64,
-    /// Loss of the last batch, before its update.
+    /// Loss of the last batch, before its update or, with [`FitConfig::loss_after_update`], after it.
     pub last_loss: f64,
     /// What the validation gave, if there is one.
     pub validation: Option<f64>,
@@ -218,6 +223,8 @@ pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     order_of: Option<u32>,
     x: Vec<F>,
     y: Vec<F>,
+    /// Each row's index, of the batch that `x` and `y` hold.
+    samples: Vec<u32>,
     epoch: u32,
     index: usize,
     best: Option<Best<F>>,
@@ -268,6 +275,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             order_of: None,
             x: Vec::new(),
             y: Vec::new(),
+            samples: Vec::new(),
             epoch: 0,
             index: 0,
             best: None,
@@ -402,11 +410,28 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         self.tree(step as u32, &samples, 0, batch, 0)?;
         self.optimizer.apply(self.backend, self.model.params_mut(), &mut self.gradients[0], batch)?;
         self.count_loss()?;
+        self.samples = samples;
         self.index += batch;
         if self.source.samples().is_some_and(|count| self.index >= count) {
             (self.epoch, self.index) = (self.epoch + 1, 0);
         }
         Ok(())
+    }
+
+    /// The loss of the last batch with the weights as they are now. Waits for the device.
+    fn loss_again(&mut self) -> Result<f64> {
+        let samples = std::mem::take(&mut self.samples);
+        let step = self.optimizer.step().saturating_sub(1) as u32;
+        self.tree(step, &samples, 0, samples.len(), 0)?;
+        self.samples = samples;
+        // The gradient that came with it is not wanted.
+        let all = Span::dense(0, 1, self.model.params().layout().len());
+        self.backend.fill(F::ZERO, ViewMut::new(self.gradients[0].values_mut(), all))?;
+        let mut loss = 0.0;
+        for pass in &mut self.passes {
+            loss += pass.take_loss(self.backend)?;
+        }
+        Ok(loss)
     }
 
     /// Makes the losses of the passes the last one, and adds it to the sum.
@@ -523,6 +548,10 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             if check || step.is_multiple_of(LOOK_EVERY) {
                 losses = self.fetch_losses()?;
                 bad_step = self.bad_step(&losses)?;
+            }
+            if check && self.config.loss_after_update && bad_step.is_none() {
+                losses[loss_slot::LAST] = self.loss_again()?;
+                bad_step = (!losses[loss_slot::LAST].is_finite()).then_some(step);
             }
             let validation = match &mut validate {
                 Some(validate) if check && bad_step.is_none() => Some(validate(self.backend, &self.model)?),

@@ -16,4 +16,4 @@ mod source;
 
 pub use error::{Error, Result};
 pub use fit::{Best, Fit, FitConfig, Flow, Observe, Outcome, Progress, Stop, TrainState, Validate};
-pub use source::{Fresh, RandomWindows, Rows, SampleShape, SequenceSource, Source};
+pub use source::{Drawn, Fresh, RandomWindows, Rows, SampleShape, SequenceSource, Source};

@@ -1,7 +1,8 @@
 //! Where batches come from: rows of a finite set in an order that the training loop chooses, or fresh
 //! draws without end.
 
-use crate::Result;
+use crate::{Error, Result};
+use lstm_data::generate::Draw;
 use lstm_data::{Sequences, WindowSet};
 use lstm_tensor::Float;
 use lstm_tensor::philox::{Philox, Purpose};
@@ -113,5 +114,30 @@ impl<F: Float + lstm_data::Element> Source<F> for RandomWindows<'_> {
         };
         self.0.fill_batch(&starts, x, y)?;
         Ok(())
+    }
+}
+
+/// Sequences drawn anew for every batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn<G>(pub G);
+
+impl<F: Float + lstm_data::Element, G: Draw> Source<F> for Drawn<G> {
+    fn shape(&self) -> SampleShape {
+        let [steps, read, outputs] = self.0.dims();
+        SampleShape { steps, inputs: 1, targets: read * outputs }
+    }
+
+    fn samples(&self) -> Option<usize> {
+        None
+    }
+
+    fn fill(&self, rows: Rows<'_>, x: &mut [F], y: &mut [F]) -> Result<()> {
+        let Rows::Fresh(fresh) = rows else {
+            let value = "chosen rows".into();
+            return Err(Error::Invalid { what: "batch", value, must: "fresh: this data has no end".into() });
+        };
+        let drawn = self.0.draw(fresh.count, &mut fresh.stream())?;
+        let all: Vec<usize> = (0..fresh.count).collect();
+        Ok(drawn.fill_batch(&all, x, y)?)
     }
 }
