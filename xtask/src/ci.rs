@@ -4,6 +4,7 @@
 //! among the named groups of [`tests`], so that no test runs twice.
 
 mod package;
+mod targets;
 mod tests;
 
 use std::process::Command;
@@ -38,6 +39,8 @@ enum Action {
     Cargo(&'static str, &'static [(&'static str, &'static str)]),
     /// `cargo package` of every crate that is published, and a check of the packages.
     Package,
+    /// What is published, for other machines.
+    Targets,
     /// The invariants, in this process.
     Tidy,
     /// Every CUDA kernel for every architecture, in this process.
@@ -48,9 +51,9 @@ enum Action {
     Tests(&'static str),
 }
 
-/// Everything that CI runs, in this order. Only `cargo fetch`, `kernels` (once) and `resolve` use the network;
-/// without one the last two say that they were skipped.
-const STEPS: [Step; 13] = [
+/// Everything that CI runs, in this order. Only `cargo fetch`, `kernels` and `targets` (once) and `resolve` use
+/// the network; without one the last three say that they were skipped.
+const STEPS: [Step; 14] = [
     step("fetch", Action::Cargo("fetch --locked", &[])),
     step(
         "fetch-standalone",
@@ -70,6 +73,7 @@ const STEPS: [Step; 13] = [
     step("kernels", Action::Kernels),
     step("resolve", Action::Resolve),
     step("package", Action::Package),
+    step("targets", Action::Targets),
     step("release", Action::Cargo("build --locked --release --package lstm-cli", &[])),
     step(
         "standalone",
@@ -134,6 +138,7 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
         Action::Resolve => resolve::run(),
         Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
         Action::Package => package::run(),
+        Action::Targets => targets::run(),
         Action::Tests(args) => {
             let seen = tests::run(cargo(args))?;
             for (group, time) in seen.seconds {
@@ -173,6 +178,9 @@ impl Action {
             Action::Tidy => "cargo xtask tidy".to_owned(),
             Action::Kernels => "cargo xtask kernels --check".to_owned(),
             Action::Resolve => "cargo xtask resolve".to_owned(),
+            Action::Targets => {
+                format!("cargo check of what is published, for {}", targets::TARGETS.join(" and "))
+            }
             Action::Package => "cargo package --no-verify, then cargo check of what was packed".to_owned(),
             Action::Tests(args) => format!("cargo {args}"),
             Action::Cargo(args, variables) => {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::MetadataCommand;
+use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 use super::{cargo, finish};
 use crate::root;
@@ -19,12 +19,8 @@ use crate::root;
 /// # Errors
 /// If a crate cannot be packed, or what was packed does not compile.
 pub(super) fn run() -> Result<()> {
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
-    let published: Vec<_> = metadata
-        .workspace_packages()
-        .into_iter()
-        .filter(|package| package.publish.as_ref().is_none_or(|registries| !registries.is_empty()))
-        .collect();
+    let metadata = metadata()?;
+    let published = published(&metadata);
 
     let mut pack = cargo("package --locked --no-verify");
     for package in &published {
@@ -52,6 +48,22 @@ pub(super) fn run() -> Result<()> {
     let manifest = folder.join("Cargo.toml");
     let mut check = cargo("check --workspace --target-dir");
     finish(check.arg(metadata.target_directory.as_std_path()).arg("--manifest-path").arg(manifest))
+}
+
+/// The members of the workspace.
+///
+/// # Errors
+/// If a manifest does not parse.
+pub(super) fn metadata() -> Result<Metadata> {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(root().join("Cargo.toml")).no_deps().exec().context("cargo metadata failed")
+}
+
+/// Those that go to the registry.
+pub(super) fn published(metadata: &Metadata) -> Vec<&Package> {
+    let mut packages = metadata.workspace_packages();
+    packages.retain(|package| package.publish.as_ref().is_none_or(|registries| !registries.is_empty()));
+    packages
 }
 
 fn unpack(archive: &Path, to: &Path) -> Result<()> {
