@@ -27,6 +27,19 @@ pub enum Error {
         /// Lengths of the moments that were given.
         got: Vec<usize>,
     },
+    /// A line search or a quasi-Newton step met a number that it cannot go on from; the parameters are
+    /// those of the iteration's start.
+    #[error(
+        "the {what} at evaluation {evaluation} is {value}: the parameters were put back to where the iteration began; lower the learning rate, or set line-search to strong-wolfe"
+    )]
+    NotFinite {
+        /// What is infinite or NaN.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Evaluation of the function, counted from 1 over all steps.
+        evaluation: u64,
+    },
     /// The backend could not do an operation.
     #[error(transparent)]
     Backend(#[from] lstm_tensor::Error),
