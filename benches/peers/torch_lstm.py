@@ -3,6 +3,7 @@
     {"load": FILE, "shape": SHAPE, "batches": N}     -> {"y_sum": …, "loss_1": …, "loss_10": …}
     {"time": "infer", "samples": N, "seconds": [least, most]} -> [milliseconds, …]
     {"time": "train", …}
+    {"step": FILE, "shape": SHAPE, "batches": N}     -> {"before": …, "peak": …}, bytes of resident memory
 
 FILE is a safetensors file with the weights (`lstm.weight_ih_l0`, …, `head.weight`, `head.bias`) and the
 batches `x.0`, `target.0`, …, time first.
@@ -74,9 +75,9 @@ class Network(torch.nn.Module):
 class Worker:
     """A network with its batches, its optimizer and, if it is a stream, its state."""
 
-    def __init__(self, request, device, graph):
+    def __init__(self, request, file, device, graph):
         self.graph, shape = graph, request["shape"]
-        tensors = read_safetensors(request["load"])
+        tensors = read_safetensors(file)
         self.device, self.stream = device, shape["stream"]
         self.network = Network(shape, DTYPES[shape["dtype"].upper()]).to(device)
         self.network.load(tensors)
@@ -178,6 +179,13 @@ class Worker:
         return time.perf_counter() - before
 
 
+def high_water():
+    """The most memory that this process has held so far, in bytes: VmHWM of proc(5)."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
@@ -196,8 +204,13 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if "load" in request:
-                worker = Worker(request, args.device, args.graph)
+            if "step" in request:
+                before = high_water()
+                worker = Worker(request, request["step"], args.device, args.graph)
+                worker.train()
+                answer({"before": before, "peak": high_water()})
+            elif "load" in request:
+                worker = Worker(request, request["load"], args.device, args.graph)
                 answer(worker.prove())
             else:
                 answer(worker.time(request))

@@ -257,7 +257,7 @@ fn first_complaint(output: &str) -> String {
 /// If it cannot be written.
 pub fn write_cells(folder: &Path) -> anyhow::Result<()> {
     let shapes = [core(), rest()].concat();
-    crate::queue::write(&folder.join("cells.json"), &(serde_json::to_string(&shapes)? + "\n"))
+    crate::queue::write(&folder.join("cells.json"), serde_json::to_string(&shapes)? + "\n")
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! - [`subject`]: a network on any backend, inferring, streaming and training
 //! - [`peer`]: the same network in PyTorch, in a process of its own
 //! - [`measure`]: figures of a subject, with its peer in turn
+//! - [`growth`]: how the cost grows with one size, as a table and a picture
+//! - [`memory`]: peaks of resident memory, ours and PyTorch's
 //! - [`timing`]: turns, samples and medians
 //! - [`gpu`]: what a machine with a GPU should check
 //! - [`queue`]: tasks for a machine with a GPU, with their results in a folder
@@ -12,7 +14,9 @@
 
 pub mod case;
 pub mod gpu;
+pub mod growth;
 pub mod measure;
+pub mod memory;
 pub mod operations;
 pub mod peak;
 pub mod peer;

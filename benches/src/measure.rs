@@ -9,6 +9,7 @@ use lstm_testkit::tolerance::{distance, tolerance};
 use serde::Serialize;
 
 use crate::case::Case;
+use crate::memory::Beside;
 use crate::peak::Peak;
 use crate::peer::Peer;
 use crate::shape::{Dtype, Read, Shape};
@@ -32,6 +33,8 @@ pub struct Row {
     pub gflops_infer: f64,
     /// The same of training.
     pub gflops_train: Option<f64>,
+    /// Bytes that a pass of training holds: tape, workspaces and packed weights.
+    pub train_bytes: Option<usize>,
     /// Share of the processor's multiply-adds that training (else inference) reaches.
     pub peak_share: Option<f64>,
     /// What came out.
@@ -40,6 +43,9 @@ pub struct Row {
     /// PyTorch's figures.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub torch: Option<Torch>,
+    /// Peaks of resident memory, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Beside>,
 }
 
 /// PyTorch's figures, and how many times longer it takes.
@@ -117,9 +123,11 @@ pub fn measure<B: Backend, F: Float>(
         train_ms: train.map(|train| train[0]),
         gflops_infer,
         gflops_train,
+        train_bytes: ours.train_bytes(),
         peak_share: peak.map(|peak| gflops_train.unwrap_or(gflops_infer) / peak),
         proof,
         torch,
+        memory: None,
     })
 }
 
@@ -239,6 +247,7 @@ mod tests {
             };
             assert!(row.infer_ms > 0.0 && row.peak_share.unwrap() > 0.0, "{row:?}");
             assert_eq!(row.train_ms.is_none(), shape.infer_only);
+            assert_eq!(row.train_bytes.is_none(), shape.infer_only);
             assert_eq!(row.gflops_infer, shape.gflop() / row.infer_ms * 1e3);
             let json = serde_json::to_value(&row).unwrap();
             assert!(json.get("y_sum").is_some() && json.get("torch_infer_ms").is_none(), "{json}");

@@ -16,7 +16,7 @@ const LENGTH: usize = 1 << 18;
 const RUNS: usize = 40;
 
 /// GF/s of `threads` threads together; a multiply-add counts two.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Peak {
     /// In single precision.
     pub f32: f64,

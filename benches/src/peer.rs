@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::case::Case;
+use crate::memory::Resident;
 use crate::subject::Proof;
 use crate::timing::{Contender, What};
 
@@ -75,6 +76,16 @@ impl Peer {
         let file = self.folder.path().join("case.safetensors");
         case.write(&file)?;
         self.ask(&json!({ "load": file, "shape": case.shape, "batches": case.batches.len() }))
+    }
+
+    /// Takes over a case and runs one step of training; to be asked for before anything else.
+    ///
+    /// # Errors
+    /// If the worker fails, or the system does not say what a process holds.
+    pub fn memory(&mut self, case: &Case) -> Result<Resident> {
+        let file = self.folder.path().join("case.safetensors");
+        case.write(&file)?;
+        self.ask(&json!({ "step": file, "shape": case.shape, "batches": case.batches.len() }))
     }
 
     fn ask<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T> {

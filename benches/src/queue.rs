@@ -144,7 +144,7 @@ impl Queue {
 
     fn keep(&self, outcome: &Outcome) -> Result<()> {
         let text = serde_json::to_string_pretty(outcome)? + "\n";
-        write(&self.folder.join(format!("{}.json", outcome.name)), &text)
+        write(&self.folder.join(format!("{}.json", outcome.name)), text)
     }
 
     /// Runs a task to its end; nothing if it was stopped.
@@ -271,15 +271,18 @@ fn tail(file: &mut File) -> Result<String> {
     Ok(text[text.ceil_char_boundary(from)..].to_owned())
 }
 
-/// Writes a file beside its place and moves it there, so that half of it never stands there.
+/// Writes a file beside its place and moves it there, so that half of it never stands there. What is no plain
+/// file, as `/dev/null`, is written to.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
     let beside = path.with_extension("part");
-    std::fs::write(&beside, text)
-        .and_then(|()| std::fs::rename(&beside, path))
-        .with_context(|| format!("{} cannot be written", path.display()))
+    let written = match path.metadata() {
+        Ok(there) if !there.is_file() => std::fs::write(path, contents),
+        _ => std::fs::write(&beside, contents).and_then(|()| std::fs::rename(&beside, path)),
+    };
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]

@@ -136,6 +136,13 @@ impl<'a, B: Backend, F: Float> Subject<'a, B, F> {
         Ok(())
     }
 
+    /// Bytes that a pass of training holds: tape, workspaces and packed weights; `None` where the shape does
+    /// not train.
+    #[must_use]
+    pub fn train_bytes(&self) -> Option<usize> {
+        self.training.as_ref().map(|training| training.pass.bytes())
+    }
+
     /// All parameters as they are now.
     ///
     /// # Errors

@@ -102,8 +102,8 @@ fn run(args: &Args) -> Result<u8> {
         let missing =
             versions["missing"].as_str().unwrap_or("the look at the driver ended before it could say");
         println!("no device: {missing}");
-        write(&absent, &(serde_json::to_string_pretty(&json!({ "missing": missing }))? + "\n"))?;
-        write(&results.join("table.md"), &format!("# Results on this machine\n\nNo device: {missing}.\n"))?;
+        write(&absent, serde_json::to_string_pretty(&json!({ "missing": missing }))? + "\n")?;
+        write(&results.join("table.md"), format!("# Results on this machine\n\nNo device: {missing}.\n"))?;
         return Ok(NO_DEVICE);
     }
     if absent.exists() {
@@ -129,10 +129,10 @@ fn run(args: &Args) -> Result<u8> {
         if let Some(Outcome { name, status, seconds, .. }) = outcomes.last() {
             println!("{:>4} {name:<40}{:<10}{seconds:>8.1} s", outcomes.len(), word(*status));
         }
-        write(&table, &page(outcomes, tasks.len() - outcomes.len()))
+        write(&table, page(outcomes, tasks.len() - outcomes.len()))
     };
     let outcomes = queue.work(&tasks, say)?;
-    write(&table, &page(&outcomes, tasks.len() - outcomes.len()))?;
+    write(&table, page(&outcomes, tasks.len() - outcomes.len()))?;
     let (verdict, sentence) = verdict(&tasks, &outcomes);
     println!("{sentence}\n{} tells more", table.display());
     Ok(match verdict {

@@ -1,35 +1,25 @@
-//! The program behind `cargo xtask bench`: networks of many sizes on the CPU and on a GPU, beside PyTorch.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program reports to a terminal")]
+//! `bench lstm`: a line for each shape on each device, with PyTorch beside it or without.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use lstm_benches::case::Case;
 use lstm_benches::measure::{Row, Setting, measure};
+use lstm_benches::memory::{Beside, high_water};
 use lstm_benches::peak::Peak;
 use lstm_benches::peer::{Manner, Peer};
 use lstm_benches::shape::{Dtype, Shape};
-use lstm_benches::timing::{Budget, geometric_mean};
+use lstm_benches::timing::geometric_mean;
 use lstm_cpu::Cpu;
 use lstm_cuda::driver::Driver;
 use lstm_cuda::{Cuda, probe};
 use lstm_tensor::Backend;
 
-/// Exit code where there is no such device, as that of the binary `lstm`.
-const NO_DEVICE: u8 = 5;
-
-/// What to measure.
-#[derive(Parser)]
-#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
-enum Command {
-    /// Times inference and training of networks of many sizes
-    Lstm(Args),
-}
+use crate::{Time, threads};
 
 #[derive(clap::Args)]
-struct Args {
+pub(crate) struct Args {
     /// JSON list of shapes [default: benches/shapes.json]
     #[arg(long, value_name = "FILE")]
     shapes: Option<PathBuf>,
@@ -60,22 +50,12 @@ struct Args {
     /// Write the figures into this file; `-` prints them as the last line
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
-    /// How long to measure each figure
-    #[arg(long, value_enum, default_value_t = Length::Full)]
-    length: Length,
-    /// Short for `--length quick`
-    #[arg(long, conflicts_with = "length")]
-    quick: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Length {
-    /// At least 20 samples and 0.4 seconds, at most 2 seconds
-    Full,
-    /// At least 10 samples and 0.2 seconds, at most a second
-    Cell,
-    /// At least 4 samples and 0.05 seconds, at most 0.3 seconds
-    Quick,
+    /// Compare peaks of resident memory, too: one step of training of this shape on the CPU, by each in a
+    /// process of its own
+    #[arg(long, value_name = "SHAPE", requires = "peer")]
+    memory: Option<String>,
+    #[command(flatten)]
+    time: Time,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,30 +89,25 @@ impl std::fmt::Display for Device {
     }
 }
 
-fn main() -> ExitCode {
-    let Command::Lstm(args) = Command::parse();
-    if args.device.iter().any(|device| *device != Device::Cpu) {
+impl Args {
+    /// What is missing to use the devices that were asked for.
+    pub(crate) fn missing(&self) -> Option<String> {
+        if self.device.iter().all(|device| *device == Device::Cpu) {
+            return None;
+        }
         let missing = probe::probe().missing();
-        if !missing.is_empty() {
-            eprintln!("error: no CUDA device can be used: {}", missing.join("; "));
-            return NO_DEVICE.into();
-        }
-    }
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        (!missing.is_empty()).then(|| missing.join("; "))
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+/// Measures, prints, writes.
+///
+/// # Errors
+/// Those of the backends and of the library; if a file cannot be read or written.
+pub(crate) fn run(args: &Args) -> Result<()> {
     let shapes = chosen(args)?;
-    let threads = match args.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let weighed = weighed(args, &shapes)?;
+    let threads = threads(args.threads);
     let peak = Peak::measure(threads);
     println!("{threads} threads, multiply-adds alone: {:.0} GF/s in f32, {:.0} in f64", peak.f32, peak.f64);
 
@@ -147,7 +122,7 @@ fn run(args: &Args) -> Result<()> {
             Some(Library::Torch) => Some(Peer::start(&args.python, threads, &device.to_string(), manner)?),
         };
         let name = device.to_string();
-        let (peak, budget) = ((device == Device::Cpu).then_some(peak), budget(args));
+        let (peak, budget) = ((device == Device::Cpu).then_some(peak), args.time.budget());
         let setting = Setting { device: &name, threads, peak, budget };
         println!(
             "\n{device}{}",
@@ -169,6 +144,9 @@ fn run(args: &Args) -> Result<()> {
     if let [first, second] = args.device[..] {
         println!("\n{}", side_by_side(&rows, &shapes, &first.to_string(), &second.to_string()));
     }
+    if let Some(shape) = weighed {
+        weigh(shape, threads, &args.python, &mut rows)?;
+    }
     if args.json.as_ref().is_some_and(|path| path.as_os_str() == "-") {
         println!("{}", serde_json::to_string(&rows)?);
     } else if let Some(path) = &args.json {
@@ -176,15 +154,6 @@ fn run(args: &Args) -> Result<()> {
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
-}
-
-fn budget(args: &Args) -> Budget {
-    match args.length {
-        _ if args.quick => Budget::QUICK,
-        Length::Full => Budget::FULL,
-        Length::Cell => Budget::CELL,
-        Length::Quick => Budget::QUICK,
-    }
 }
 
 /// The shapes of the file, of which `--only` may choose.
@@ -200,6 +169,32 @@ fn chosen(args: &Args) -> Result<Vec<Shape>> {
     shapes.retain(|shape| args.only.is_empty() || args.only.contains(&shape.name));
     ensure!(!shapes.is_empty(), "there is no shape to measure");
     Ok(shapes)
+}
+
+/// The shape of which memory is compared.
+fn weighed<'a>(args: &Args, shapes: &'a [Shape]) -> Result<Option<&'a Shape>> {
+    let Some(name) = &args.memory else { return Ok(None) };
+    ensure!(args.device.contains(&Device::Cpu), "--memory is for the CPU: name it by --device cpu");
+    let shape = shapes.iter().find(|shape| shape.name == *name);
+    let shape = shape.with_context(|| format!("--memory: {name} is none of the shapes to measure"))?;
+    ensure!(!shape.infer_only, "--memory: {name} does not train");
+    Ok(Some(shape))
+}
+
+/// Compares peaks of memory, prints them and adds them to the row of the shape.
+fn weigh(shape: &Shape, threads: usize, python: &Path, rows: &mut [Row]) -> Result<()> {
+    print!("\npeak of memory in a step of training, {}: ", shape.name);
+    if let Err(reason) = high_water() {
+        println!("{reason}");
+        return Ok(());
+    }
+    let program = std::env::current_exe().context("this program does not find itself")?;
+    let beside = Beside::measure(shape, threads, &program, python)?;
+    println!("{}", beside.text());
+    let cpu = Device::Cpu.to_string();
+    let row = rows.iter_mut().find(|row| row.name == shape.name && row.device == cpu);
+    row.into_iter().for_each(|row| row.memory = Some(beside));
+    Ok(())
 }
 
 fn measure_all<B: Backend>(
@@ -319,6 +314,8 @@ fn crossover(mut ratios: Vec<(&Shape, f64)>, device: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Command;
+    use clap::Parser;
 
     #[test]
     fn devices_are_read() {
@@ -328,6 +325,24 @@ mod tests {
         for name in ["gpu", "cuda:", "cuda:x", "cuda:+1"] {
             assert!(args(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn memory_is_compared_of_a_shape_that_is_measured_and_trains() {
+        let shapes = Shape::defaults().unwrap();
+        let shape = |words: &[&str]| {
+            let words = ["bench", "lstm", "--peer", "torch"].iter().chain(words);
+            let Ok(Command::Lstm(args)) = Command::try_parse_from(words) else { unreachable!("it parses") };
+            let shape = weighed(&args, &shapes).map_err(|error| error.to_string())?;
+            Ok::<_, String>(shape.map(|shape| shape.name.clone()))
+        };
+        assert_eq!(shape(&[]), Ok(None));
+        assert_eq!(shape(&["--memory", "32x30x1x128"]), Ok(Some("32x30x1x128".to_owned())));
+        let refused = |words: &[&str], reason: &str| shape(words).unwrap_err().contains(reason);
+        assert!(refused(&["--memory", "1x1x1x32"], "1x1x1x32 does not train"));
+        assert!(refused(&["--memory", "none"], "none is none of the shapes"));
+        assert!(refused(&["--memory", "32x30x1x128", "--device", "cuda"], "--device cpu"));
+        assert!(Command::try_parse_from(["bench", "lstm", "--memory", "32x30x1x128"]).is_err(), "no peer");
     }
 
     #[test]
