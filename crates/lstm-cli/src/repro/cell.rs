@@ -24,8 +24,11 @@ pub(super) struct Cell {
     pub(super) machine: String,
     pub(super) seconds: f64,
     pub(super) figures: BTreeMap<String, f64>,
-    /// Step, from 0, and the loss of its batch before the update.
+    /// Step and loss, as [`Log`](super::experiment::Log) says.
     pub(super) losses: Vec<(u64, f64)>,
+    /// Step and error on what is not trained on, where training ends by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) validations: Vec<(u64, f64)>,
     pub(super) shown: Shown,
 }
 
@@ -37,6 +40,22 @@ pub(super) enum Shown {
     Forecast { values: Vec<f64> },
     /// What the network did on each test sequence.
     Sequences { sequences: Vec<Trace> },
+    /// A sine of each frequency, and the mean squared error at each of more frequencies in hertz.
+    Sines { blocks: Vec<Block>, sweep: Vec<(f64, f64)> },
+    /// The outputs for one sequence before and after training, and the mean squared error of each on many.
+    Times { before: Vec<f64>, after: Vec<f64>, errors: Vec<f64> },
+    /// What was forecast for the value behind each test window, and in one go behind the training part.
+    Values { one_step: Vec<f64>, free_run: Vec<f64> },
+}
+
+/// One sine and what the network says comes next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Block {
+    pub(super) hertz: f64,
+    /// In seconds.
+    pub(super) start: f64,
+    pub(super) prediction: Vec<f64>,
 }
 
 /// One test sequence through the first layer; each list has one entry a step.

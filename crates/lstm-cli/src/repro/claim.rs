@@ -29,7 +29,8 @@ pub(super) struct Claim {
     pub(super) shown_by: Vec<Comparison>,
 }
 
-/// A figure of an experiment over the seeds, against bounds or against the same figure of another experiment.
+/// A figure of an experiment over the seeds, against bounds, against the same figure of another experiment, or against
+/// another figure.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Comparison {
@@ -38,6 +39,7 @@ pub(super) struct Comparison {
     at_least: Option<f64>,
     at_most: Option<f64>,
     below: Option<String>,
+    below_figure: Option<String>,
 }
 
 /// How a claim or comparison stands.
@@ -66,15 +68,18 @@ impl Claims {
         let claims: Claims = document.read()?;
         let names = || experiments.iter().map(|e| e.name.as_str());
         for comparison in claims.claims.iter().flat_map(|claim| &claim.shown_by) {
-            for name in [Some(&comparison.experiment), comparison.below.as_ref()].into_iter().flatten() {
+            for (name, figure) in
+                [(comparison.experiment.as_str(), comparison.figure.as_str()), comparison.other()]
+            {
                 document.known("experiment", name, names())?;
                 let figures =
-                    experiments.iter().find(|e| e.name == *name).map_or(Vec::new(), Experiment::figure_names);
-                document.known("figure", &comparison.figure, figures.iter().map(String::as_str))?;
+                    experiments.iter().find(|e| e.name == name).map_or(Vec::new(), Experiment::figure_names);
+                document.known("figure", figure, figures.iter().map(String::as_str))?;
             }
-            if comparison.below.is_some() == (comparison.bounds() != Target::default()) {
-                return Err(document
-                    .wrong("shown-by", "give either below, or at-least and at-most, or one of these two"));
+            if comparison.compares() == (comparison.bounds() != Target::default()) {
+                let message =
+                    "give either below, below-figure or both, or at-least and at-most, or one of these two";
+                return Err(document.wrong("shown-by", message));
             }
         }
         Ok(claims)
@@ -102,6 +107,17 @@ impl Claim {
 }
 
 impl Comparison {
+    /// Whether it is held against another figure, and not against bounds.
+    fn compares(&self) -> bool {
+        self.below.is_some() || self.below_figure.is_some()
+    }
+
+    /// The experiment and the figure that it is held against.
+    fn other(&self) -> (&str, &str) {
+        let experiment = self.below.as_deref().unwrap_or(&self.experiment);
+        (experiment, self.below_figure.as_deref().unwrap_or(&self.figure))
+    }
+
     fn bounds(&self) -> Target {
         Target { at_least: self.at_least, at_most: self.at_most }
     }
@@ -112,15 +128,20 @@ impl Comparison {
         let mut ours = values(&self.experiment, &self.figure);
         ours.truncate(MOST);
         let (name, figure) = (&self.experiment, &self.figure);
-        let (least, p, wanted, obtained) = match &self.below {
-            Some(other) => {
-                let mut theirs = values(other, &self.figure);
+        let (least, p, wanted, obtained) = match self.compares().then(|| self.other()) {
+            Some((other, its)) => {
+                let mut theirs = values(other, its);
                 theirs.truncate(MOST);
                 let (wins, pairs) = (wins(&ours, &theirs), ours.len() * theirs.len());
                 let p = by_ranks(wins, ours.len(), theirs.len());
                 let least = by_ranks(pairs as f64, ours.len(), theirs.len());
                 let obtained = (pairs > 0).then(|| format!("in {wins} of {pairs} pairs (p = {})", short(p)));
-                (least, p, format!("below {other}"), obtained)
+                let words = match (other == name, its == figure) {
+                    (_, true) => other.to_owned(),
+                    (true, false) => its.to_owned(),
+                    (false, false) => format!("{its} of {other}"),
+                };
+                (least, p, format!("below {words}"), obtained)
             }
             None => {
                 let bounds = self.bounds();
@@ -235,6 +256,7 @@ mod tests {
             at_least: None,
             at_most,
             below: below.map(str::to_owned),
+            below_figure: None,
         };
         let values = |few: usize| {
             move |name: &str, _: &str| {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lstm_data::generate::{Formula, TableSpec};
 use lstm_nn::{InitSpec, Loss, Network, Readout};
 use lstm_optim::OptimizerConfig;
 use lstm_tensor::{Bias, LayerSpec};
 use lstm_train::{FitConfig, Stop};
 use serde::Deserialize;
 
+use super::data::Data;
 use super::document::{Document, Result};
 
 /// One experiment, as its file says it.
@@ -34,50 +34,49 @@ pub(super) struct Experiment {
     pub(super) figures: BTreeMap<String, Expected>,
 }
 
-/// What is learnt and how it is judged.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Data {
-    /// Random windows of one series, then a forecast that is fed with itself.
-    Series {
-        formula: Formula,
-        /// Values that a prediction is made from.
-        lookback: usize,
-        /// Steps of the forecast.
-        forecast: usize,
-    },
-    /// Sequences written out, with a target at every step.
-    Sequences {
-        train: TableSpec,
-        test: TableSpec,
-        /// How many steps back the influence of an input is measured, step 0 included.
-        lags: usize,
-    },
-}
-
-/// Equal layers and a linear head.
+/// Layers and, mostly, a linear head.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Net {
     pub(super) layers: usize,
-    pub(super) hidden: usize,
+    pub(super) hidden: Hidden,
     pub(super) bias: Bias,
     pub(super) forget_bias: f64,
     pub(super) dropout: f64,
     pub(super) readout: Readout,
-    pub(super) outputs: usize,
+    /// Columns of the head; without one the hidden state of the last layer is the output.
+    pub(super) outputs: Option<usize>,
     /// How many numbers are learnt: a check on all that stands above.
     pub(super) parameters: usize,
 }
 
+/// Units of the layers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "must be a number of units or a list of one for each layer")]
+pub(super) enum Hidden {
+    /// The same number in all.
+    Same(usize),
+    /// One number for each layer, the lowest first.
+    Each(Vec<usize>),
+}
+
 impl Net {
     pub(super) fn network(&self) -> Network {
-        let layer = LayerSpec::new(self.hidden)
-            .bias(self.bias)
-            .forget_bias(self.forget_bias)
-            .dropout(self.dropout, self.dropout);
-        let stack = (0..self.layers).fold(Network::new(1), |network, _| network.layer(layer));
-        stack.head(self.readout, self.outputs)
+        let widths = match &self.hidden {
+            Hidden::Same(width) => vec![*width; self.layers],
+            Hidden::Each(widths) => widths.clone(),
+        };
+        let layer = |width| {
+            LayerSpec::new(width)
+                .bias(self.bias)
+                .forget_bias(self.forget_bias)
+                .dropout(self.dropout, self.dropout)
+        };
+        let stack = widths.into_iter().fold(Network::new(1), |network, width| network.layer(layer(width)));
+        match self.outputs {
+            Some(outputs) => stack.head(self.readout, outputs),
+            None => stack.read(self.readout),
+        }
     }
 }
 
@@ -91,8 +90,26 @@ pub(super) struct Training {
     pub(super) loss: Loss,
     pub(super) optimizer: OptimizerConfig,
     pub(super) stop: Stop,
-    /// Steps from one kept loss to the next, from step 0.
+    /// Steps from one kept loss to the next.
     pub(super) log_every: u64,
+    #[serde(default)]
+    pub(super) log: Log,
+    /// Kept losses that are figures, by their step.
+    #[serde(default)]
+    pub(super) losses_at: Vec<u64>,
+}
+
+/// Which losses are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Log {
+    /// Those of single batches before their update, from step 0 on.
+    #[default]
+    Before,
+    /// Those of single batches, seen again after their update.
+    After,
+    /// The mean of all losses since the one kept before.
+    Mean,
 }
 
 impl Training {
@@ -101,8 +118,12 @@ impl Training {
         config.loss = self.loss.clone();
         config.shuffle = self.shuffle;
         config.seed = seed;
-        // Each step's loss is looked at, so that those can be kept that the original printed.
-        config.check_every = 1;
+        config.check_every = match self.log {
+            // Each step's loss is looked at: those are kept that the original printed, and the last ones averaged.
+            Log::Before => 1,
+            Log::After | Log::Mean => self.log_every,
+        };
+        config.loss_after_update = self.log == Log::After;
         config
     }
 }
@@ -145,23 +166,6 @@ impl Target {
     }
 }
 
-/// Figures of every experiment on a series; with noise there are more.
-const OF_SERIES: [&str; 8] = [
-    "free-run-mse",
-    "mean-mse",
-    "skill",
-    "forecast-deviation",
-    "forecast-highest",
-    "forecast-lowest",
-    "last-logged-loss",
-    "final-loss",
-];
-/// Figures of an experiment on a series with noise: what stands beside the loss.
-const OF_NOISE: [&str; 2] = ["noise-floor", "drawn-mse"];
-/// Figures of every experiment on sequences, besides a weight for each lag.
-const OF_SEQUENCES: [&str; 5] =
-    ["final-loss", "last-logged-loss", "test-mse", "worst-test-error", "reload-mismatches"];
-
 impl Experiment {
     /// Reads an experiment; `place` is what messages call the file.
     pub(super) fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
@@ -172,6 +176,15 @@ impl Experiment {
         let known = experiment.figure_names();
         for figure in experiment.figures.keys() {
             document.known("figure", figure, known.iter().map(String::as_str))?;
+        }
+        if let Some((key, fault)) = experiment.data.fault() {
+            return Err(document.wrong(key, &fault));
+        }
+        let told = experiment.network.layers;
+        if let Hidden::Each(widths) = &experiment.network.hidden
+            && widths.len() != told
+        {
+            return Err(document.wrong("hidden", &format!("{} numbers, but {told} layers", widths.len())));
         }
         let network = experiment.network.network();
         network.validate().map_err(|error| document.wrong("network", &error.to_string()))?;
@@ -185,6 +198,10 @@ impl Experiment {
         if experiment.training.log_every == 0 {
             return Err(document.wrong("log-every", "must be at least 1"));
         }
+        let Training { losses_at, log_every, .. } = &experiment.training;
+        if let Some(step) = losses_at.iter().find(|step| !step.is_multiple_of(*log_every)) {
+            return Err(document.wrong("losses-at", &format!("{step} is no multiple of log-every")));
+        }
         let optimizer = &experiment.training.optimizer;
         optimizer.validate().map_err(|error| document.wrong("optimizer", &error.to_string()))?;
         Ok(experiment)
@@ -192,15 +209,9 @@ impl Experiment {
 
     /// The figures that a run of it gives.
     pub(super) fn figure_names(&self) -> Vec<String> {
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        match &self.data {
-            Data::Series { formula, .. } if formula.noise == 0.0 => owned(&OF_SERIES),
-            Data::Series { .. } => [owned(&OF_SERIES), owned(&OF_NOISE)].concat(),
-            Data::Sequences { lags, .. } => {
-                let weights = (0..*lags).map(weight_lag);
-                owned(&OF_SEQUENCES).into_iter().chain(weights).collect()
-            }
-        }
+        let mut names = self.data.figure_names();
+        names.extend(self.training.losses_at.iter().map(|step| loss_at(*step)));
+        names
     }
 
     /// A fingerprint of all that decides the result: data, network, training, element type. It is taken of what the
@@ -215,7 +226,7 @@ impl Experiment {
     }
 }
 
-/// The figure that says how much an output depends on the input `lag` steps back.
-pub(super) fn weight_lag(lag: usize) -> String {
-    format!("weight-lag-{lag}")
+/// The figure of one kept loss.
+pub(super) fn loss_at(step: u64) -> String {
+    format!("loss-at-{step}")
 }

@@ -1,7 +1,11 @@
 //! The pictures of experiments: a forecast as the original draws it, or what gates and cell do.
 
-use super::cell::{Cell, Shown, Trace};
-use super::experiment::{Data, Experiment};
+use lstm_data::generate::RandomSine;
+use lstm_train::baseline::seasonal_naive;
+
+use super::cell::{Block, Cell, Shown, Trace};
+use super::data::{Data, Sines, Times, Values};
+use super::experiment::Experiment;
 use super::trial;
 use crate::failure::Result;
 use crate::plot::{Axis, Figure, Layer, Panel, Role};
@@ -23,6 +27,32 @@ pub(super) fn figure(experiment: &Experiment, cell: &Cell) -> Result<Figure> {
                 (0..count).flat_map(|row| panels.iter().map(move |column| column[row].clone())).collect();
             Figure::grid(title, Axis::Numbers, columns, arranged).x_label("step")
         }
+        (Data::Sines(sines), Shown::Sines { blocks, sweep }) => {
+            let mut panels = blocks.iter().map(|block| of_block(sines, block)).collect::<Result<Vec<_>>>()?;
+            panels.push(of_sweep(sines, sweep));
+            panels.push(of_losses("loss by step", &[(experiment, cell)]));
+            Figure::grid(title, Axis::Numbers, 3, panels)
+        }
+        (Data::Times(times), Shown::Times { before, after, errors }) => {
+            let panels = vec![
+                of_outputs(times, before, after)?,
+                of_errors(times, errors),
+                of_losses("loss by step", &[(experiment, cell)]),
+            ];
+            Figure::grid(title, Axis::Numbers, 3, panels)
+        }
+        (Data::Values(data), Shown::Values { one_step, free_run }) => {
+            let Values { values, train, lookback, season, .. } = data;
+            let first = train + lookback;
+            let season_before = &values[first - season..first + one_step.len() - season];
+            let repeated = seasonal_naive(&values[..*train], *season, free_run.len());
+            let panels = vec![
+                of_values("one step ahead", data, first, (one_step, season_before)),
+                of_values("in one go", data, *train, (free_run, &repeated)),
+                of_losses("error by step", &[(experiment, cell)]),
+            ];
+            Figure::grid(title, Axis::Numbers, 3, panels)
+        }
         _ => Figure::stacked(title, Axis::Numbers, vec![of_forecast(experiment, cell, "")?]).x_label("x"),
     })
 }
@@ -31,6 +61,100 @@ pub(super) fn figure(experiment: &Experiment, cell: &Cell) -> Result<Figure> {
 pub(super) fn overview(title: &str, shown: &[(&Experiment, &Cell)]) -> Result<Figure> {
     let panels = shown.iter().map(|(experiment, cell)| of_forecast(experiment, cell, &experiment.title));
     Ok(Figure::grid(title, Axis::Numbers, 3, panels.collect::<Result<_>>()?))
+}
+
+/// The losses of several experiments in one panel.
+pub(super) fn losses(shown: &[(&Experiment, &Cell)]) -> Figure {
+    Figure::stacked("", Axis::Numbers, vec![of_losses("", shown)]).x_label("step")
+}
+
+/// Kept losses, and errors on what is not trained on.
+fn of_losses(title: &str, shown: &[(&Experiment, &Cell)]) -> Panel {
+    let line = |values: &[(u64, f64)], role, label: &str| {
+        let (x, y) = values.iter().map(|(step, value)| (*step as f64, *value)).unzip();
+        Layer::line(role, label, x, y)
+    };
+    let layers = match shown {
+        [(_, cell)] if cell.validations.is_empty() => vec![line(&cell.losses, Role::Other(0), "loss")],
+        [(_, cell)] => vec![
+            line(&cell.losses, Role::Other(0), "training error"),
+            line(&cell.validations, Role::Other(1), "test error"),
+        ],
+        many => (0..)
+            .zip(many)
+            .map(|(n, (experiment, cell))| line(&cell.losses, Role::Other(n), &experiment.title))
+            .collect(),
+    };
+    Panel { title: title.to_owned(), log_y: true, layers, ..Panel::default() }
+}
+
+/// A sine that was read, what came, and what the network says, joined to the last value read.
+fn of_block(sines: &Sines, block: &Block) -> Result<Panel> {
+    let RandomSine { inputs, rate, .. } = sines.generator;
+    let made = sines.generator.at(&[(block.hertz, block.start)])?;
+    let read: Vec<f64> = made.inputs.iter().copied().collect();
+    let came: Vec<f64> = made.targets.iter().copied().collect();
+    let seconds = |from: usize, count: usize| (from..from + count).map(|at| at as f64 / rate).collect();
+    let joined = |values: &[f64]| [&read[inputs - 1..], values].concat();
+    let ahead = || seconds(inputs - 1, came.len() + 1);
+    let layers = vec![
+        Layer::line(Role::History, "history", seconds(0, inputs), read.clone()),
+        Layer::line(Role::Truth, "truth", ahead(), joined(&came)),
+        Layer::line(Role::Forecast, "prediction", ahead(), joined(&block.prediction)),
+    ];
+    Ok(Panel { title: format!("{} Hz, by seconds", block.hertz), layers, ..Panel::default() })
+}
+
+/// The error by frequency, with the ends of what was trained.
+fn of_sweep(sines: &Sines, sweep: &[(f64, f64)]) -> Panel {
+    let (hertz, errors) = sweep.iter().copied().unzip();
+    let [low, high] = sines.generator.frequency;
+    let mut layers = vec![Layer::line(Role::Forecast, "", hertz, errors)];
+    let ends = if low < high { vec![low, high] } else { vec![low] };
+    layers.extend(ends.into_iter().map(|x| Layer::VerticalLine { x, label: String::new() }));
+    let title = "MSE by Hz; dashed: what was trained".to_owned();
+    Panel { title, log_y: true, layers, ..Panel::default() }
+}
+
+/// Labels and outputs at every step, before and after training.
+fn of_outputs(times: &Times, before: &[f64], after: &[f64]) -> Result<Panel> {
+    let (_, labels) = times.shown()?;
+    let steps: Vec<f64> = (1..=labels.len()).map(|step| step as f64).collect();
+    let mut layers = vec![
+        Layer::line(Role::Truth, "label", steps.clone(), labels),
+        Layer::line(Role::Baseline, "before training", steps.clone(), before.to_vec()),
+        Layer::line(Role::Forecast, "after training", steps, after.to_vec()),
+    ];
+    layers.extend(end_of_training(times));
+    Ok(Panel { title: "output by step".into(), layers, ..Panel::default() })
+}
+
+fn of_errors(times: &Times, errors: &[f64]) -> Panel {
+    let steps: Vec<f64> = (1..=errors.len()).map(|step| step as f64).collect();
+    let mut layers = vec![Layer::line(Role::Forecast, "", steps, errors.to_vec())];
+    layers.extend(end_of_training(times));
+    Panel { title: "MSE by step".into(), log_y: true, layers, ..Panel::default() }
+}
+
+/// Where sequences end in training, if test sequences go on.
+fn end_of_training(times: &Times) -> Option<Layer> {
+    let end = times.generator.inputs;
+    (times.longest > end).then(|| Layer::VerticalLine { x: end as f64, label: String::new() })
+}
+
+/// A series, and a forecast that begins at row `first`, beside the naive one.
+fn of_values(title: &str, data: &Values, first: usize, (forecast, naive): (&[f64], &[f64])) -> Panel {
+    let values = &data.values;
+    let rows = |from: usize, count: usize| (from + 1..=from + count).map(|row| row as f64).collect();
+    let from = first.saturating_sub(HISTORY * data.season / 2);
+    let (count, last) = (forecast.len(), first - 1);
+    let layers = vec![
+        Layer::line(Role::History, "history", rows(from, first - from), values[from..first].to_vec()),
+        Layer::line(Role::Truth, "truth", rows(last, count + 1), values[last..first + count].to_vec()),
+        Layer::line(Role::Baseline, "a season before", rows(first, count), naive.to_vec()),
+        Layer::line(Role::Forecast, "prediction", rows(first, count), forecast.to_vec()),
+    ];
+    Panel { title: title.to_owned(), y_label: data.unit.clone(), layers, ..Panel::default() }
 }
 
 /// History black, forecast red, truth dotted green.

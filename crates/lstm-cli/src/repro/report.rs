@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::cell::Cell;
+use super::cell::{Cell, Shown};
 use super::claim::{Claims, Verdict};
+use super::data::Data;
 use super::experiment::{Expected, Experiment};
+use crate::failure::Result;
 use crate::output::{bold, short};
 
 /// Seeds that a target is meant for.
@@ -63,12 +65,14 @@ impl<'a> Results<'a> {
         let count = self.cells.len();
         let seeds = if count == 1 { "1 seed".to_owned() } else { format!("median [range] of {count} seeds") };
         let mut text = bold(&format!("{}: {}", self.experiment.name, self.experiment.title)) + "\n";
-        let _ = writeln!(text, "  {:<19}{:<30} {:<13} {:<26} published", "", seeds, "PyTorch", "target");
-        for row in self.rows() {
+        let rows = self.rows();
+        let width = rows.iter().map(|row| row.figure.len() + 1).fold(19, usize::max);
+        let _ = writeln!(text, "  {:<width$}{:<30} {:<16} {:<26} published", "", seeds, "PyTorch", "target");
+        for row in rows {
             let published = row.expected.and_then(|e| e.published.as_deref()).unwrap_or("-");
             let _ = writeln!(
                 text,
-                "  {:<19}{:<30} {:<13} {:<26} {published}",
+                "  {:<width$}{:<30} {:<16} {:<26} {published}",
                 row.figure,
                 row.obtained(),
                 row.pytorch(),
@@ -118,7 +122,7 @@ impl Row<'_> {
         let values = self.expected.map_or(&[][..], |e| &e.pytorch);
         let Some(most) = values.iter().copied().reduce(f64::max) else { return "-".into() };
         let least = values.iter().copied().fold(most, f64::min);
-        format!("{least} to {most}")
+        if least < most { format!("{least} to {most}") } else { least.to_string() }
     }
 
     fn met(&self) -> Option<bool> {
@@ -169,13 +173,8 @@ fn judged(claims: &[Claims], results: &[Results<'_>]) -> Vec<(String, Verdict, V
         .collect()
 }
 
-/// The page of one seed program: a table, the claims, the pictures.
-pub(super) fn markdown(
-    program: &str,
-    claims: &[Claims],
-    results: &[Results<'_>],
-    pictures: &[(String, String)],
-) -> String {
+/// The page of one seed program: a table and the claims.
+pub(super) fn markdown(program: &str, claims: &[Claims], results: &[Results<'_>]) -> String {
     let mut text = format!("\n## Seed program {program}\n\n");
     text += "| experiment | figure | ours: median [range] | seeds | PyTorch | published | target |\n|---|---|---|---|---|---|---|\n";
     for result in results {
@@ -205,10 +204,29 @@ pub(super) fn markdown(
     for (claim, verdict, reasons) in judged {
         let _ = writeln!(text, "| {claim} | **{}** | {} |", verdict.words(), reasons.join("; "));
     }
-    for (words, path) in pictures {
-        let _ = write!(text, "\n![{words}]({path})\n");
-    }
     text
+}
+
+/// The outputs for one sequence of clock times as a table: what they should be, and are before and after training.
+/// Empty for an experiment on other data.
+pub(super) fn outputs_table(experiment: &Experiment, cell: &Cell) -> Result<String> {
+    let (Data::Times(times), Shown::Times { before, after, errors }) = (&experiment.data, &cell.shown) else {
+        return Ok(String::new());
+    };
+    let (clock, labels) = times.shown()?;
+    let steps: Vec<String> = (1..=labels.len()).map(|step| step.to_string()).collect();
+    let line = |words: &str, values: &[f64]| {
+        let values: Vec<String> = values.iter().map(|value| short(*value)).collect();
+        format!("| {words} | {} |\n", values.join(" | "))
+    };
+    let mut text = format!("\n| output | {} |\n|{}\n", steps.join(" | "), "---|".repeat(steps.len() + 1));
+    for (words, values) in
+        [("time", &clock), ("label", &labels), ("before training", before), ("after", after)]
+    {
+        text += &line(words, values);
+    }
+    text += &line("mean squared error", errors);
+    Ok(text)
 }
 
 impl Row<'_> {
