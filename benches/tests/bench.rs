@@ -39,11 +39,12 @@ fn growth_prints_and_leaves_figures_and_a_picture() {
 fn growth_refuses_what_it_cannot_do_before_it_measures() {
     let folder = tempfile::tempdir().unwrap();
     for (args, reason) in [
-        (["--picture", "growth.jpg"], "must end in .png or .svg"),
-        (["--steps", "7"], "steps T must reach more than 7"),
-        (["--layers", "0"], "layers L must reach more than 0"),
+        (&["--picture", "growth.jpg"][..], "must end in .png or .svg"),
+        (&["--steps", "7"], "steps T must reach more than 7"),
+        (&["--layers", "0"], "layers L must reach more than 0"),
+        (&["--only", "steps", "--layers", "2"], "layers L have a limit, but --only leaves them out"),
     ] {
-        let run = bench(folder.path(), &["growth", args[0], args[1]]);
+        let run = bench(folder.path(), &[&["growth"][..], args].concat());
         let complaint = String::from_utf8(run.stderr).unwrap();
         assert!(!run.status.success() && run.stdout.is_empty(), "{args:?}");
         assert!(complaint.contains(reason), "{complaint}");

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: builds the program that measures, in release mode, and runs it.
 //!
-//! The program is `bench` of the package in `benches/`, which parses its own options: `cargo xtask bench lstm
-//! --help` shows them. Nothing is ever measured in a debug build, which this one may be.
+//! The program is `bench` of the package in `benches/`, which parses its own options: `cargo xtask bench --help`
+//! shows what it measures, `cargo xtask bench lstm --help` how. Nothing is ever measured in a debug build, which
+//! this one may be.
 
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// What to measure, and its options: `lstm --help` lists them
+    /// What to measure, and its options: `--help`, `lstm --help` and `growth --help` list them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     args: Vec<String>,
 }

@@ -17,18 +17,18 @@ pub(crate) struct Args {
     /// Let these sizes grow alone
     #[arg(long, value_enum, value_name = "SIZE", num_args = 1..)]
     only: Vec<Size>,
-    /// Steps at most, doubled from 8 on
-    #[arg(long, value_name = "T", default_value_t = 4096)]
-    steps: usize,
-    /// Batch rows at most, doubled from 1 on
-    #[arg(long, value_name = "B", default_value_t = 512)]
-    batch: usize,
-    /// Hidden units at most, doubled from 8 on
-    #[arg(long, value_name = "H", default_value_t = 1024)]
-    hidden: usize,
-    /// Layers at most, one by one from 1 on
-    #[arg(long, value_name = "L", default_value_t = 8)]
-    layers: usize,
+    /// Steps at most, doubled from 8 on [default: 4096]
+    #[arg(long, value_name = "T")]
+    steps: Option<usize>,
+    /// Batch rows at most, doubled from 1 on [default: 512]
+    #[arg(long, value_name = "B")]
+    batch: Option<usize>,
+    /// Hidden units at most, doubled from 8 on [default: 1024]
+    #[arg(long, value_name = "H")]
+    hidden: Option<usize>,
+    /// Layers at most, one by one from 1 on [default: 8]
+    #[arg(long, value_name = "L")]
+    layers: Option<usize>,
     /// Threads of the CPU, 0 for all there are
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -46,22 +46,26 @@ impl Args {
     /// The sizes that grow, with their values.
     ///
     /// # Errors
-    /// If one of them is not to reach its first value.
+    /// If one of them is not to reach its first value, or has a limit and is not to grow.
     fn sizes(&self) -> Result<Vec<(Size, Vec<usize>)>> {
-        let chosen = Size::ALL.into_iter().filter(|size| self.only.is_empty() || self.only.contains(size));
-        chosen
-            .map(|size| {
-                let most = match size {
-                    Size::Steps => self.steps,
-                    Size::Batch => self.batch,
-                    Size::Hidden => self.hidden,
-                    Size::Layers => self.layers,
-                };
-                let values = size.values(most);
-                ensure!(!values.is_empty(), "{} must reach more than {most}", size.name());
-                Ok((size, values))
-            })
-            .collect()
+        let mut sizes = Vec::new();
+        for size in Size::ALL {
+            let (limit, default) = match size {
+                Size::Steps => (self.steps, 4096),
+                Size::Batch => (self.batch, 512),
+                Size::Hidden => (self.hidden, 1024),
+                Size::Layers => (self.layers, 8),
+            };
+            if !self.only.is_empty() && !self.only.contains(&size) {
+                ensure!(limit.is_none(), "{} have a limit, but --only leaves them out", size.name());
+                continue;
+            }
+            let most = limit.unwrap_or(default);
+            let values = size.values(most);
+            ensure!(!values.is_empty(), "{} must reach more than {most}", size.name());
+            sizes.push((size, values));
+        }
+        Ok(sizes)
     }
 }
 
