@@ -3,18 +3,23 @@
 Functions of a few variables are in the JSON file with all that belongs to them: the loss and the point
 of every evaluation, and where each step ended. `quadratic` is x'Ax/2 - b'x, `rosenbrock` the sum of
 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2. The LSTM has its data and weights, initial and after each step,
-in the safetensors file. `iterations` and `evaluations` count over all steps.
+in the safetensors file. A search is one call of PyTorch's strong Wolfe search along a line: from `loss`
+and `slope` it tries each of `t`, finds `losses` and `slopes` there, and accepts `accepted`, where
+`kept` is the gradient's largest element; `direction_max` is the direction's. `iterations` and `evaluations` count over all steps.
 
 `spread` says how far rounding alone carries the results: the largest change when PyTorch starts from
 parameters that differ by one part in 2^52, over eight such starts. Of a loss it is the relative change
 at that evaluation or at one before, of the end of a step the change of a parameter p on max(1, |p|).
 """
 
+import math
+
 import torch
+from torch.optim.lbfgs import _strong_wolfe
 
 from common import out_dir, seeded, setup, write_json, write_safetensors
 
-NUDGES = 8
+NUDGES, SEARCHES = 8, 60
 
 DEFAULTS = {"lr": 1.0, "max_iter": 20, "max_eval": 25, "tolerance_grad": 1e-7,
             "tolerance_change": 1e-9, "history_size": 100, "line_search_fn": None}
@@ -127,6 +132,55 @@ def record_small(name, function, options, steps):
                      for (i, e, p), s in zip(ends, of_ends)]}
 
 
+def waves(generator):
+    """A way down into hilly country: value and slope at t."""
+    bowl, height, pace, phase, low = (4 * torch.rand(5, generator=generator)).tolist()
+
+    def slope(t):
+        return bowl * (t - low) / 2 + height * pace * math.cos(pace * t + phase)
+
+    way = -math.copysign(1, slope(0.0))
+    return lambda t: (bowl * (way * t - low) ** 2 / 4 + height * math.sin(pace * way * t + phase),
+                      way * slope(way * t))
+
+
+def dice(generator):
+    """Values in steps of an eighth and slopes that have nothing to do with them: ties, and no way out."""
+    def function(t):
+        value, slope = torch.randint(0, 49, (2,), generator=generator).tolist()
+        return (value / 8, slope / 8 - 3) if t else (5.0, -0.1)
+
+    return function
+
+
+def record_search(number):
+    """Follow one line search."""
+    generator = seeded(number)
+    function = (waves, dice, dice)[number % 3](generator)
+    first = 10 ** (5 * torch.rand(1, generator=generator).item() - 3)
+    most = (25, 25, 25, 25, 4, 1, 0)[number % 7]
+    tolerance = 1e-2 if number % 4 == 1 else 1e-9
+    length = 2.0 ** (number % 5 - 2)
+    loss, slope = function(0.0)
+    direction = torch.tensor([length])
+    tried, losses, slopes = [], [], []
+
+    def evaluate(_, t, d):
+        value, gradient = function(float(t))
+        tried.append(float(t))
+        losses.append(value)
+        slopes.append(gradient)
+        return value, torch.tensor([gradient]) / d
+
+    start = torch.tensor([slope]) / direction
+    _, kept, accepted, _ = _strong_wolfe(
+        evaluate, None, first, direction, loss, start, start.dot(direction),
+        tolerance_change=tolerance, max_ls=most)
+    return {"loss": loss, "slope": slope, "direction_max": length, "tolerance_change": tolerance,
+            "max_ls": most, "t": tried, "losses": losses, "slopes": slopes,
+            "accepted": float(accepted), "kept": abs(kept.item())}
+
+
 class Network(torch.nn.Module):
     """LSTM layers of their own widths and a linear head on every step."""
 
@@ -203,7 +257,8 @@ def main():
         record, of_case = record_network(*case)
         networks.append(record)
         tensors |= of_case
-    write_json(out / "lbfgs.json", {"torch": torch.__version__, "small": small, "networks": networks})
+    write_json(out / "lbfgs.json", {"torch": torch.__version__, "small": small, "networks": networks,
+                                   "searches": [record_search(n) for n in range(SEARCHES)]})
     write_safetensors(out / "lbfgs.safetensors", tensors, {"format": "lbfgs"})
 
 

@@ -251,6 +251,47 @@ mod tests {
         assert!(cubic_minimum(&flat, &steep, (1.0, 2.0)).is_finite());
     }
 
+    #[derive(Deserialize)]
+    struct Recorded {
+        searches: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        loss: f64,
+        slope: f64,
+        direction_max: f64,
+        tolerance_change: f64,
+        max_ls: u32,
+        t: Vec<f64>,
+        losses: Vec<f64>,
+        slopes: Vec<f64>,
+        accepted: f64,
+        kept: f64,
+    }
+
+    /// PyTorch's trials follow from PyTorch's evaluations, over hills and where nothing fits together.
+    #[test]
+    fn searches_are_pytorchs() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/lbfgs.json");
+        let recorded: Recorded = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for (number, case) in recorded.searches.iter().enumerate() {
+            let gradient = |slope: f64| (slope / case.direction_max).abs();
+            let start = Point { gradient_max: gradient(case.slope), ..point(0.0, case.loss, case.slope) };
+            let (first, most) = (case.t[0], case.max_ls);
+            let mut search = Search::new(start, first, case.direction_max, case.tolerance_change, most);
+            let mut next = Verdict::Try(first);
+            for ((&t, &loss), &slope) in case.t.iter().zip(&case.losses).zip(&case.slopes) {
+                let Verdict::Try(tried) = next else { panic!("search {number} ends before {t}") };
+                assert!((tried - t).abs() <= 1e-14 * t, "search {number}: {tried}, PyTorch tries {t}");
+                next = search.tell(loss, slope, gradient(slope)).0;
+            }
+            let Verdict::Accept(found) = next else { panic!("search {number} goes on to {next:?}") };
+            assert!((found.t - case.accepted).abs() <= 1e-14 * found.t, "search {number}: {found:?}");
+            assert_eq!(found.gradient_max, case.kept, "search {number}");
+        }
+    }
+
     #[test]
     fn accepted_points_obey_both_conditions() {
         let wave = |t: f64| (libm::cos(3.0 * t) - 0.2 * t, -3.0 * libm::sin(3.0 * t) - 0.2);
@@ -263,6 +304,13 @@ mod tests {
                 assert!(found.slope.abs() <= CURVATURE * slope.abs(), "from {first}: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_ten_thousandth_of_the_promised_decrease_suffices() {
+        let told = |loss| Search::new(point(0.0, 0.0, -1.0), 1.0, 1.0, 1e-9, 25).tell(loss, 0.0, 1.0).0;
+        assert!(matches!(told(-1.01e-4), Verdict::Accept(_)));
+        assert!(matches!(told(-0.99e-4), Verdict::Try(_)));
     }
 
     #[test]
