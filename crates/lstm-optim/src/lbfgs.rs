@@ -44,7 +44,8 @@ const CURVATURE: f64 = 1e-10;
 /// step begins there.
 ///
 /// # Memory
-/// Four buffers of the arena's size (six with a line search) and two per pair, allocated as pairs come.
+/// Four buffers of the arena's size (six with a line search) and two per pair, for one pair more than
+/// `history`; those of the pairs are allocated as they come.
 ///
 /// # Example
 /// ```
