@@ -152,7 +152,8 @@ How to read the tables:
 
 - A published figure is one draw, mostly read off a picture. PyTorch's range comes from a few seeds of the same
   experiment, with the original's initialisation.
-- Unless the file says another one, the target is that our median lies within or below PyTorch's range.
+- Unless the file says another one, the target is that our median lies within or below PyTorch's range. Where PyTorch
+  ran a single seed, that range is one number, which half of all seeds would miss by chance.
 - `free-run-mse` is the mean squared error of the closed-loop forecast against the formula without its noise,
   `drawn-mse` the one against the points with noise, `mean-mse` that of forecasting the mean of the history, `skill`
   is 1 - free-run-mse / mean-mse, `forecast-deviation` the standard deviation of the forecast. `final-loss` is the
