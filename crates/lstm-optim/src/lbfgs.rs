@@ -29,7 +29,7 @@ const CURVATURE: f64 = 1e-10;
 /// x += t d,      t = learning rate       (the first time min(1, 1/|∇f|₁) of it), or a line search's
 /// ```
 ///
-/// and ends at the first [`LbfgsStop`] that applies. The two loops cost `4 history` passes over the
+/// and ends at the first [`LbfgsStop`] that applies. The two loops cost `8 history` passes over the
 /// parameters and `2 history` numbers that the host waits for.
 ///
 /// [`Lbfgs::step`] runs a whole step on a closure. Underneath lies [`Lbfgs::advance`], which is told one
