@@ -10,8 +10,38 @@ pub(crate) struct Rows<'a, T> {
     slots: usize,
     rows: usize,
     width: usize,
-    block: usize,
+    cut: Cut,
     lifetime: PhantomData<&'a mut [T]>,
+}
+
+#[derive(Clone, Copy)]
+enum Cut {
+    /// Blocks of so many rows; the last may have fewer.
+    Size(usize),
+    /// So many blocks, of equal size but for one row.
+    Number(usize),
+}
+
+impl Cut {
+    fn blocks(self, rows: usize) -> usize {
+        match self {
+            Self::Size(size) => rows.div_ceil(size),
+            Self::Number(number) => number,
+        }
+    }
+
+    /// First row of block `i`; for the number of blocks, the end.
+    fn first(self, rows: usize, i: usize) -> usize {
+        match self {
+            Self::Size(size) => rows.min(i * size),
+            Self::Number(number) => share(rows, number, i),
+        }
+    }
+}
+
+/// First row of part `i` of `parts` of equal size but for one row.
+pub(crate) fn share(rows: usize, parts: usize, i: usize) -> usize {
+    rows * i / parts
 }
 
 // SAFETY: it is a `&mut [T]` whose parts are handed to threads one by one.
@@ -20,8 +50,18 @@ unsafe impl<T: Send> Sync for Rows<'_, T> {}
 impl<'a, T> Rows<'a, T> {
     /// `data` as `slots` times `rows` rows, cut into blocks of `block` rows.
     pub(crate) fn new(data: &'a mut [T], slots: usize, rows: usize, width: usize, block: usize) -> Self {
-        assert!(block > 0 && data.len() >= slots * rows * width, "rows reach past their buffer");
-        Self { start: data.as_mut_ptr(), slots, rows, width, block, lifetime: PhantomData }
+        Self::cut(data, [slots, rows, width], Cut::Size(block))
+    }
+
+    /// The same, cut into `blocks` blocks of equal size but for one row, which start where [`share`] says.
+    pub(crate) fn shared(data: &'a mut [T], slots: usize, rows: usize, width: usize, blocks: usize) -> Self {
+        Self::cut(data, [slots, rows, width], Cut::Number(blocks))
+    }
+
+    fn cut(data: &'a mut [T], [slots, rows, width]: [usize; 3], cut: Cut) -> Self {
+        let (Cut::Size(parts) | Cut::Number(parts)) = cut;
+        assert!(parts > 0 && data.len() >= slots * rows * width, "rows reach past their buffer");
+        Self { start: data.as_mut_ptr(), slots, rows, width, cut, lifetime: PhantomData }
     }
 
     /// A flat buffer, cut into pieces of `block` elements. An absent one gives empty pieces.
@@ -33,7 +73,7 @@ impl<'a, T> Rows<'a, T> {
     }
 
     fn blocks(&self) -> usize {
-        self.rows.div_ceil(self.block)
+        self.cut.blocks(self.rows)
     }
 }
 
@@ -89,10 +129,10 @@ impl Team {
         assert!(buffers.iter().all(|b| b.blocks() == blocks), "buffers are cut into unlike blocks");
         self.run(blocks, &|i| {
             let parts = std::array::from_fn(|n| {
-                let Rows { start, slots, rows, width, block, .. } = buffers[n];
-                let first = i * block;
-                let len = block.min(rows - first) * width;
-                // SAFETY: `first` is a row, so the pointer stays inside the buffer (`Rows::new` checked
+                let Rows { start, slots, rows, width, cut, .. } = buffers[n];
+                let first = cut.first(rows, i);
+                let len = (cut.first(rows, i + 1) - first) * width;
+                // SAFETY: `first` is a row or the end, so the pointer stays inside the buffer (`Rows::new` checked
                 // its length). Blocks share no row, and every number comes once, so this task alone can
                 // reach these rows until it ends; `buffers` borrows the memory for as long.
                 let start = unsafe { start.add(first * width) };
@@ -129,6 +169,17 @@ mod tests {
         assert_eq!(firsts, [0, 1, 2]);
         assert_eq!(&data[..14], [1, 1, 1, 1, 1, 1, 11, 11, 11, 11, 11, 11, 21, 21]);
         assert_eq!(&data[14..22], [3, 2, 2, 2, 2, 2, 23, 12]);
+    }
+
+    #[test]
+    fn equal_shares_cover_every_row_once() {
+        let team = Team::new(2).unwrap();
+        let mut data = vec![0usize; 97];
+        team.blocks([Rows::shared(&mut data, 1, 97, 1, 8)], |i, [mut block]| {
+            assert!(matches!(block.at_mut(0).len(), 12 | 13));
+            block.at_mut(0).iter_mut().enumerate().for_each(|(r, x)| *x += share(97, 8, i) + r);
+        });
+        assert!(data.into_iter().enumerate().all(|(i, x)| x == i));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::cell::{BackwardProduct, Crew, StepBackward, WeightGradient, panel, ti
 use super::dropout::{Part, drop_before};
 use super::route::Route;
 use super::{Layer, check_tape, cut, foreign, layer, layer_input, pad, part, unpad};
-use crate::parallel::{Block, Rows};
+use crate::parallel::{Block, Rows, share};
 use crate::simd::Simd;
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{Backward, Draw, Float, Packed, Plan, Result, Scratch, State, Tape, check};
@@ -113,7 +113,7 @@ impl<F: Float> Pass<'_, F> {
             layer: layer.clone(),
         };
 
-        let (block, blocks) = (route.block, route.blocks);
+        let blocks = route.blocks;
         let [dropped, before, d_out, dz, u, row, d_last, after, d_cell, sums] =
             workspace.each_mut().map(CpuBuffer::as_mut_slice);
         let d_x_width = if d_x.is_some() { width } else { 0 };
@@ -127,18 +127,18 @@ impl<F: Float> Pass<'_, F> {
         };
         let buffers: [Rows<'_, F>; BUFFERS] = [
             of_task(dropped, blocks),
-            Rows::new(before, 1, rows, units, block),
+            Rows::shared(before, 1, rows, units, blocks),
             of_task(d_out, blocks),
             of_task(dz, blocks),
             of_task(u, blocks),
             of_task(row, blocks),
-            Rows::new(d_last, 1, rows, units, block),
+            Rows::shared(d_last, 1, rows, units, blocks),
             of_task(&mut after[layer.after], blocks),
-            Rows::new(&mut d_cell[layer.d_cell], 1, rows, units, block),
+            Rows::shared(&mut d_cell[layer.d_cell], 1, rows, units, blocks),
             of_task(&mut sums[layer.sums], blocks),
-            Rows::new(d_x, steps, rows, d_x_width, block),
-            Rows::new(d_h, 1, rows, d_initial_width, block),
-            Rows::new(d_c, 1, rows, d_initial_width, block),
+            Rows::shared(d_x, steps, rows, d_x_width, blocks),
+            Rows::shared(d_h, 1, rows, d_initial_width, blocks),
+            Rows::shared(d_c, 1, rows, d_initial_width, blocks),
         ];
         self.cpu.team.blocks(buffers, |i, buffers| of_chunk.run(i, buffers));
         Ok(())
@@ -200,7 +200,8 @@ impl<F: Float> Chunk<'_, F> {
         let (d_out, dz, after) = (d_out.at_mut(0), dz.at_mut(0), after.at_mut(0));
         let (steps, crew) = (plan.shape.steps, Crew::of(cpu, route.blocks));
         let rows = d_cell.len() / units;
-        let (part, is_last) = (Part { first, row: i * route.block, rows }, first + count == steps);
+        let (part, is_last) =
+            (Part { first, row: share(plan.shape.rows, route.blocks, i), rows }, first + count == steps);
         let place = &plan.tape.layers[l];
         let own = |t: usize| (t * plan.shape.rows + part.row) * units;
         let (gates, cell) = (&tape.gates.as_slice()[place.gates..], &tape.cell.as_slice()[place.cell..]);

@@ -4,7 +4,7 @@ use super::cell::{Crew, Factor, InputProduct, StepForward};
 use super::dropout::{Part, drop_before};
 use super::route::Route;
 use super::{Layer, check_tape, cut, foreign, kept, layer, layer_input, pad, part, unpad};
-use crate::parallel::Rows;
+use crate::parallel::{Rows, share};
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{Draw, Float, Forward, Mode, Packed, Plan, Result, Scratch, State, Tape, Weights, check};
 
@@ -113,20 +113,20 @@ impl<F: Float> Pass<'_, F> {
             }
             None => None,
         };
-        let (block, blocks, top) = (route.block, route.blocks, l + 1 == plan.spec.layers.len());
+        let (blocks, top) = (route.blocks, l + 1 == plan.spec.layers.len());
         let (dropped, y) = (dropped.as_mut_slice(), if top { y } else { &mut [] });
         let room = dropped.len() / blocks;
         let buffers = [
-            Rows::new(&mut gates.as_mut_slice()[place.gates..], kept, rows, 4 * units, block),
-            Rows::new(&mut cell.as_mut_slice()[place.cell..], kept, rows, units, block),
-            Rows::new(states, kept, rows, units, block),
-            Rows::new(before.as_mut_slice(), 1, rows, units, block),
+            Rows::shared(&mut gates.as_mut_slice()[place.gates..], kept, rows, 4 * units, blocks),
+            Rows::shared(&mut cell.as_mut_slice()[place.cell..], kept, rows, units, blocks),
+            Rows::shared(states, kept, rows, units, blocks),
+            Rows::shared(before.as_mut_slice(), 1, rows, units, blocks),
             Rows::new(dropped, 1, blocks, room, 1),
-            Rows::new(y, steps, rows, if top { hidden } else { 0 }, block),
+            Rows::shared(y, steps, rows, if top { hidden } else { 0 }, blocks),
         ];
         let (keeps, crew) = (plan.mode == Mode::Train, Crew::of(self.cpu, blocks));
         self.cpu.team.blocks(buffers, |i, [mut gates, mut cell, mut out, mut before, mut dropped, mut y]| {
-            let part = Part { first, row: i * block, rows: cell.at_mut(0).len() / units };
+            let part = Part { first, row: share(rows, blocks, i), rows: cell.at_mut(0).len() / units };
             let at = (part, first % kept, count);
             let input = layer_input(plan, draw, l, at, [x, below], dropped.at_mut(0));
             if !joins {

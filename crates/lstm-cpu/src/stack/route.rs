@@ -25,10 +25,10 @@ const JOINT: usize = 16;
 /// How a pass is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    /// Batch rows of a task: all, or equal parts of them but for the last.
-    pub(super) block: usize,
     /// Number of tasks.
     pub(super) blocks: usize,
+    /// Batch rows of a task, at most: they have equal parts but for one row.
+    pub(super) block: usize,
     /// Steps that a task runs through a layer before it turns to the next.
     pub(super) chunk: usize,
 }
@@ -59,7 +59,7 @@ impl Route {
         let chunk = (near / block).max(2).min(steps);
         // Chunks of equal length; a ring of states must not grow with the sequence.
         let chunk = if trained { steps.div_ceil(steps.div_ceil(chunk)) } else { chunk };
-        Self { block, blocks: rows.div_ceil(block), chunk }
+        Self { blocks, block, chunk }
     }
 
     /// Whether a layer's inputs are multiplied in its step, and not those of a whole chunk before.

@@ -2,7 +2,7 @@
 //! states and pre-activations, all of a unit's numbers in registers from the first multiply-add to the last
 //! store.
 
-use super::{Crew, load, panel, store};
+use super::{Crew, NEAR, load, panel, store};
 use crate::math::{Concrete, tanh_and_slope};
 use crate::simd::{Kernel, Simd};
 use lstm_tensor::Float;
@@ -103,7 +103,7 @@ impl<F: Float> StepBackward<'_, F> {
             ..Backward::new(rows, [units, hidden, units], weights, after)
         };
         let work = if after.is_some() { rows * 4 * hidden * units } else { 0 };
-        crew.panels(places.end, work, |panels| places.of(panels).run(crew.simd));
+        crew.panels(places.end, 2, work, |panels| places.of(panels).run(crew.simd));
     }
 }
 
@@ -120,12 +120,11 @@ impl<F: Float> BackwardProduct<'_, F> {
             to: to.as_mut_ptr(),
             ..Backward::new(rows, [units, hidden, columns], weights, Some(dz))
         };
-        crew.panels(first.end, slots * rows * 4 * hidden * columns, |panels| {
-            // Two panels at a time: they stay in the cache for all slots.
-            for pair in panels.clone().step_by(2) {
-                for slot in 0..slots {
-                    first.at(slot).of(pair..panels.end.min(pair + 2)).run(crew.simd);
-                }
+        // As many panels as stay in the cache for all slots, and whole pairs.
+        let size = (2 * NEAR / size_of_val(weights).div_ceil(first.end)).next_multiple_of(2);
+        crew.panels(first.end, size, slots * rows * 4 * hidden * columns, |panels| {
+            for slot in 0..slots {
+                first.at(slot).of(panels.clone()).run(crew.simd);
             }
         });
     }
@@ -243,35 +242,44 @@ impl Kernel for Backward<f64> {
 }
 
 impl<F: Concrete> Backward<F> {
-    /// All rows of these panels, in the highest tiles that fit, two vectors of units wide; four where rows are
-    /// too few to keep the multipliers busy.
+    /// All rows of these panels, in tiles of about equal height, at most `ROWS`, two vectors of units wide; four
+    /// where rows are too few to keep the multipliers busy.
     ///
     /// # Safety
     /// All places exist.
     #[inline(always)]
     unsafe fn all<const FUSED: bool, const LANES: usize, const ROWS: usize>(self) {
-        let (mut unit, end) = (self.from * panel::<F>(), self.end * panel::<F>());
-        while unit < end {
-            let left = (end - unit) / LANES;
+        let tiles = self.rows.div_ceil(ROWS);
+        let (mut unit, last) = (self.from * panel::<F>(), self.end * panel::<F>());
+        while unit < last {
+            let left = (last - unit) / LANES;
             let vectors = if left >= 4 && self.rows <= 2 { 4 } else { left.min(2) };
-            let mut row = 0;
-            while row < self.rows {
-                let rows = self.rows - row;
+            for tile in 0..tiles {
+                let (row, end) = (self.rows * tile / tiles, self.rows * (tile + 1) / tiles);
                 // SAFETY: as this function's.
-                row += unsafe {
-                    match (rows, vectors) {
-                        (8.., 2) if ROWS >= 8 => self.tile::<FUSED, LANES, 8, 2>(row, unit),
-                        (8.., _) if ROWS >= 8 => self.tile::<FUSED, LANES, 8, 1>(row, unit),
-                        (4.., 2) => self.tile::<FUSED, LANES, 4, 2>(row, unit),
-                        (4.., _) => self.tile::<FUSED, LANES, 4, 1>(row, unit),
-                        (2.., 4) => self.tile::<FUSED, LANES, 2, 4>(row, unit),
-                        (2.., 2) => self.tile::<FUSED, LANES, 2, 2>(row, unit),
-                        (2.., _) => self.tile::<FUSED, LANES, 2, 1>(row, unit),
-                        (_, 4) => self.tile::<FUSED, LANES, 1, 4>(row, unit),
-                        (_, 2) => self.tile::<FUSED, LANES, 1, 2>(row, unit),
-                        _ => self.tile::<FUSED, LANES, 1, 1>(row, unit),
+                unsafe {
+                    match (end - row, vectors) {
+                        (1, 4) => self.tile::<FUSED, LANES, 1, 4>(row, unit),
+                        (1, 2) => self.tile::<FUSED, LANES, 1, 2>(row, unit),
+                        (1, _) => self.tile::<FUSED, LANES, 1, 1>(row, unit),
+                        (2, 4) => self.tile::<FUSED, LANES, 2, 4>(row, unit),
+                        (2, 2) => self.tile::<FUSED, LANES, 2, 2>(row, unit),
+                        (2, _) => self.tile::<FUSED, LANES, 2, 1>(row, unit),
+                        (3, 2) => self.tile::<FUSED, LANES, 3, 2>(row, unit),
+                        (3, _) => self.tile::<FUSED, LANES, 3, 1>(row, unit),
+                        (4, 2) => self.tile::<FUSED, LANES, 4, 2>(row, unit),
+                        (4, _) => self.tile::<FUSED, LANES, 4, 1>(row, unit),
+                        (5, 2) if ROWS > 4 => self.tile::<FUSED, LANES, 5, 2>(row, unit),
+                        (5, _) if ROWS > 4 => self.tile::<FUSED, LANES, 5, 1>(row, unit),
+                        (6, 2) if ROWS > 4 => self.tile::<FUSED, LANES, 6, 2>(row, unit),
+                        (6, _) if ROWS > 4 => self.tile::<FUSED, LANES, 6, 1>(row, unit),
+                        (7, 2) if ROWS > 4 => self.tile::<FUSED, LANES, 7, 2>(row, unit),
+                        (7, _) if ROWS > 4 => self.tile::<FUSED, LANES, 7, 1>(row, unit),
+                        (_, 2) if ROWS > 4 => self.tile::<FUSED, LANES, 8, 2>(row, unit),
+                        _ if ROWS > 4 => self.tile::<FUSED, LANES, 8, 1>(row, unit),
+                        _ => {}
                     }
-                };
+                }
             }
             unit += vectors * LANES;
         }
@@ -339,7 +347,7 @@ impl<F: Concrete> Backward<F> {
         d_hidden
     }
 
-    /// `ROWS` rows from `row` on, `VECTORS` vectors of units from `unit` on; answers the number of rows.
+    /// `ROWS` rows from `row` on, `VECTORS` vectors of units from `unit` on.
     ///
     /// # Safety
     /// All of that exists.
@@ -348,7 +356,7 @@ impl<F: Concrete> Backward<F> {
         self,
         row: usize,
         unit: usize,
-    ) -> usize {
+    ) {
         let (units, one, width) = (self.units, F::ONE, panel::<F>());
         let at = |n: usize| unit + n * LANES;
         // SAFETY: as this function's; so for all below.
@@ -361,7 +369,7 @@ impl<F: Concrete> Backward<F> {
                         store(self.to.add((row + r) * self.columns + at(n)), d_hidden[r][n]);
                     }
                 }
-                return ROWS;
+                return;
             }
             for n in 0..VECTORS {
                 let dz = self.dz.add((at(n) / width * self.rows + row) * width + at(n) % width);
@@ -396,6 +404,5 @@ impl<F: Concrete> Backward<F> {
                 }
             }
         }
-        ROWS
     }
 }

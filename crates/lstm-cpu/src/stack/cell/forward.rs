@@ -152,7 +152,7 @@ impl<F: Float> Forward<F> {
     /// All panels, shared out.
     fn share(&self, crew: Crew<'_>) {
         let depth: usize = self.factors.iter().map(|&(.., len)| len).sum();
-        crew.panels(self.to, self.rows * 4 * self.units * depth, |panels: Range<usize>| {
+        crew.panels(self.to, 2, self.rows * 4 * self.units * depth, |panels: Range<usize>| {
             let part = Self { from: panels.start, to: panels.end, ..*self };
             if size_of::<F>() == size_of::<f32>() {
                 single(crew.simd, part.cast());
@@ -384,11 +384,11 @@ impl<F: Concrete> Forward<F> {
                     store(self.cell.add(state), cell);
                     store(self.out.add(state), out);
                     if self.keeps {
-                        let gates = self.gates.add((row + r) * 4 * units + unit);
-                        store(gates, i);
-                        store(gates.add(units), f);
-                        store(gates.add(2 * units), g);
-                        store(gates.add(3 * units), o);
+                        let to = self.gates.add((row + r) * 4 * units + unit);
+                        store(to, i);
+                        store(to.add(units), f);
+                        store(to.add(2 * units), g);
+                        store(to.add(3 * units), o);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! Gradient of a layer's weights: what every step multiplied, times the gradients of its pre-activations.
 
-use super::{Crew, load, panel, store};
+use super::{Crew, NEAR, load, panel, store};
 use crate::math::Concrete;
 use crate::simd::{Kernel, Simd};
 use lstm_tensor::Float;
@@ -66,7 +66,10 @@ impl<F: Float> WeightGradient<'_, F> {
         let (dz, u, sums) = (dz.as_ptr(), u.as_ptr(), sums.as_mut_ptr());
         let all =
             Gradient { slots, rows, depth, panels, from: 0, to: panels, dz, u, sums, adds, simd: crew.simd };
-        crew.panels(panels, slots * rows * depth * panels * panel::<F>(), |range| all.of(range).run());
+        // As many panels as stay in the cache while all factors pass by, and whole pairs.
+        let size = (NEAR / (64 * slots * rows).max(1)).next_multiple_of(2).max(2);
+        let work = slots * rows * depth * panels * panel::<F>();
+        crew.panels(panels, size, work, |range| all.of(range).run());
     }
 }
 
@@ -134,32 +137,39 @@ impl Kernel for Gradient<f64> {
 }
 
 impl<F: Concrete> Gradient<F> {
-    /// All of these panels, `VECTORS` vectors at a time, in the highest tiles that fit.
+    /// All of these panels, `VECTORS` vectors at a time, in the highest tiles that fit: first all panels with as
+    /// many factors as stay in the cache, then with the next ones.
     ///
     /// # Safety
     /// All places exist, the sums for this thread alone.
     #[inline(always)]
     unsafe fn all<const FUSED: bool, const LANES: usize, const VECTORS: usize>(self) {
-        let (mut column, end) = (self.from * panel::<F>(), self.to * panel::<F>());
-        while column < end {
-            let wide = end - column >= VECTORS * LANES;
-            let mut first = 0;
-            while first < self.depth {
-                let height = tile_height(self.simd, self.depth - first);
-                // SAFETY: as this function's.
-                unsafe {
-                    match (height, wide) {
-                        (12, true) => self.tile::<FUSED, LANES, 12, VECTORS>(first, column),
-                        (12, _) => self.tile::<FUSED, LANES, 12, 1>(first, column),
-                        (8, true) => self.tile::<FUSED, LANES, 8, VECTORS>(first, column),
-                        (8, _) => self.tile::<FUSED, LANES, 8, 1>(first, column),
-                        (_, true) => self.tile::<FUSED, LANES, 4, VECTORS>(first, column),
-                        _ => self.tile::<FUSED, LANES, 4, 1>(first, column),
+        let near = (NEAR / (size_of::<F>() * self.slots * self.rows).max(1)).next_multiple_of(24).max(24);
+        let (mut factors, end) = (0, self.to * panel::<F>());
+        while factors < self.depth {
+            let last = self.depth.min(factors + near);
+            let mut column = self.from * panel::<F>();
+            while column < end {
+                let wide = end - column >= VECTORS * LANES;
+                let mut first = factors;
+                while first < last {
+                    let height = tile_height(self.simd, self.depth - first);
+                    // SAFETY: as this function's.
+                    unsafe {
+                        match (height, wide) {
+                            (12, true) => self.tile::<FUSED, LANES, 12, VECTORS>(first, column),
+                            (12, _) => self.tile::<FUSED, LANES, 12, 1>(first, column),
+                            (8, true) => self.tile::<FUSED, LANES, 8, VECTORS>(first, column),
+                            (8, _) => self.tile::<FUSED, LANES, 8, 1>(first, column),
+                            (_, true) => self.tile::<FUSED, LANES, 4, VECTORS>(first, column),
+                            _ => self.tile::<FUSED, LANES, 4, 1>(first, column),
+                        }
                     }
+                    first += height;
                 }
-                first += height;
+                column += if wide { VECTORS * LANES } else { LANES };
             }
-            column += if wide { VECTORS * LANES } else { LANES };
+            factors = last;
         }
     }
 
@@ -180,13 +190,13 @@ impl<F: Concrete> Gradient<F> {
         // SAFETY: as this function's; so for all below.
         unsafe {
             if self.adds {
-                for k in 0..HEIGHT {
+                unrolled!(k < HEIGHT => {
                     for n in 0..VECTORS {
                         let (panel, inside) = at(n);
                         let place = self.sums.add((panel * self.depth + first + k) * width + inside);
                         sums[k][n] = load::<F, LANES>(place);
                     }
-                }
+                });
             }
             for slot in 0..self.slots {
                 let mut u = self.u.add((slot * self.depth + first) * rows);
@@ -201,23 +211,23 @@ impl<F: Concrete> Gradient<F> {
                         vectors[n] = load::<F, LANES>(dz[n]);
                         dz[n] = dz[n].wrapping_add(width);
                     }
-                    for k in 0..HEIGHT {
+                    unrolled!(k < HEIGHT => {
                         let factor = *u.add(k);
                         for n in 0..VECTORS {
                             for j in 0..LANES {
                                 sums[k][n][j] = factor.times_plus::<FUSED>(vectors[n][j], sums[k][n][j]);
                             }
                         }
-                    }
+                    });
                     u = u.wrapping_add(HEIGHT);
                 }
             }
-            for k in 0..HEIGHT {
+            unrolled!(k < HEIGHT => {
                 for n in 0..VECTORS {
                     let (panel, inside) = at(n);
                     store(self.sums.add((panel * self.depth + first + k) * width + inside), sums[k][n]);
                 }
-            }
+            });
         }
     }
 }

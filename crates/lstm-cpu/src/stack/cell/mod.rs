@@ -11,6 +11,18 @@
 // Indices, not iterators: so the compiler unrolls all of a tile and keeps it in registers.
 #![allow(clippy::needless_range_loop, reason = "unrolled only so")]
 
+/// `body` for each `k` below `count`, at most 12, with a constant in its place: what a loop that the compiler leaves
+/// a loop indexes by its variable would stand in memory.
+macro_rules! unrolled {
+    ($k:ident < $count:expr => $body:block) => { unrolled!($k, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11) };
+    ($k:ident, $count:expr, $body:block, $($number:literal)*) => {
+        $(if $number < $count {
+            let $k = $number;
+            $body
+        })*
+    };
+}
+
 mod backward;
 mod forward;
 mod gradient;
@@ -31,8 +43,8 @@ pub(super) const fn panel<F>() -> usize {
 
 /// Multiply-adds from which on the threads share a product: some microseconds of one of them.
 const SHARED: usize = 1 << 18;
-/// Panels of a part that a thread takes.
-const PART: usize = 2;
+/// Bytes of operands that stay in a core's own cache while the others pass by.
+const NEAR: usize = 1 << 19;
 
 /// Who calculates a product: this thread, or all of them where nothing else is being done.
 #[derive(Clone, Copy)]
@@ -47,13 +59,14 @@ impl<'a> Crew<'a> {
         Self { team: (blocks == 1).then_some(&cpu.team), simd: cpu.simd }
     }
 
-    /// Calls `part` with ranges that cover all `panels` once, for a product of `work` multiply-adds.
-    fn panels(self, panels: usize, work: usize, part: impl Fn(Range<usize>) + Sync) {
+    /// Calls `part` with ranges of at most `size` that cover all `panels` once, for a product of `work`
+    /// multiply-adds.
+    fn panels(self, panels: usize, size: usize, work: usize, part: impl Fn(Range<usize>) + Sync) {
+        let (size, parts) = (size.max(1), panels.div_ceil(size.max(1)));
+        let part = |i: usize| part(i * size..panels.min((i + 1) * size));
         match self.team {
-            Some(team) if work >= SHARED => team.run(panels.div_ceil(PART), &|i| {
-                part(i * PART..panels.min((i + 1) * PART));
-            }),
-            _ => part(0..panels),
+            Some(team) if work >= SHARED => team.run(parts, &part),
+            _ => (0..parts).for_each(part),
         }
     }
 }
