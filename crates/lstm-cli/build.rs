@@ -23,7 +23,7 @@ fn list(text: &mut String, constant: &str, folder: &Path) -> Result<(), Box<dyn 
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder)?.map(|e| Ok(e?.path())).collect::<Result<_, std::io::Error>>()?;
     files.retain(|file| file.extension().is_some_and(|e| e == "toml"));
-    files.sort();
+    files.sort_by(|a, b| a.file_stem().cmp(&b.file_stem()));
     writeln!(text, "const {constant}: &[(&str, &str)] = &[")?;
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());

@@ -25,6 +25,9 @@ pub(super) struct Experiment {
     pub(super) title: String,
     /// The seed program that it comes from.
     pub(super) program: String,
+    /// What the original prints as the outputs, after training, of the sequence that is shown.
+    #[serde(default)]
+    pub(super) published_outputs: Vec<f64>,
     pub(super) data: Data,
     pub(super) network: Net,
     pub(super) init: InitSpec,

@@ -35,7 +35,7 @@ pub(super) fn figure(experiment: &Experiment, cell: &Cell) -> Result<Figure> {
         }
         (Data::Times(times), Shown::Times { before, after, errors }) => {
             let panels = vec![
-                of_outputs(times, before, after)?,
+                of_outputs(times, before, after, &experiment.published_outputs)?,
                 of_errors(times, errors),
                 of_losses("loss by step", &[(experiment, cell)]),
             ];
@@ -117,14 +117,18 @@ fn of_sweep(sines: &Sines, sweep: &[(f64, f64)]) -> Panel {
 }
 
 /// Labels and outputs at every step, before and after training.
-fn of_outputs(times: &Times, before: &[f64], after: &[f64]) -> Result<Panel> {
+fn of_outputs(times: &Times, before: &[f64], after: &[f64], published: &[f64]) -> Result<Panel> {
     let (_, labels) = times.shown()?;
     let steps: Vec<f64> = (1..=labels.len()).map(|step| step as f64).collect();
     let mut layers = vec![
         Layer::line(Role::Truth, "label", steps.clone(), labels),
         Layer::line(Role::Baseline, "before training", steps.clone(), before.to_vec()),
-        Layer::line(Role::Forecast, "after training", steps, after.to_vec()),
+        Layer::line(Role::Forecast, "after training", steps.clone(), after.to_vec()),
     ];
+    if !published.is_empty() {
+        let (x, y) = steps.into_iter().zip(published.iter().copied()).unzip();
+        layers.push(Layer::Points { x, y, role: Role::History, label: "published".into() });
+    }
     layers.extend(end_of_training(times));
     Ok(Panel { title: "output by step".into(), layers, ..Panel::default() })
 }

@@ -225,6 +225,12 @@ pub(super) fn outputs_table(experiment: &Experiment, cell: &Cell) -> Result<Stri
     {
         text += &line(words, values);
     }
+    let published = &experiment.published_outputs;
+    if !published.is_empty() {
+        let mut cells: Vec<String> = published.iter().map(|value| short(*value)).collect();
+        cells.resize(steps.len(), "-".into());
+        text += &format!("| published, after | {} |\n", cells.join(" | "));
+    }
     text += &line("mean squared error", errors);
     Ok(text)
 }
