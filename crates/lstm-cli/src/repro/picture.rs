@@ -112,7 +112,7 @@ fn of_sweep(sines: &Sines, sweep: &[(f64, f64)]) -> Panel {
     let mut layers = vec![Layer::line(Role::Forecast, "", hertz, errors)];
     let ends = if low < high { vec![low, high] } else { vec![low] };
     layers.extend(ends.into_iter().map(|x| Layer::VerticalLine { x, label: String::new() }));
-    let title = "MSE by Hz; dashed: what was trained".to_owned();
+    let title = "MSE by Hz; dashed: trained".to_owned();
     Panel { title, log_y: true, layers, ..Panel::default() }
 }
 
