@@ -2,7 +2,7 @@
 //! states and pre-activations, all of a unit's numbers in registers from the first multiply-add to the last
 //! store.
 
-use super::{Crew, NEAR, load, panel, store};
+use super::{Crew, NEAR, load, panel, prefetch, store};
 use crate::math::{Concrete, tanh_and_slope};
 use crate::simd::{Kernel, Simd};
 use lstm_tensor::Float;
@@ -103,7 +103,7 @@ impl<F: Float> StepBackward<'_, F> {
             ..Backward::new(rows, [units, hidden, units], weights, after)
         };
         let work = if after.is_some() { rows * 4 * hidden * units } else { 0 };
-        crew.panels(places.end, 2, work, |panels| places.of(panels).run(crew.simd));
+        crew.panels(places.end, places.near(), work, |panels| places.of(panels).run(crew.simd));
     }
 }
 
@@ -120,9 +120,7 @@ impl<F: Float> BackwardProduct<'_, F> {
             to: to.as_mut_ptr(),
             ..Backward::new(rows, [units, hidden, columns], weights, Some(dz))
         };
-        // As many panels as stay in the cache for all slots, and whole pairs.
-        let size = (2 * NEAR / size_of_val(weights).div_ceil(first.end)).next_multiple_of(2);
-        crew.panels(first.end, size, slots * rows * 4 * hidden * columns, |panels| {
+        crew.panels(first.end, first.near(), slots * rows * 4 * hidden * columns, |panels| {
             for slot in 0..slots {
                 first.at(slot).of(panels.clone()).run(crew.simd);
             }
@@ -154,6 +152,13 @@ impl<F: Float> Backward<F> {
             d_cell: null_mut(),
             dz: null_mut(),
         }
+    }
+
+    /// Panels of a part: as many as stay in the cache while all rows pass by, in whole pairs, and not more than leave
+    /// something for other threads.
+    fn near(&self) -> usize {
+        let bytes = 4 * self.hidden * panel::<F>() * size_of::<F>();
+        (2 * NEAR / bytes).min(self.end.div_ceil(4)).next_multiple_of(2).max(2)
     }
 
     /// The product of a later slot.
@@ -250,12 +255,12 @@ impl<F: Concrete> Backward<F> {
     #[inline(always)]
     unsafe fn all<const FUSED: bool, const LANES: usize, const ROWS: usize>(self) {
         let tiles = self.rows.div_ceil(ROWS);
-        let (mut unit, last) = (self.from * panel::<F>(), self.end * panel::<F>());
-        while unit < last {
-            let left = (last - unit) / LANES;
-            let vectors = if left >= 4 && self.rows <= 2 { 4 } else { left.min(2) };
-            for tile in 0..tiles {
-                let (row, end) = (self.rows * tile / tiles, self.rows * (tile + 1) / tiles);
+        for tile in 0..tiles {
+            let (row, end) = (self.rows * tile / tiles, self.rows * (tile + 1) / tiles);
+            let (mut unit, last) = (self.from * panel::<F>(), self.end * panel::<F>());
+            while unit < last {
+                let left = (last - unit) / LANES;
+                let vectors = if left >= 4 && self.rows <= 2 { 4 } else { left.min(2) };
                 // SAFETY: as this function's.
                 unsafe {
                     match (end - row, vectors) {
@@ -280,8 +285,8 @@ impl<F: Concrete> Backward<F> {
                         _ => {}
                     }
                 }
+                unit += vectors * LANES;
             }
-            unit += vectors * LANES;
         }
     }
 
@@ -324,6 +329,10 @@ impl<F: Concrete> Backward<F> {
                         for n in 0..VECTORS {
                             let line = (at(n) / width * 4 + gate) * hidden + first;
                             lines[n] = self.weights.add(line * width + at(n) % width);
+                        }
+                        // The rows of a panel are adjacent, the next panel is not: no processor would guess it.
+                        for r in 0..ROWS {
+                            prefetch(after.wrapping_add((self.rows + r) * width));
                         }
                         for k in 0..width.min(hidden - first) {
                             let mut weights = [[F::ZERO; LANES]; VECTORS];

@@ -86,3 +86,15 @@ unsafe fn store<F: Copy, const LANES: usize>(to: *mut F, values: [F; LANES]) {
     // SAFETY: as this function's.
     unsafe { to.cast::<[F; LANES]>().write(values) }
 }
+
+/// Asks for a cache line that is needed soon; any address will do.
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it has no effect but on the caches, and every processor of this architecture has it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
