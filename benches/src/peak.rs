@@ -1,4 +1,4 @@
-//! The multiply-adds that a processor can do at best, measured with registers alone.
+//! What a processor can do at best: multiply-adds, measured with registers alone, and reading memory again and again.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -53,6 +53,36 @@ fn together(threads: usize, work: impl Fn() -> f64 + Sync) -> f64 {
     })
 }
 
+/// Milliseconds that `threads` threads take to read `bytes` bytes once, each its part of them, over and over: what the
+/// caches keep of a part, they keep. The median of [`RUNS`].
+#[must_use]
+pub fn read_ms(bytes: usize, threads: usize) -> f64 {
+    let part = bytes.div_ceil(threads * size_of::<u64>());
+    let barrier = Barrier::new(threads);
+    let read = || {
+        let values = black_box(vec![1u64; part]);
+        // A turn of many reads, so that the clock costs nothing.
+        let turns = (1 << 24) / bytes + 1;
+        barrier.wait();
+        let mut times: Vec<_> = (0..RUNS)
+            .map(|_| {
+                let start = Instant::now();
+                for _ in 0..turns {
+                    black_box(values.iter().fold(0u64, |sum, value| sum.wrapping_add(*value)));
+                    black_box(&values);
+                }
+                start.elapsed().as_secs_f64() * 1e3 / turns as f64
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[RUNS / 2]
+    };
+    std::thread::scope(|scope| {
+        let team: Vec<_> = (0..threads).map(|_| scope.spawn(read)).collect();
+        team.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).fold(0.0, f64::max)
+    })
+}
+
 struct Single;
 
 impl WithSimd for Single {
@@ -103,5 +133,11 @@ mod tests {
     fn there_is_a_peak() {
         let peak = Peak::measure(1);
         assert!(peak.f32 > 0.1 && peak.f64 > 0.1, "{peak:?}");
+    }
+
+    #[test]
+    fn more_bytes_take_longer() {
+        let [few, many] = [1 << 16, 1 << 24].map(|bytes| read_ms(bytes, 2));
+        assert!(few > 0.0 && many > 4.0 * few, "{few} {many}");
     }
 }

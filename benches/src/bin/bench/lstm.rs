@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use lstm_benches::case::Case;
 use lstm_benches::measure::{Row, Setting, measure};
 use lstm_benches::memory::{Beside, high_water};
-use lstm_benches::peak::Peak;
+use lstm_benches::peak::{Peak, read_ms};
 use lstm_benches::peer::{Manner, Peer};
 use lstm_benches::shape::{Dtype, Shape};
 use lstm_benches::timing::geometric_mean;
@@ -140,6 +140,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if peer.is_some() {
             println!("{}", means(&rows, &name));
         }
+        if device == Device::Cpu {
+            shapes.iter().filter(|shape| shape.stream).for_each(|shape| read_beside(shape, threads, &rows));
+        }
     }
     if let [first, second] = args.device[..] {
         println!("\n{}", side_by_side(&rows, &shapes, &first.to_string(), &second.to_string()));
@@ -195,6 +198,22 @@ fn weigh(shape: &Shape, threads: usize, python: &Path, rows: &mut [Row]) -> Resu
     let row = rows.iter_mut().find(|row| row.name == shape.name && row.device == cpu);
     row.into_iter().for_each(|row| row.memory = Some(beside));
     Ok(())
+}
+
+/// Prints how much longer a step of a stream takes than reading its weights.
+fn read_beside(shape: &Shape, threads: usize, rows: &[Row]) {
+    let size = if shape.dtype == Dtype::F32 { 4 } else { 8 };
+    let bytes = (shape.gflop() * 1e9 / 2.0) as usize / shape.batch * size;
+    let (read, name) = (read_ms(bytes, threads), &shape.name);
+    for step in rows.iter().filter(|row| row.name == *name && row.device == "cpu").map(|row| row.infer_ms) {
+        println!(
+            "{name}: a step takes {:.2} µs, reading its {} kB of weights once {:.2} µs: {:.2} times as long",
+            step * 1e3,
+            bytes / 1000,
+            read * 1e3,
+            step / read
+        );
+    }
 }
 
 fn measure_all<B: Backend>(
