@@ -1,7 +1,7 @@
 //! One time step of a block of rows forward: recurrent product, gates and states, all of a unit's numbers in
 //! registers from the first multiply-add to the last store.
 
-use super::{Crew, load, panel, store};
+use super::{Crew, load, panel, prefetch_far, store};
 use crate::math::{Concrete, sigmoid, tanh};
 use crate::simd::{Kernel, Simd};
 use lstm_tensor::Float;
@@ -316,9 +316,18 @@ impl<F: Concrete> Forward<F> {
                     }
                 }
             }
+            // While the tiles of this panel are calculated, the next panel comes nearer, a share of it in each.
+            let lines = wide * self.depth * size_of::<F>();
+            let tiles = self.rows.div_ceil(ROWS);
+            let next =
+                self.weights.wrapping_add((unit / panel::<F>() + VECTORS) * wide * self.depth).cast::<u8>();
+            let mut next = next.wrapping_add(lines / tiles * (row / ROWS));
+            let share = wide * size_of::<F>() / tiles;
             for (data, stride, first, len) in self.factors {
                 let data = data.wrapping_add(row * stride);
                 for k in 0..len {
+                    prefetch_far(next);
+                    next = next.wrapping_add(share);
                     let mut weights = [[[F::ZERO; LANES]; 4]; VECTORS];
                     for n in 0..VECTORS {
                         let (_, number, inside) = at(n);
