@@ -155,10 +155,10 @@ impl<F: Float> Backward<F> {
     }
 
     /// Panels of a part: as many as stay in the cache while all rows pass by, in whole pairs, and not more than leave
-    /// something for other threads.
+    /// something to do for threads that are done.
     fn near(&self) -> usize {
         let bytes = 4 * self.hidden * panel::<F>() * size_of::<F>();
-        (2 * NEAR / bytes).min(self.end.div_ceil(4)).next_multiple_of(2).max(2)
+        (2 * NEAR / bytes).min(self.end.div_ceil(8)).next_multiple_of(2).max(2)
     }
 
     /// The product of a later slot.

@@ -152,7 +152,9 @@ impl<F: Float> Forward<F> {
     /// All panels, shared out.
     fn share(&self, crew: Crew<'_>) {
         let depth: usize = self.factors.iter().map(|&(.., len)| len).sum();
-        crew.panels(self.to, 2, self.rows * 4 * self.units * depth, |panels: Range<usize>| {
+        // Few rows are calculated two panels at a time.
+        let size = if self.rows <= 2 { 2 } else { 1 };
+        crew.panels(self.to, size, self.rows * 4 * self.units * depth, |panels: Range<usize>| {
             let part = Self { from: panels.start, to: panels.end, ..*self };
             if size_of::<F>() == size_of::<f32>() {
                 single(crew.simd, part.cast());

@@ -67,7 +67,7 @@ impl<F: Float> WeightGradient<'_, F> {
         let all =
             Gradient { slots, rows, depth, panels, from: 0, to: panels, dz, u, sums, adds, simd: crew.simd };
         // As many panels as stay in the cache while all factors pass by, and whole pairs.
-        let size = (NEAR / (64 * slots * rows).max(1)).next_multiple_of(2).max(2);
+        let size = (NEAR / (64 * slots * rows).max(1)).min(panels.div_ceil(16)).next_multiple_of(2).max(2);
         let work = slots * rows * depth * panels * panel::<F>();
         crew.panels(panels, size, work, |range| all.of(range).run());
     }
