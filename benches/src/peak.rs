@@ -54,7 +54,7 @@ fn together(threads: usize, work: impl Fn() -> f64 + Sync) -> f64 {
 }
 
 /// Milliseconds that `threads` threads take to read `bytes` bytes once, each its part of them, over and over: what the
-/// caches keep of a part, they keep. The median of [`RUNS`].
+/// caches keep of a part, they keep. The median of 40 runs.
 #[must_use]
 pub fn read_ms(bytes: usize, threads: usize) -> f64 {
     let part = bytes.div_ceil(threads * size_of::<u64>());
