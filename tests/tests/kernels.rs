@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test; it says what it skips")]
 
 use lstm_cpu::{Cpu, Simd};
-use lstm_tensor::{BatchShape, Float, KernelChoice, LayerSpec, StackSpec};
+use lstm_tensor::{BatchShape, Float, KernelChoice, LayerSpec, Mode, StackSpec};
 use lstm_testkit::case::StackCase;
-use lstm_testkit::run::{Route, run};
+use lstm_testkit::run::{By, Route, Run, raw, run};
 use lstm_testkit::strategies::filled;
 use lstm_testkit::tolerance::{Expected, tolerance};
 
@@ -49,4 +49,58 @@ fn long_wide_and_large_cases_by_every_path() {
         every_path::<f64>(&case, &mut expected);
         every_path::<f32>(&case, &mut expected);
     }
+}
+
+/// Largest difference of two gradients of the input at a step, and the largest of the second.
+fn at_step(case: &StackCase, t: usize, got: &[f32], want: &[f64]) -> (f64, f64) {
+    let len = case.rows() * case.spec.input;
+    let pairs = got[t * len..][..len].iter().zip(&want[t * len..][..len]);
+    pairs.fold((0.0, 0.0), |(off, most): (f64, f64), (&got, &want)| {
+        let apart = (f64::from(got) - want).abs();
+        (if apart.is_nan() { f64::NAN } else { off.max(apart) }, most.max(want.abs()))
+    })
+}
+
+/// Where only the end of a sequence has a gradient, it fades on its way back, past what f32 can hold: until then it
+/// keeps its digits, and what is left of it is no more than it should be.
+fn fades(case: &StackCase) {
+    let cpu = Cpu::new(2).unwrap();
+    let mut exact = Run::<_, f64>::new(&cpu, case, Mode::Train, KernelChoice::Reference).unwrap();
+    exact.forward(By::Reference).unwrap();
+    exact.backward(By::Reference).unwrap();
+    let mut fused = Run::<_, f32>::new(&cpu, case, Mode::Train, KernelChoice::Fused).unwrap();
+    fused.forward(By::Backend).unwrap();
+    fused.backward(By::Backend).unwrap();
+
+    let (got, want) = (raw(&cpu, &fused.d_params).unwrap(), raw(&cpu, &exact.d_params).unwrap());
+    let most = want.iter().fold(0.0f64, |most, want| most.max(want.abs()));
+    assert!(got.iter().zip(&want).all(|(&got, want)| (f64::from(got) - want).abs() < 1e-5 * most));
+
+    let (got, want) = (raw(&cpu, &fused.d_x).unwrap(), raw(&cpu, &exact.d_x).unwrap());
+    let (mut normal, mut smaller) = (0, 0);
+    for t in 0..case.steps() {
+        let (off, most) = at_step(case, t, &got, &want);
+        if most > 1e-36 {
+            assert!(off < 1e-4 * most, "step {t}: {off:e} of {most:e}");
+            normal += usize::from(most < 1e-20);
+        } else {
+            assert!(off < 1e-37, "step {t}: {off:e}");
+            smaller += 1;
+        }
+    }
+    assert!(normal > 5 && smaller > 20, "{normal} steps with small gradients, {smaller} with smaller");
+}
+
+#[test]
+fn fading_gradients_keep_their_digits() {
+    let stack = StackSpec::new(2, vec![LayerSpec::new(20), LayerSpec::new(12)]);
+    fades(&StackCase { d_y: None, ..filled(stack, BatchShape::new(260, 5), 0.7, 44) });
+
+    // So fast, and in so many tasks, that nothing at all is left of it.
+    let stack = StackSpec::new(1, vec![LayerSpec::new(64)]);
+    let mut case =
+        StackCase { d_last: None, initial: None, ..filled(stack, BatchShape::new(400, 50), 0.3, 45) };
+    let earlier = 399 * 50 * 64;
+    case.d_y.as_mut().unwrap()[..earlier].fill(0.0);
+    fades(&case);
 }

@@ -2,6 +2,7 @@
 
 use super::cell::{BackwardProduct, Crew, StepBackward, WeightGradient, panel, tile_height};
 use super::dropout::{Part, drop_before};
+use super::power::{Range, common, scale};
 use super::route::Route;
 use super::{Layer, check_tape, cut, foreign, layer, layer_input, pad, part, unpad};
 use crate::parallel::{Block, Rows, share};
@@ -10,7 +11,9 @@ use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{Backward, Draw, Float, Packed, Plan, Result, Scratch, State, Tape, check};
 
 /// Workspaces of a training pass.
-const WORKSPACES: usize = 10;
+const WORKSPACES: usize = 11;
+/// The one that holds the tasks' gradients of the weights.
+const SUMS: usize = 9;
 /// They, and the gradients of the inputs and of the initial state.
 const BUFFERS: usize = WORKSPACES + 3;
 
@@ -48,7 +51,7 @@ pub(crate) fn backward<F: Float>(
         }
     }
     for l in 0..layers {
-        pass.finish(l, &mut workspace[WORKSPACES - 1], d_params.as_mut_slice())?;
+        pass.finish(l, &mut workspace[SUMS], d_params.as_mut_slice())?;
     }
     Ok(())
 }
@@ -114,7 +117,7 @@ impl<F: Float> Pass<'_, F> {
         };
 
         let blocks = route.blocks;
-        let [dropped, before, d_out, dz, u, row, d_last, after, d_cell, sums] =
+        let [dropped, before, d_out, dz, u, row, d_last, after, d_cell, sums, powers] =
             workspace.each_mut().map(CpuBuffer::as_mut_slice);
         let d_x_width = if d_x.is_some() { width } else { 0 };
         let d_initial_width = if d_initial.is_some() { hidden } else { 0 };
@@ -136,6 +139,7 @@ impl<F: Float> Pass<'_, F> {
             of_task(&mut after[layer.after], blocks),
             Rows::shared(&mut d_cell[layer.d_cell], 1, rows, units, blocks),
             of_task(&mut sums[layer.sums], blocks),
+            of_task(powers, blocks),
             Rows::shared(d_x, steps, rows, d_x_width, blocks),
             Rows::shared(d_h, 1, rows, d_initial_width, blocks),
             Rows::shared(d_c, 1, rows, d_initial_width, blocks),
@@ -195,7 +199,7 @@ impl<F: Float> Chunk<'_, F> {
         let Pass { cpu, plan, route, draw, x, tape, .. } = *pass;
         let Layer { input: width, hidden, units, columns, depth, .. } = *layer;
         let [mut dropped, mut before, mut d_out, mut dz, mut u, mut row, buffers @ ..] = buffers;
-        let [mut d_last, mut after, mut d_cell, mut sums, mut d_x, mut d_h, mut d_c] = buffers;
+        let [mut d_last, mut after, mut d_cell, mut sums, mut powers, mut d_x, mut d_h, mut d_c] = buffers;
         let (before, d_last, d_cell) = (before.at_mut(0), d_last.at_mut(0), d_cell.at_mut(0));
         let (d_out, dz, after) = (d_out.at_mut(0), dz.at_mut(0), after.at_mut(0));
         let (steps, crew) = (plan.shape.steps, Crew::of(cpu, route.blocks));
@@ -222,6 +226,9 @@ impl<F: Float> Chunk<'_, F> {
         if let Some([_, c]) = initial {
             pad(c, hidden, units, before);
         }
+        let after = &mut after[..4 * rows * units];
+        let powers = powers.at_mut(0);
+        let power = self.share_power(is_last, powers, [d_cell, after, &mut d_out[..count * rows * units]]);
 
         for slot in (0..count).rev() {
             let t = first + slot;
@@ -245,8 +252,37 @@ impl<F: Float> Chunk<'_, F> {
             }
             .run(crew);
         }
-        after[..4 * rows * units].copy_from_slice(&dz[..4 * rows * units]);
+        after.copy_from_slice(&dz[..4 * rows * units]);
 
+        let product = |weights, slots, dz: &[F], to: &mut [F]| {
+            BackwardProduct { rows, units, hidden, weights, slots, dz, to }.run(crew);
+        };
+        if l > 0 || self.wants_d_x {
+            product(self.inputs, count, dz, d_out);
+            drop_before(plan, draw, l, part, &mut d_out[..count * rows * columns], [width, columns]);
+        }
+        if self.wants_d_x {
+            for (slot, d_out) in d_out.chunks_exact(rows * columns).take(count).enumerate() {
+                unpad(d_out, columns, width, d_x.at_mut(first + slot));
+                scale(d_x.at_mut(first + slot), -power);
+            }
+        }
+        if self.wants_d_initial {
+            product(self.recurrent, 1, dz, d_last);
+            for (from, to) in [(d_last, &mut d_h), (d_cell, &mut d_c)] {
+                unpad(from, units, hidden, to.at_mut(0));
+                scale(to.at_mut(0), -power);
+            }
+        }
+
+        // Of the power that gradients are multiplied with the factors take back as much as they can. What would
+        // still be left after the gradients took as much is less than half of the smallest number there is.
+        let most = Range::of::<F>().most;
+        let (of_u, of_dz) = (power.min(most), (power - most).max(0));
+        if of_dz > most + most / 3 {
+            return;
+        }
+        scale(&mut dz[..count * 4 * rows * units], -of_dz);
         let input = layer_input(plan, draw, l, (part, first, count), [x, states], dropped.at_mut(0));
         let (u, row) = (u.at_mut(0), &mut row.at_mut(0)[..depth]);
         for slot in 0..count {
@@ -259,26 +295,31 @@ impl<F: Float> Chunk<'_, F> {
             let factors = [of_step(input.at(slot), input.stride, width), hidden_state];
             pack_factors(factors, crew.simd, row, &mut u[slot * depth * rows..][..depth * rows]);
         }
-        let dz = &*dz;
+        let u_len = count * depth * rows;
+        scale(&mut u[..u_len], -of_u);
         WeightGradient { slots: count, rows, depth, dz, u, sums: sums.at_mut(0), adds: !is_last }.run(crew);
+    }
 
-        let product = |weights, slots, to: &mut [F]| {
-            BackwardProduct { rows, units, hidden, weights, slots, dz, to }.run(crew);
+    /// Brings the gradients that come from later steps, of cell state and pre-activations, and those from above to
+    /// one power of two, which is returned; `powers` says which they have, and of what goes to the layer below.
+    fn share_power(&self, is_last: bool, powers: &mut [F], gradients: [&mut [F]; 3]) -> i32 {
+        let layers = self.pass.plan.spec.layers.len();
+        let of = |i: usize| powers[i].to_f64() as i32;
+        let carried = if is_last { 0 } else { of(self.l) };
+        let above = if self.l + 1 == layers { 0 } else { of(layers) };
+        let [d_cell, after, d_out] = gradients;
+        let after = if is_last { &mut [] } else { after };
+        let power = match is_last {
+            // The gradient of the last state may be as large as any.
+            true => 0,
+            false => common([(&*d_cell, carried), (&*after, carried), (&*d_out, above)]),
         };
-        if self.wants_d_initial {
-            product(self.recurrent, 1, d_last);
-            unpad(d_last, units, hidden, d_h.at_mut(0));
-            unpad(d_cell, units, hidden, d_c.at_mut(0));
-        }
-        if l > 0 || self.wants_d_x {
-            product(self.inputs, count, d_out);
-            drop_before(plan, draw, l, part, &mut d_out[..count * rows * columns], [width, columns]);
-        }
-        if self.wants_d_x {
-            for (slot, d_out) in d_out.chunks_exact(rows * columns).take(count).enumerate() {
-                unpad(d_out, columns, width, d_x.at_mut(first + slot));
-            }
-        }
+        scale(d_cell, power - carried);
+        scale(after, power - carried);
+        scale(d_out, power - above);
+        powers[self.l] = F::from_f64(f64::from(power));
+        powers[layers] = powers[self.l];
+        power
     }
 
     /// Gradient of the stack's output at the task's rows, padded.

@@ -14,6 +14,7 @@ mod cell;
 mod dropout;
 mod forward;
 mod pack;
+mod power;
 mod route;
 
 pub(crate) use backward::backward;
@@ -206,7 +207,8 @@ pub(crate) fn plan<F: Float>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -
     let dropped = if mode == Mode::Train && spec.has_dropout() { tasks * widest(&|l| l.input) } else { 0 };
     // A chunk's inputs after dropout, padded initial cell state; in training of a chunk gradients of a layer's
     // output, gradients of its pre-activations and factors of its weights; one row of these of each task; padded
-    // gradient of the last hidden state; and of each layer what `Layer` names.
+    // gradient of the last hidden state; of each layer what `Layer` names; and each task's exponents, one of each
+    // layer and one of what goes from layer to layer.
     let mut workspace = vec![dropped, state];
     if mode == Mode::Train {
         let depth = widest(&|l| l.depth);
@@ -214,6 +216,7 @@ pub(crate) fn plan<F: Float>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -
         workspace.extend([d_out, tasks * 4 * units, tasks * depth, route.blocks * depth, state]);
         let last = |of: fn(&Layer) -> &Range<usize>| layers.last().map_or(0, |l| of(l).end);
         workspace.extend([last(|l| &l.after), last(|l| &l.d_cell), last(|l| &l.sums)]);
+        workspace.push(route.blocks * (layers.len() + 1));
     }
     plan.packed = layers.last().map_or(0, |l| l.packed_input.end);
     plan.workspace = workspace;

@@ -19,6 +19,8 @@ const NEAR: usize = 1 << 19;
 const RING: usize = 256;
 /// Rows of a product with large weights, at least, so that reading and writing them is a small part of it.
 const TALL: usize = 512;
+/// Steps of a chunk in training, at most: gradients are scaled between chunks, and must not vanish inside one.
+const FADING: usize = 32;
 /// Inputs up to which they are always multiplied in the step.
 const JOINT: usize = 16;
 
@@ -56,7 +58,8 @@ impl Route {
             (_, true) => NEAR / row,
             _ => (NEAR / row).min(RING),
         };
-        let chunk = (near / block).max(2).min(steps);
+        let most = if trained { FADING } else { usize::MAX };
+        let chunk = (near / block).clamp(2, most).min(steps);
         // Chunks of equal length; a ring of states must not grow with the sequence.
         let chunk = if trained { steps.div_ceil(steps.div_ceil(chunk)) } else { chunk };
         Self { blocks, block, chunk }
