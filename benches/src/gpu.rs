@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::queue::{Outcome, Status, Task};
-use crate::shape::{Dtype, Read, Shape};
+use crate::shape::Shape;
 
 /// Where everything lies: the folder that `cargo xtask gpu --pack` writes.
 #[derive(Clone, Debug)]
@@ -136,19 +136,8 @@ fn grid(hidden: &[usize], steps: usize) -> Vec<Shape> {
     for &units in hidden {
         for batch in [1, 32, 512] {
             for layers in [1, 2] {
-                shapes.push(Shape {
-                    name: format!("h{units}-b{batch}-l{layers}-t{steps}"),
-                    batch,
-                    steps,
-                    inputs: 32,
-                    hidden: vec![units; layers],
-                    outputs: 1,
-                    dtype: Dtype::F32,
-                    readout: Read::Last,
-                    infer_only: false,
-                    stream: false,
-                    decaying: false,
-                });
+                let name = format!("h{units}-b{batch}-l{layers}-t{steps}");
+                shapes.push(Shape::new(name, [batch, steps, 32], vec![units; layers]));
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::case::Case;
 use crate::measure::{Row, Setting, measure};
 use crate::peak::Peak;
-use crate::shape::{Dtype, Read, Shape};
+use crate::shape::Shape;
 
 /// The size that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -70,19 +70,7 @@ impl Size {
 /// What does not grow: one layer in f32, of which the last step is read, with one output.
 #[must_use]
 pub fn base() -> Shape {
-    Shape {
-        name: "base".to_owned(),
-        batch: 32,
-        steps: 64,
-        inputs: 1,
-        hidden: vec![128],
-        outputs: 1,
-        dtype: Dtype::F32,
-        readout: Read::Last,
-        infer_only: false,
-        stream: false,
-        decaying: false,
-    }
+    Shape::new("base".to_owned(), [32, 64, 1], vec![128])
 }
 
 /// What a network costs with one size at a value.

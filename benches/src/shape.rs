@@ -56,6 +56,17 @@ pub enum Dtype {
     F64,
 }
 
+impl Dtype {
+    /// Bytes of an element.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::F64 => size_of::<f64>(),
+        }
+    }
+}
+
 /// Steps that are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -103,6 +114,15 @@ impl Shape {
         Ok(self.network().validate()?)
     }
 
+    /// In f32, with one output, of which the last step is read; of `inputs` columns for `steps` steps and `batch`
+    /// rows.
+    #[must_use]
+    pub fn new(name: String, [batch, steps, inputs]: [usize; 3], hidden: Vec<usize>) -> Self {
+        let (outputs, dtype, readout) = (one(), Dtype::default(), Read::default());
+        let (infer_only, stream, decaying) = (false, false, false);
+        Self { name, batch, steps, inputs, hidden, outputs, dtype, readout, infer_only, stream, decaying }
+    }
+
     /// The network of these sizes.
     #[must_use]
     pub fn network(&self) -> Network {
@@ -122,9 +142,14 @@ impl Shape {
     /// counts three times as many.
     #[must_use]
     pub fn gflop(&self) -> f64 {
+        (self.batch * self.steps * 2 * self.weights()) as f64 / 1e9
+    }
+
+    /// Weights of all layers, `4 H (I + H)` each: no biases, no head.
+    #[must_use]
+    pub fn weights(&self) -> usize {
         let inputs = std::iter::once(&self.inputs).chain(&self.hidden);
-        let cells: usize = inputs.zip(&self.hidden).map(|(i, h)| 8 * h * (i + h)).sum();
-        (self.batch * self.steps * cells) as f64 / 1e9
+        inputs.zip(&self.hidden).map(|(i, h)| 4 * h * (i + h)).sum()
     }
 }
 

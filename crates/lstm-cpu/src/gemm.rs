@@ -7,7 +7,7 @@
 
 use crate::Cpu;
 use crate::math::Concrete;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Simd, kernel};
 use lstm_tensor::{Float, Span};
 use std::mem::MaybeUninit;
 
@@ -161,57 +161,12 @@ impl<F: Float> Product<F> {
     fn run(self, simd: Simd) {
         // Rows of C must be adjacent for vectors to be written.
         let product = if self.c.2 == 1 { self } else { self.transposed() };
-        if size_of::<F>() == size_of::<f32>() {
-            single(simd, product.cast());
-        } else {
-            double(simd, product.cast());
-        }
+        product.on(simd);
     }
 }
 
-// Not generic, so that tiles are compiled here, once, and not in every crate that multiplies something.
-fn single(simd: Simd, product: Product<f32>) {
-    simd.run(product);
-}
-
-fn double(simd: Simd, product: Product<f64>) {
-    simd.run(product);
-}
-
-impl Kernel for Product<f32> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: `new` asserted that all elements of A, B and C lie inside the slices they came from,
-        // and `part`, `repeat` and `transposed` keep to them. C comes from a `&mut`, and no other thread
-        // has these elements of it.
-        unsafe {
-            // Two vectors wide, and as many rows as there are registers for.
-            match VECTOR {
-                64 => self.tiles::<FUSED, 8, 32, 16>(),
-                32 => self.tiles::<FUSED, 4, 16, 8>(),
-                _ => self.tiles::<FUSED, 4, 8, 4>(),
-            }
-        }
-    }
-}
-
-impl Kernel for Product<f64> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: as above.
-        unsafe {
-            match VECTOR {
-                64 => self.tiles::<FUSED, 8, 16, 8>(),
-                32 => self.tiles::<FUSED, 4, 8, 4>(),
-                _ => self.tiles::<FUSED, 4, 4, 2>(),
-            }
-        }
-    }
-}
+// Rows, then columns: two vectors wide, and as many rows as there are registers for; half as wide at the edge.
+kernel!(Product::tiles, f32: [8, 32, 16] [4, 16, 8] [4, 8, 4], f64: [8, 16, 8] [4, 8, 4] [4, 4, 2]);
 
 /// Room for a part of A or B; on the stack, and not filled before it is used.
 type Room<F, const N: usize, const M: usize> = MaybeUninit<[[F; N]; M]>;

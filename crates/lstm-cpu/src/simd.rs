@@ -32,6 +32,57 @@ pub(crate) trait Kernel {
     fn run<const FUSED: bool, const VECTOR: usize>(self) -> Self::Output;
 }
 
+/// Makes `$method` of `$kernel<F>` a [`Kernel`] for f32 and f64, with the constants that stand in brackets for
+/// registers of 64, 32 and 16 bytes, and gives it `on`, which runs it with an instruction set.
+macro_rules! kernel {
+    ($kernel:ident::$method:ident, f32: $($single:tt)*) => {
+        kernel!(@split $kernel, $method, $($single)*);
+    };
+    (@split $kernel:ident, $method:ident, $a:tt $b:tt $c:tt, f64: $d:tt $e:tt $f:tt) => {
+        impl<F: lstm_tensor::Float> $kernel<F> {
+            /// Runs it, as the type that `F` is.
+            fn on(self, simd: $crate::simd::Simd) {
+                if size_of::<F>() == size_of::<f32>() {
+                    single(simd, self.cast());
+                } else {
+                    double(simd, self.cast());
+                }
+            }
+        }
+
+        // Not generic, so that tiles are compiled here, once, and not in every crate that uses them.
+        fn single(simd: $crate::simd::Simd, kernel: $kernel<f32>) {
+            simd.run(kernel);
+        }
+
+        fn double(simd: $crate::simd::Simd, kernel: $kernel<f64>) {
+            simd.run(kernel);
+        }
+
+        kernel!(@impl $kernel<f32>, $method, $a $b $c);
+        kernel!(@impl $kernel<f64>, $method, $d $e $f);
+    };
+    (@impl $kernel:ty, $method:ident, [$($wide:literal),*] [$($middle:literal),*] [$($narrow:literal),*]) => {
+        impl $crate::simd::Kernel for $kernel {
+            type Output = ();
+
+            #[inline(always)]
+            fn run<const FUSED: bool, const VECTOR: usize>(self) {
+                // SAFETY: when it was made it was asserted that all its places lie inside the slices they came
+                // from; what it writes to is this thread's alone.
+                unsafe {
+                    match VECTOR {
+                        64 => self.$method::<FUSED, $($wide),*>(),
+                        32 => self.$method::<FUSED, $($middle),*>(),
+                        _ => self.$method::<FUSED, $($narrow),*>(),
+                    }
+                }
+            }
+        }
+    };
+}
+pub(crate) use kernel;
+
 impl Simd {
     /// The widest set that this processor has.
     #[must_use]

@@ -202,10 +202,9 @@ fn weigh(shape: &Shape, threads: usize, python: &Path, rows: &mut [Row]) -> Resu
 
 /// Prints how much longer a step of a stream takes than reading its weights.
 fn read_beside(shape: &Shape, threads: usize, rows: &[Row]) {
-    let size = if shape.dtype == Dtype::F32 { 4 } else { 8 };
-    let bytes = (shape.gflop() * 1e9 / 2.0) as usize / shape.batch * size;
-    let (read, name) = (read_ms(bytes, threads), &shape.name);
-    for step in rows.iter().filter(|row| row.name == *name && row.device == "cpu").map(|row| row.infer_ms) {
+    let bytes = shape.weights() * shape.dtype.bytes();
+    let (read, name, cpu) = (read_ms(bytes, threads), &shape.name, Device::Cpu.to_string());
+    for step in rows.iter().filter(|row| row.name == *name && row.device == cpu).map(|row| row.infer_ms) {
         println!(
             "{name}: a step takes {:.2} µs, reading its {} kB of weights once {:.2} µs: {:.2} times as long",
             step * 1e3,

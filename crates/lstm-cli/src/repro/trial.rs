@@ -138,12 +138,12 @@ fn predict<B: Backend, F: Float>(
     backend: &B,
     model: &Model<B, F>,
     data: &Sequences,
-) -> lstm_nn::Result<Vec<F>> {
+) -> lstm_nn::Result<Vec<f64>> {
     let (steps, rows, _) = data.inputs.dim();
     let x: Vec<F> = data.inputs.iter().map(|value| F::from_f64(*value)).collect();
     let mut out = Vec::new();
     InferPass::new(backend, model, steps, rows)?.predict(backend, model, &x, None, &mut out)?;
-    Ok(out)
+    Ok(out.into_iter().map(F::to_f64).collect())
 }
 
 /// Mean squared error of the predictions for these sequences.
@@ -152,9 +152,8 @@ fn error_on<B: Backend, F: Float>(
     model: &Model<B, F>,
     data: &Sequences,
 ) -> lstm_nn::Result<f64> {
-    let predictions: Vec<f64> = predict(backend, model, data)?.iter().map(|v| v.to_f64()).collect();
     let targets: Vec<f64> = data.targets.iter().copied().collect();
-    Ok(mse(&predictions, &targets))
+    Ok(mse(&predict(backend, model, data)?, &targets))
 }
 
 fn named((name, value): (&str, f64)) -> (String, f64) {

@@ -2,7 +2,7 @@
 
 use super::cell::{BackwardProduct, Crew, StepBackward, WeightGradient, panel, tile_height};
 use super::dropout::{Part, drop_before};
-use super::power::{Range, common, scale};
+use super::power::{Exponents, common, scale};
 use super::route::Route;
 use super::{Layer, check_tape, cut, foreign, layer, layer_input, pad, part, unpad};
 use crate::parallel::{Block, Rows, share};
@@ -25,11 +25,11 @@ pub(crate) fn backward<F: Float>(
     scratch: &mut Scratch<Cpu, F>,
 ) -> Result<()> {
     check::stack_backward(plan, &args, scratch)?;
-    check_tape::<F>(plan)?;
+    let route = cut::<F>(plan);
+    check_tape::<F>(plan, route)?;
     let Backward { weights, draw, x, initial, d_y, d_last, d_params, mut d_x, mut d_initial } = args;
     let Scratch { tape, workspace } = scratch;
     let workspace = workspace.as_mut_slice().as_mut_array::<WORKSPACES>().ok_or_else(foreign)?;
-    let route = cut::<F>(&plan.spec, &plan.shape, plan.mode);
     let pass = Pass {
         cpu,
         plan,
@@ -275,9 +275,9 @@ impl<F: Float> Chunk<'_, F> {
             }
         }
 
-        // Of the power that gradients are multiplied with the factors take back as much as they can. What would
-        // still be left after the gradients took as much is less than half of the smallest number there is.
-        let most = Range::of::<F>().most;
+        // Of the power that gradients are multiplied with the factors take back as much as they can, then the
+        // gradients. Where that is not enough, a sum of what is left is far from half of the smallest number there is.
+        let most = Exponents::of::<F>().most;
         let (of_u, of_dz) = (power.min(most), (power - most).max(0));
         if of_dz > most + most / 3 {
             return;

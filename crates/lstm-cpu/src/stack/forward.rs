@@ -18,7 +18,7 @@ pub(crate) fn forward<F: Float>(
     check::stack_forward(plan, &args, scratch)?;
     let Forward { weights, draw, x, initial, y, last } = args;
     let draw = draw.filter(|_| plan.mode == Mode::Train);
-    let route = cut::<F>(&plan.spec, &plan.shape, plan.mode);
+    let route = cut::<F>(plan);
     let pass = Pass { cpu, plan, route, packed: weights.packed, draw, initial };
     pass.run(x.as_slice(), y.as_mut_slice(), scratch)?;
     match last {
@@ -38,7 +38,7 @@ pub(crate) fn step<F: Float>(
     scratch: &mut Scratch<Cpu, F>,
 ) -> Result<()> {
     check::step(plan, &weights, x, state, y, scratch)?;
-    let route = cut::<F>(&plan.spec, &plan.shape, plan.mode);
+    let route = cut::<F>(plan);
     let pass = Pass { cpu, plan, route, packed: weights.packed, draw: None, initial: Some(state) };
     pass.run(x.as_slice(), y.as_mut_slice(), scratch)?;
     save_state(plan, route, &scratch.tape, state)
@@ -75,7 +75,7 @@ impl<F: Float> Pass<'_, F> {
     /// All steps, a chunk at a time, each time through all layers.
     fn run(&self, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
         let plan = self.plan;
-        check_tape::<F>(plan)?;
+        check_tape::<F>(plan, self.route)?;
         let (steps, chunk) = (plan.shape.steps, self.route.chunk);
         for first in (0..steps).step_by(chunk) {
             for l in 0..plan.spec.layers.len() {
@@ -95,8 +95,7 @@ impl<F: Float> Pass<'_, F> {
         scratch: &mut Scratch<Cpu, F>,
     ) -> Result<()> {
         let (plan, route, draw) = (self.plan, self.route, self.draw);
-        let (steps, rows, kept) =
-            (plan.shape.steps, plan.shape.rows, kept::<F>(&plan.spec, &plan.shape, plan.mode));
+        let (steps, rows, kept) = (plan.shape.steps, plan.shape.rows, kept(plan, route));
         let layer = layer::<F>(plan, route, l)?;
         let Layer { input: width, joins, hidden, units, .. } = layer;
         let Scratch { tape: Tape { gates, cell, hidden: states }, workspace } = scratch;

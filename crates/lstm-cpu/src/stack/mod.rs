@@ -129,25 +129,25 @@ fn foreign() -> Error {
     Error::Invalid { what: "plan", value: "another backend's or altered".into(), must: "made by Cpu::plan" }
 }
 
-/// Steps that the tape holds.
-fn kept<F>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> usize {
-    match mode {
-        Mode::Train => shape.steps,
-        Mode::Infer => cut::<F>(spec, shape, mode).chunk,
-    }
+/// How passes over it are cut.
+fn cut<F>(plan: &Plan) -> Route {
+    Route::of(&plan.spec, &plan.shape, size_of::<F>(), plan.mode == Mode::Train)
 }
 
-/// How passes over it are cut.
-fn cut<F>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> Route {
-    Route::of(spec, shape, size_of::<F>(), mode == Mode::Train)
+/// Steps that the tape holds.
+fn kept(plan: &Plan, route: Route) -> usize {
+    match plan.mode {
+        Mode::Train => plan.shape.steps,
+        Mode::Infer => route.chunk,
+    }
 }
 
 /// Places of the layers: rows padded to whole panels; of all steps in training, else of a ring of them in
 /// which all layers share the gates' place.
-fn layer_tapes<F>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> impl Iterator<Item = LayerTape> {
-    let rows = kept::<F>(spec, shape, mode) * shape.rows;
+fn layer_tapes<F>(plan: &Plan, route: Route) -> impl Iterator<Item = LayerTape> {
+    let (rows, trained) = (kept(plan, route) * plan.shape.rows, plan.mode == Mode::Train);
     let (mut gates, mut state) = (0, 0);
-    spec.layers.iter().map(move |layer| {
+    plan.spec.layers.iter().map(move |layer| {
         let units = padded::<F>(layer.hidden);
         let place = LayerTape {
             units: layer.hidden,
@@ -161,19 +161,20 @@ fn layer_tapes<F>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> impl Iter
             hidden: state,
             hidden_row: units,
         };
-        gates += if mode == Mode::Train { rows * 4 * units } else { 0 };
+        gates += if trained { rows * 4 * units } else { 0 };
         state += rows * units;
         place
     })
 }
 
-fn tape<F>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> TapeLayout {
-    let kept = kept::<F>(spec, shape, mode);
-    let rows = kept * shape.rows;
+fn tape<F>(plan: &Plan, route: Route) -> TapeLayout {
+    let BatchShape { steps, rows: batch, .. } = plan.shape;
+    let kept = kept(plan, route);
+    let rows = kept * batch;
     let mut layout = TapeLayout {
-        rows: shape.rows,
-        steps: (0..shape.steps).map(|t| t % kept * shape.rows).collect(),
-        layers: layer_tapes::<F>(spec, shape, mode).collect(),
+        rows: batch,
+        steps: (0..steps).map(|t| t % kept * batch).collect(),
+        layers: layer_tapes::<F>(plan, route).collect(),
         gates_len: 0,
         cell_len: 0,
         hidden_len: 0,
@@ -194,12 +195,13 @@ pub(crate) fn plan<F: Float>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -
         mode,
         kernel: KernelChoice::Fused,
         params: spec.param_layout(""),
-        tape: tape::<F>(spec, shape, mode),
+        tape: TapeLayout { rows: 0, steps: vec![], layers: vec![], gates_len: 0, cell_len: 0, hidden_len: 0 },
         consumes_gates: false,
         packed: 0,
         workspace: vec![],
     };
-    let route = cut::<F>(spec, shape, mode);
+    let route = cut::<F>(&plan);
+    plan.tape = tape::<F>(&plan, route);
     let layers = (0..spec.layers.len()).map(|l| layer::<F>(&plan, route, l)).collect::<Result<Vec<_>>>()?;
     let widest = |of: &dyn Fn(&Layer) -> usize| layers.iter().map(of).max().unwrap_or(0);
     let units = widest(&|l| l.units);
@@ -224,9 +226,9 @@ pub(crate) fn plan<F: Float>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -
 }
 
 /// Checks that the tape is one that [`plan`] lays out: the kernels index it without looking.
-fn check_tape<F>(plan: &Plan) -> Result<()> {
-    let Plan { spec, shape, mode, tape, .. } = plan;
-    let kept = kept::<F>(spec, shape, *mode);
+fn check_tape<F>(plan: &Plan, route: Route) -> Result<()> {
+    let Plan { shape, tape, .. } = plan;
+    let kept = kept(plan, route);
     let rows = kept * shape.rows;
     let fits = |layer: &LayerTape| {
         layer.gates + rows * layer.gate_row <= tape.gates_len
@@ -236,7 +238,7 @@ fn check_tape<F>(plan: &Plan) -> Result<()> {
     let as_laid_out = tape.rows == shape.rows
         && tape.steps.len() == shape.steps
         && tape.steps.iter().enumerate().all(|(t, &step)| step == t % kept * shape.rows)
-        && layer_tapes::<F>(spec, shape, *mode).eq(tape.layers.iter().copied())
+        && layer_tapes::<F>(plan, route).eq(tape.layers.iter().copied())
         && tape.layers.iter().all(fits);
     if as_laid_out { Ok(()) } else { Err(foreign()) }
 }
@@ -324,7 +326,7 @@ mod tests {
     use lstm_tensor::{Arena, Backend, Forward, LayerSpec, Packed, Weights};
     use std::sync::Arc;
 
-    fn two_layers() -> StackSpec {
+    pub(super) fn two_layers() -> StackSpec {
         let layers = vec![LayerSpec::new(3).forget_bias(0.5), LayerSpec::new(2).bias(Bias::None)];
         StackSpec::new(5, layers)
     }

@@ -14,7 +14,7 @@ pub(crate) fn prepare<F: Float>(
 ) -> Result<()> {
     check::prepare(plan, params, packed)?;
     let values = params.values().as_slice();
-    let route = cut::<F>(&plan.spec, &plan.shape, plan.mode);
+    let route = cut::<F>(plan);
     for l in 0..plan.spec.layers.len() {
         let layer = layer::<F>(plan, route, l)?;
         let (w_ih, w_hh) = (part(values, &layer.w_ih)?, part(values, &layer.w_hh)?);
@@ -98,15 +98,11 @@ fn pack_bias<F: Float>(layer: &Layer, values: &[F], to: &mut [F]) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::super::plan;
+    use super::super::tests::two_layers;
     use super::*;
-    use lstm_tensor::{BatchShape, Bias, LayerSpec, Mode, StackSpec};
+    use lstm_tensor::{BatchShape, Mode};
     use std::ops::Range;
     use std::sync::Arc;
-
-    fn two_layers() -> StackSpec {
-        let layers = vec![LayerSpec::new(3).forget_bias(0.5), LayerSpec::new(2).bias(Bias::None)];
-        StackSpec::new(5, layers)
-    }
 
     #[test]
     fn weights_are_packed_transposed_and_biases_added() {
@@ -121,7 +117,7 @@ mod tests {
         prepare(&cpu, &plan, &params, &mut packed).unwrap();
         let (values, packed) = (params.values().as_slice(), packed.buffer.as_slice());
         let width = panel::<f64>();
-        let route = cut::<f64>(&plan.spec, &plan.shape, plan.mode);
+        let route = cut::<f64>(&plan);
         for l in 0..2 {
             let layer = layer::<f64>(&plan, route, l).unwrap();
             let Layer { input, hidden, .. } = layer;

@@ -10,15 +10,15 @@ use lstm_tensor::Float;
 const LANES: usize = 16;
 
 /// Exponents of two that belong to an element type.
-pub(super) struct Range {
-    /// Gradients that are all smaller are multiplied, so that the largest becomes about [`Range::target`].
+pub(super) struct Exponents {
+    /// Gradients that are all smaller are multiplied, so that the largest becomes about `target`.
     smallest: i32,
     target: i32,
     /// What one multiplication may change: less than the exponents of normal numbers on either side of 1.
     pub(super) most: i32,
 }
 
-impl Range {
+impl Exponents {
     pub(super) const fn of<F>() -> Self {
         match size_of::<F>() {
             4 => Self { smallest: -50, target: 30, most: 90 },
@@ -29,7 +29,7 @@ impl Range {
 
 /// The exponent that gradients, given as slices and the exponents they have now, should have: 0 where they need none.
 pub(super) fn common<F: Float>(gradients: [(&[F], i32); 3]) -> i32 {
-    let Range { smallest, target, most } = Range::of::<F>();
+    let Exponents { smallest, target, most } = Exponents::of::<F>();
     let (mut largest, mut room) = (i32::MIN, i32::MAX);
     for (values, power) in gradients {
         let size = magnitude(values);
@@ -58,7 +58,7 @@ fn magnitude<F: Float>(values: &[F]) -> f64 {
 pub(super) fn scale<F: Float>(values: &mut [F], power: i32) {
     if power != 0 {
         // Nothing but zeros is ever multiplied with more than `most`, and zeros must stay zeros.
-        let factor = |half: i32| F::from_f64(libm::exp2(f64::from(half.min(Range::of::<F>().most))));
+        let factor = |half: i32| F::from_f64(libm::exp2(f64::from(half.min(Exponents::of::<F>().most))));
         let [first, second] = [factor(power / 2), factor(power - power / 2)];
         values.iter_mut().for_each(|value| *value = *value * first * second);
     }

@@ -2,6 +2,7 @@
 //!
 //! A pure function of sizes. The number of threads has no part in it, since the order of sums follows the cut.
 
+use super::cell::NEAR;
 use lstm_tensor::{BatchShape, StackSpec};
 
 /// Batch rows of a task, about: enough for a product to be efficient, few enough to keep threads busy.
@@ -13,8 +14,6 @@ const SMALL: usize = 1 << 20;
 /// Bytes of a layer's weights above which a task runs all rows, and the threads share each of its steps: they
 /// come from far, and each thread so reads but a part of them, the same at every step.
 const LARGE: usize = 1 << 20;
-/// Bytes that a task writes and reads again between its steps and the gradient of the weights.
-const NEAR: usize = 1 << 19;
 /// Rows of a chunk in inference, at most.
 const RING: usize = 256;
 /// Rows of a product with large weights, at least, so that reading and writing them is a small part of it.
@@ -40,8 +39,8 @@ impl Route {
     pub(super) fn of(spec: &StackSpec, shape: &BatchShape, size: usize, trained: bool) -> Self {
         let BatchShape { steps, rows, .. } = *shape;
         let layers = || spec.layers.iter().enumerate().map(|(l, layer)| (spec.input_of(l), layer.hidden));
-        let work = layers().map(|(input, hidden)| 4 * hidden * (hidden + input)).sum::<usize>();
-        let large = layers().any(|(input, hidden)| 4 * hidden * (hidden + input) * size > LARGE);
+        let work = layers().map(|(input, hidden)| weights(input, hidden)).sum::<usize>();
+        let large = layers().any(|(input, hidden)| weights(input, hidden) * size > LARGE);
         let blocks = match large || steps.saturating_mul(rows).saturating_mul(work) <= SMALL {
             true => 1,
             // An even number of them for an even number of threads.
@@ -51,7 +50,7 @@ impl Route {
             },
         };
         let block = rows.div_ceil(blocks);
-        // Gates or their gradients, states and factors.
+        // Gates or their gradients, states and factors: what a task writes in its steps and reads again.
         let row = layers().map(|(input, hidden)| (6 * hidden + input) * size).max().unwrap_or(size);
         let near = match (large, trained) {
             (true, _) => TALL,
@@ -67,8 +66,13 @@ impl Route {
 
     /// Whether a layer's inputs are multiplied in its step, and not those of a whole chunk before.
     pub(super) fn joins(&self, input: usize, hidden: usize, size: usize) -> bool {
-        self.blocks > 1 || input <= JOINT || 4 * hidden * (hidden + input) * size <= LARGE
+        self.blocks > 1 || input <= JOINT || weights(input, hidden) * size <= LARGE
     }
+}
+
+/// Weights of a layer, and multiply-adds of a row in a step.
+fn weights(input: usize, hidden: usize) -> usize {
+    4 * hidden * (hidden + input)
 }
 
 #[cfg(test)]

@@ -37,11 +37,10 @@ impl Trial<'_> {
         let predictions = predict(backend, &model, test)?;
         let again = self.in_a_new_process()?;
         let changed = if again.len() == predictions.len() {
-            predictions.iter().zip(&again).filter(|(a, b)| a.to_f64().to_bits() != b.to_bits()).count()
+            predictions.iter().zip(&again).filter(|(a, b)| a.to_bits() != b.to_bits()).count()
         } else {
             predictions.len()
         };
-        let predictions: Vec<f64> = predictions.iter().map(|v| v.to_f64()).collect();
         let targets: Vec<f64> = test.targets.iter().copied().collect();
         let worst = predictions.iter().zip(&targets).map(|(p, t)| (p - t).abs()).fold(0.0, f64::max);
         cell.figures.extend(
@@ -114,7 +113,6 @@ impl Job for Load<'_> {
         }
         let model = saved.load::<B, F>(backend)?;
         let predictions = predict(backend, &model, &test.make()?)?;
-        let predictions = predictions.iter().map(|value| value.to_f64()).collect();
         Ok(Answer { experiment: self.experiment.name.clone(), predictions })
     }
 }
@@ -138,7 +136,7 @@ fn weights<B: Backend, F: Float>(
         let (up, down) = (at(NUDGE)?, at(-NUDGE)?);
         for (lag, slopes) in slopes.iter_mut().enumerate().take(steps - moved) {
             let outputs = (moved + lag) * rows..(moved + lag + 1) * rows;
-            slopes.extend(outputs.map(|o| (up[o].to_f64() - down[o].to_f64()) / (2.0 * NUDGE)));
+            slopes.extend(outputs.map(|o| (up[o] - down[o]) / (2.0 * NUDGE)));
         }
     }
     Ok(slopes.iter().map(|slopes| mean(slopes)).collect())

@@ -74,7 +74,7 @@ impl Trial<'_> {
             draws.iter().zip(predictions.chunks(generator.outputs)).map(|((hertz, start), block)| Block {
                 hertz: *hertz,
                 start: *start,
-                prediction: block.iter().map(|value| rounded(value.to_f64())).collect(),
+                prediction: block.iter().copied().map(rounded).collect(),
             });
         cell.shown = Shown::Sines { blocks: blocks.collect(), sweep: curve };
         Ok(())

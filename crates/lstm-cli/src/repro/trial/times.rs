@@ -31,14 +31,14 @@ impl Trial<'_> {
         let whole = TimeInput { every_step: true, inputs: *longest, ..*generator };
         let one = whole.at(&[*shown])?;
         let outputs = |model: &Model<B, F>| -> Result<Vec<f64>> {
-            Ok(predict(backend, model, &one)?.iter().map(|value| rounded(value.to_f64())).collect())
+            Ok(predict(backend, model, &one)?.into_iter().map(rounded).collect())
         };
         let before = outputs(&model)?;
         model.upload(backend, &trained.model.download(backend)?)?;
         let after = outputs(&model)?;
 
         let data = whole.draw(*test, &mut self.stream(TEST))?;
-        let predictions: Vec<f64> = predict(backend, &model, &data)?.iter().map(|v| v.to_f64()).collect();
+        let predictions = predict(backend, &model, &data)?;
         let targets: Vec<f64> = data.targets.iter().copied().collect();
         let steps = predictions.chunks(*test).zip(targets.chunks(*test));
         let errors: Vec<f64> = steps.map(|(predicted, wanted)| mse(predicted, wanted)).collect();

@@ -45,7 +45,7 @@ impl Trial<'_> {
         let rows = held_out.rows();
         let predictions = predict(backend, model, &held_out)?;
         let one_step: Vec<f64> =
-            predictions[predictions.len() - rows..].iter().map(|v| scaler.invert(v.to_f64())).collect();
+            predictions[predictions.len() - rows..].iter().map(|v| scaler.invert(*v)).collect();
         let first = train + lookback;
         let seasonal: Vec<f64> = (first..first + rows).map(|row| values[row - season]).collect();
         let came = &values[first..first + rows];

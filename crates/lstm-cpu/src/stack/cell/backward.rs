@@ -4,7 +4,7 @@
 
 use super::{Crew, NEAR, load, panel, prefetch, store};
 use crate::math::{Concrete, tanh_and_slope};
-use crate::simd::{Kernel, Simd};
+use crate::simd::kernel;
 use lstm_tensor::Float;
 use std::ops::Range;
 use std::ptr::{null, null_mut};
@@ -103,7 +103,7 @@ impl<F: Float> StepBackward<'_, F> {
             ..Backward::new(rows, [units, hidden, units], weights, after)
         };
         let work = if after.is_some() { rows * 4 * hidden * units } else { 0 };
-        crew.panels(places.end, places.near(), work, |panels| places.of(panels).run(crew.simd));
+        crew.panels(places.end, places.near(), work, |panels| places.of(panels).on(crew.simd));
     }
 }
 
@@ -122,7 +122,7 @@ impl<F: Float> BackwardProduct<'_, F> {
         };
         crew.panels(first.end, first.near(), slots * rows * 4 * hidden * columns, |panels| {
             for slot in 0..slots {
-                first.at(slot).of(panels.clone()).run(crew.simd);
+                first.at(slot).of(panels.clone()).on(crew.simd);
             }
         });
     }
@@ -171,14 +171,6 @@ impl<F: Float> Backward<F> {
         Self { from: panels.start, end: panels.end, ..*self }
     }
 
-    fn run(self, simd: Simd) {
-        if size_of::<F>() == size_of::<f32>() {
-            single(simd, self.cast());
-        } else {
-            double(simd, self.cast());
-        }
-    }
-
     /// The same over the type that `F` is.
     fn cast<T>(self) -> Backward<T> {
         assert!(size_of::<T>() == size_of::<F>(), "another type");
@@ -204,47 +196,8 @@ impl<F: Float> Backward<F> {
     }
 }
 
-// Not generic, so that tiles are compiled here, once, and not in every crate that trains something.
-fn single(simd: Simd, step: Backward<f32>) {
-    simd.run(step);
-}
-
-fn double(simd: Simd, step: Backward<f64>) {
-    simd.run(step);
-}
-
-impl Kernel for Backward<f32> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: it was asserted that everything lies inside the slices, of which this step has the mutable
-        // ones for itself, and this thread these panels of them.
-        unsafe {
-            match VECTOR {
-                64 => self.all::<FUSED, 16, 8>(),
-                32 => self.all::<FUSED, 8, 4>(),
-                _ => self.all::<FUSED, 4, 4>(),
-            }
-        }
-    }
-}
-
-impl Kernel for Backward<f64> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: as above.
-        unsafe {
-            match VECTOR {
-                64 => self.all::<FUSED, 8, 8>(),
-                32 => self.all::<FUSED, 4, 4>(),
-                _ => self.all::<FUSED, 2, 4>(),
-            }
-        }
-    }
-}
+// Lanes, and rows at most.
+kernel!(Backward::all, f32: [16, 8] [8, 4] [4, 4], f64: [8, 8] [4, 4] [2, 4]);
 
 impl<F: Concrete> Backward<F> {
     /// All rows of these panels, in tiles of about equal height, at most `ROWS`, two vectors of units wide; four
@@ -332,7 +285,7 @@ impl<F: Concrete> Backward<F> {
                         }
                         // The rows of a panel are adjacent, the next panel is not: no processor would guess it.
                         for r in 0..ROWS {
-                            prefetch(after.wrapping_add((self.rows + r) * width));
+                            prefetch::<false, _>(after.wrapping_add((self.rows + r) * width));
                         }
                         for k in 0..width.min(hidden - first) {
                             let mut weights = [[F::ZERO; LANES]; VECTORS];

@@ -1,9 +1,9 @@
 //! One time step of a block of rows forward: recurrent product, gates and states, all of a unit's numbers in
 //! registers from the first multiply-add to the last store.
 
-use super::{Crew, load, panel, prefetch_far, store};
+use super::{Crew, load, panel, prefetch, store};
 use crate::math::{Concrete, sigmoid, tanh};
-use crate::simd::{Kernel, Simd};
+use crate::simd::kernel;
 use lstm_tensor::Float;
 use std::ops::Range;
 use std::ptr::{null, null_mut};
@@ -155,12 +155,7 @@ impl<F: Float> Forward<F> {
         // Few rows are calculated two panels at a time.
         let size = if self.rows <= 2 { 2 } else { 1 };
         crew.panels(self.to, size, self.rows * 4 * self.units * depth, |panels: Range<usize>| {
-            let part = Self { from: panels.start, to: panels.end, ..*self };
-            if size_of::<F>() == size_of::<f32>() {
-                single(crew.simd, part.cast());
-            } else {
-                double(crew.simd, part.cast());
-            }
+            Self { from: panels.start, to: panels.end, ..*self }.on(crew.simd);
         });
     }
 
@@ -202,48 +197,8 @@ impl<F: Float> Forward<F> {
     }
 }
 
-// Not generic, so that tiles are compiled here, once, and not in every crate that trains something.
-fn single(simd: Simd, step: Forward<f32>) {
-    simd.run(step);
-}
-
-fn double(simd: Simd, step: Forward<f64>) {
-    simd.run(step);
-}
-
-impl Kernel for Forward<f32> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: it was asserted that everything lies inside the slices, of which this step has the mutable
-        // ones for itself, and this thread these panels of them.
-        unsafe {
-            // As many rows as there are registers for four gates of them.
-            match VECTOR {
-                64 => self.all::<FUSED, 16, 6>(),
-                32 => self.all::<FUSED, 8, 2>(),
-                _ => self.all::<FUSED, 4, 2>(),
-            }
-        }
-    }
-}
-
-impl Kernel for Forward<f64> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: as above.
-        unsafe {
-            match VECTOR {
-                64 => self.all::<FUSED, 8, 6>(),
-                32 => self.all::<FUSED, 4, 2>(),
-                _ => self.all::<FUSED, 2, 2>(),
-            }
-        }
-    }
-}
+// Lanes, and as many rows as there are registers for four gates of them.
+kernel!(Forward::all, f32: [16, 6] [8, 2] [4, 2], f64: [8, 6] [4, 2] [2, 2]);
 
 impl<F: Concrete> Forward<F> {
     /// All rows of these panels, in tiles of about equal height, at most `ROWS`, and one vector of units; two
@@ -318,7 +273,8 @@ impl<F: Concrete> Forward<F> {
                     }
                 }
             }
-            // While the tiles of this panel are calculated, the next panel comes nearer, a share of it in each.
+            // While the tiles of this panel are calculated, the next panel comes nearer, a share of it in each. Where
+            // there is but one tile, weights are read once, and as they come.
             let lines = wide * self.depth * size_of::<F>();
             let tiles = self.rows.div_ceil(ROWS);
             let next =
@@ -328,8 +284,10 @@ impl<F: Concrete> Forward<F> {
             for (data, stride, first, len) in self.factors {
                 let data = data.wrapping_add(row * stride);
                 for k in 0..len {
-                    prefetch_far(next);
-                    next = next.wrapping_add(share);
+                    if VECTORS == 1 && tiles > 1 {
+                        prefetch::<true, _>(next);
+                        next = next.wrapping_add(share);
+                    }
                     let mut weights = [[[F::ZERO; LANES]; 4]; VECTORS];
                     for n in 0..VECTORS {
                         let (_, number, inside) = at(n);

@@ -2,7 +2,7 @@
 
 use super::{Crew, NEAR, load, panel, store};
 use crate::math::Concrete;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Simd, kernel};
 use lstm_tensor::Float;
 use std::ops::Range;
 
@@ -69,21 +69,13 @@ impl<F: Float> WeightGradient<'_, F> {
         // As many panels as stay in the cache while all factors pass by, and whole pairs.
         let size = (NEAR / (64 * slots * rows).max(1)).min(panels.div_ceil(16)).next_multiple_of(2).max(2);
         let work = slots * rows * depth * panels * panel::<F>();
-        crew.panels(panels, size, work, |range| all.of(range).run());
+        crew.panels(panels, size, work, |range| all.of(range).on(crew.simd));
     }
 }
 
 impl<F: Float> Gradient<F> {
     fn of(&self, panels: Range<usize>) -> Self {
         Self { from: panels.start, to: panels.end, ..*self }
-    }
-
-    fn run(self) {
-        if size_of::<F>() == size_of::<f32>() {
-            single(self.simd, self.cast());
-        } else {
-            double(self.simd, self.cast());
-        }
     }
 
     fn cast<T>(self) -> Gradient<T> {
@@ -94,47 +86,8 @@ impl<F: Float> Gradient<F> {
     }
 }
 
-// Not generic, so that tiles are compiled here, once, and not in every crate that trains something.
-fn single(simd: Simd, gradient: Gradient<f32>) {
-    simd.run(gradient);
-}
-
-fn double(simd: Simd, gradient: Gradient<f64>) {
-    simd.run(gradient);
-}
-
-impl Kernel for Gradient<f32> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: `WeightGradient::run` asserted that everything lies inside the slices, and no other thread has
-        // these panels of the sums.
-        unsafe {
-            match VECTOR {
-                64 => self.all::<FUSED, 16, 2>(),
-                32 => self.all::<FUSED, 8, 2>(),
-                _ => self.all::<FUSED, 4, 2>(),
-            }
-        }
-    }
-}
-
-impl Kernel for Gradient<f64> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool, const VECTOR: usize>(self) {
-        // SAFETY: as above.
-        unsafe {
-            match VECTOR {
-                64 => self.all::<FUSED, 8, 2>(),
-                32 => self.all::<FUSED, 4, 2>(),
-                _ => self.all::<FUSED, 2, 2>(),
-            }
-        }
-    }
-}
+// Lanes, and vectors side by side.
+kernel!(Gradient::all, f32: [16, 2] [8, 2] [4, 2], f64: [8, 2] [4, 2] [2, 2]);
 
 impl<F: Concrete> Gradient<F> {
     /// All of these panels, `VECTORS` vectors at a time, in the highest tiles that fit: first all panels with as

@@ -44,7 +44,7 @@ pub(super) const fn panel<F>() -> usize {
 /// Multiply-adds from which on the threads share a product: some microseconds of one of them.
 const SHARED: usize = 1 << 18;
 /// Bytes of operands that stay in a core's own cache while the others pass by.
-const NEAR: usize = 1 << 19;
+pub(super) const NEAR: usize = 1 << 19;
 
 /// Who calculates a product: this thread, or all of them where nothing else is being done.
 #[derive(Clone, Copy)]
@@ -87,25 +87,15 @@ unsafe fn store<F: Copy, const LANES: usize>(to: *mut F, values: [F; LANES]) {
     unsafe { to.cast::<[F; LANES]>().write(values) }
 }
 
-/// Asks for a cache line that is needed soon; any address will do.
+/// Asks for a cache line that is needed soon; any address will do. One that is `FAR` off in time does not go into the
+/// innermost cache.
 #[inline(always)]
-fn prefetch<T>(at: *const T) {
+fn prefetch<const FAR: bool, T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: it has no effect but on the caches, and every processor of this architecture has it.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
-/// Asks for a cache line that is needed later, and not in the innermost cache.
-#[inline(always)]
-fn prefetch_far<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        if FAR { _mm_prefetch::<_MM_HINT_T1>(at.cast()) } else { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
