@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{kernels, resolve, root, tidy};
+use crate::{kernels, report, resolve, root, tidy};
 
 /// Which steps to run; all of them unless told otherwise.
 #[derive(clap::Args)]
@@ -47,13 +47,15 @@ enum Action {
     Kernels,
     /// Projects that use CUDA through other libraries too, in this process.
     Resolve,
+    /// Pages of results against their cells, in this process.
+    Report,
     /// A `cargo test` command whose seconds are split among the groups of tests.
     Tests(&'static str),
 }
 
 /// Everything that CI runs, in this order. Only `cargo fetch`, `kernels` and `targets` (once) and `resolve` use
 /// the network; without one the last three say that they were skipped.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     step("fetch", Action::Cargo("fetch --locked", &[])),
     step(
         "fetch-standalone",
@@ -75,6 +77,7 @@ const STEPS: [Step; 14] = [
     step("package", Action::Package),
     step("targets", Action::Targets),
     step("release", Action::Cargo("build --locked --release --package lstm-cli", &[])),
+    step("report", Action::Report),
     step(
         "standalone",
         Action::Cargo("run --locked --manifest-path examples/standalone/Cargo.toml --target-dir target", &[]),
@@ -136,6 +139,7 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
         Action::Tidy => tidy::run(),
         Action::Kernels => kernels::run(&kernels::Args { check: true, ..kernels::Args::default() }),
         Action::Resolve => resolve::run(),
+        Action::Report => report::check_experiments(),
         Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
         Action::Package => package::run(),
         Action::Targets => targets::run(),
@@ -178,6 +182,7 @@ impl Action {
             Action::Tidy => "cargo xtask tidy".to_owned(),
             Action::Kernels => "cargo xtask kernels --check".to_owned(),
             Action::Resolve => "cargo xtask resolve".to_owned(),
+            Action::Report => "cargo xtask report experiments --check".to_owned(),
             Action::Targets => {
                 format!("cargo check of what is published, for {}", targets::TARGETS.join(" and "))
             }

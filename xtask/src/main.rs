@@ -11,6 +11,7 @@ mod golden;
 mod gpu;
 mod kernels;
 mod planted;
+mod report;
 mod resolve;
 mod tidy;
 
@@ -41,6 +42,8 @@ enum Command {
     Kernels(kernels::Args),
     /// Plant each mistake of tests/planted in a copy and ask whether the laws notice (minutes)
     Planted(planted::Args),
+    /// Make a page of results in docs/ from the cells that are committed
+    Report(report::Args),
     /// Ask whether projects that use CUDA through candle or burn too still resolve
     Resolve,
     /// Check the workspace's invariants: who imports whom, who prints, what the files may hold
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Gpu(args) => gpu::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Planted(args) => planted::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Resolve => resolve::run(),
         Command::Tidy => tidy::run(),
     };

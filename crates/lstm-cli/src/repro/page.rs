@@ -144,7 +144,7 @@ const HEAD: &str = "\
 
 The project grew from five small LSTM programs. Each of their experiments is one file under
 [experiments](../experiments); `lstm repro NAME --seeds 10` runs it with ten seeds and prints published against
-obtained. This page is made by `lstm repro --report docs/experiments.md` from the results under
+obtained. This page is made by `cargo xtask report experiments` from the results under
 `experiments/results`, one small file for each experiment and seed, with the fingerprint of its settings, the commit
 and the processor.
 

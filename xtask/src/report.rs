@@ -1,0 +1,77 @@
+//! `cargo xtask report`: makes the pages of docs/ that are nothing but results, from the cells that are committed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::root;
+
+/// Which page, and whether it is only looked at.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The page to make
+    #[arg(value_enum)]
+    page: Page,
+    /// Write nothing, and fail if the page or one of its pictures is not what the cells give
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Page {
+    /// docs/experiments.md: every experiment of the seed programs, published against obtained
+    Experiments,
+}
+
+/// Makes the page, or holds the committed one against a fresh one.
+///
+/// # Errors
+/// If `lstm` cannot be built or refuses a cell; with `check`, if the committed page is another.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match args.page {
+        Page::Experiments if args.check => check_experiments(),
+        Page::Experiments => experiments(&root().join("docs")),
+    }
+}
+
+/// The fresh page lies under `target`, where it can be looked at.
+pub(crate) fn check_experiments() -> Result<()> {
+    let fresh = root().join("target/report");
+    if fresh.exists() {
+        std::fs::remove_dir_all(&fresh)?;
+    }
+    experiments(&fresh)?;
+    for path in written(&fresh)? {
+        let committed = root().join("docs").join(path.strip_prefix(&fresh)?);
+        if std::fs::read(&committed).ok() != Some(std::fs::read(&path)?) {
+            bail!("{} is not what the cells give: run `cargo xtask report experiments`", committed.display());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the page and its pictures into `folder`.
+fn experiments(folder: &Path) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["run", "--quiet", "--locked", "--release", "--package", "lstm-cli", "--", "repro"])
+        .args(["--out", "experiments/results", "--quiet", "--force", "--report"])
+        .arg(folder.join("experiments.md"))
+        .current_dir(root())
+        .status()
+        .context("cargo does not start")?;
+    if !status.success() {
+        bail!("lstm repro --report ended with {status}");
+    }
+    Ok(())
+}
+
+/// The page and its pictures.
+fn written(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = vec![folder.join("experiments.md")];
+    for entry in std::fs::read_dir(folder.join("images"))? {
+        paths.push(entry?.path());
+    }
+    Ok(paths)
+}
