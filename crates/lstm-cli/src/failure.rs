@@ -147,6 +147,9 @@ impl From<lstm_optim::Error> for Failure {
     fn from(error: lstm_optim::Error) -> Self {
         match error {
             lstm_optim::Error::Backend(error) => error.into(),
+            lstm_optim::Error::NotFinite { .. } => {
+                Self::new(Kind::Diverged, format!("training diverged: {error}"))
+            }
             other => Self::usage(other.to_string()),
         }
     }

@@ -1,5 +1,9 @@
 //! Made data: waves with known noise, tables, and streams of random sequences, each described by plain data.
 
+mod numpy;
+
+pub use numpy::randint;
+
 use std::f64::consts::TAU;
 
 use ndarray::Array3;

@@ -245,15 +245,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// [`Error::Invalid`] where the source does not fit the network or a setting is impossible.
     pub fn new(backend: &'a B, model: Model<B, F>, source: &'a S, config: FitConfig) -> Result<Self> {
         config.validate()?;
-        let (shape, network) = (source.shape(), model.network());
-        let targets = network.output_rows(shape.steps, 1) * network.outputs();
-        if shape.inputs != network.inputs() || shape.targets != targets {
-            return Err(Error::Invalid {
-                what: "network",
-                value: format!("one of {} inputs and {targets} outputs per sample", network.inputs()),
-                must: format!("one of {} inputs and {} outputs, as the data", shape.inputs, shape.targets),
-            });
-        }
+        source.shape().check(model.network())?;
         if source.samples() == Some(0) {
             return Err(Error::Invalid {
                 what: "data",

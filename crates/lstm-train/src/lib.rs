@@ -1,6 +1,7 @@
 //! Training loops, stop rules, forecasting, baselines and metrics, over any backend.
 //!
 //! - [`Fit`]: steps of training with a state that can be saved and resumed exactly
+//! - [`FullBatch`]: the same by L-BFGS, on all data at once
 //! - [`Source`]: where batches come from
 //! - [`forecaster`]: a series in, a forecast with an honest comparison out
 //! - [`free_run`]: a network fed with its own predictions
@@ -11,9 +12,11 @@ mod error;
 mod fit;
 pub mod forecaster;
 pub mod free_run;
+mod full_batch;
 pub mod metrics;
 mod source;
 
 pub use error::{Error, Result};
 pub use fit::{Best, Fit, FitConfig, Flow, Observe, Outcome, Progress, Stop, TrainState, Validate};
+pub use full_batch::FullBatch;
 pub use source::{Drawn, Fresh, RandomWindows, Rows, SampleShape, SequenceSource, Source};

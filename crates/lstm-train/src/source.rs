@@ -4,6 +4,7 @@
 use crate::{Error, Result};
 use lstm_data::generate::Draw;
 use lstm_data::{Sequences, WindowSet};
+use lstm_nn::Network;
 use lstm_tensor::Float;
 use lstm_tensor::philox::{Philox, Purpose};
 
@@ -16,6 +17,21 @@ pub struct SampleShape {
     pub inputs: usize,
     /// Elements of the target: `O`, or `T O` where every step is read.
     pub targets: usize,
+}
+
+impl SampleShape {
+    /// Refuses a network that reads or answers something else.
+    pub(crate) fn check(&self, network: &Network) -> Result<()> {
+        let targets = network.output_rows(self.steps, 1) * network.outputs();
+        if self.inputs == network.inputs() && self.targets == targets {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            what: "network",
+            value: format!("one of {} inputs and {targets} outputs per sample", network.inputs()),
+            must: format!("one of {} inputs and {} outputs, as the data", self.inputs, self.targets),
+        })
+    }
 }
 
 /// Which samples a batch holds.
