@@ -211,9 +211,15 @@ impl ForecastConfig {
         if self.base > 1 { self.base } else { 0 }
     }
 
+    /// Rows that a forecast reads: its window, and those before that its inputs refer to.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.reach() + self.lookback
+    }
+
     /// Rows that a window covers, its references included.
     fn span(&self) -> usize {
-        self.reach() + self.lookback + self.horizon
+        self.needed() + self.horizon
     }
 
     /// Cuts `rows` rows into training, validation and held-out part. A window belongs to the part that
@@ -560,7 +566,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// # Errors
     /// [`Error::TooShort`] where `history` is shorter than a window needs.
     pub fn forecast(&self, backend: &B, history: &[f64]) -> Result<Vec<f64>> {
-        let needed = self.config.reach() + self.config.lookback;
+        let needed = self.config.needed();
         if history.len() < needed {
             return Err(Error::TooShort { rows: history.len(), needed, purpose: Purpose::Forecast });
         }
@@ -568,7 +574,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     }
 
     /// Forecasts from several rows of a series, `[rows, horizon]`; each sees only what lies before it.
-    fn forecast_at(&self, backend: &B, values: &[f64], rows: &[usize]) -> Result<Vec<f64>> {
+    pub(crate) fn forecast_at(&self, backend: &B, values: &[f64], rows: &[usize]) -> Result<Vec<f64>> {
         let config = &self.config;
         let windows = Windowed::new(values, config, 0..values.len());
         let width = config.network().inputs();

@@ -5,6 +5,7 @@
 //! - [`Source`]: where batches come from
 //! - [`forecaster`]: a series in, a forecast with an honest comparison out
 //! - [`free_run`]: a network fed with its own predictions
+//! - [`lab`]: what becomes of it then, and why
 //! - [`metrics`], [`baseline`]: what a forecast is held against
 
 pub mod baseline;
@@ -13,6 +14,7 @@ mod fit;
 pub mod forecaster;
 pub mod free_run;
 mod full_batch;
+pub mod lab;
 pub mod metrics;
 mod source;
 

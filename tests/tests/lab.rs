@@ -1,0 +1,104 @@
+//! The laboratory's loops around real models: they predict what the models predict, and disturbances fade as the weights
+//! say.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use lstm_cpu::Cpu;
+use lstm_nn::{InitSpec, Model, Network, Readout};
+use lstm_tensor::LayerSpec;
+use lstm_train::forecaster::{ForecastChoices, ForecastConfig, Forecaster};
+use lstm_train::free_run::{carry_state, recompute};
+use lstm_train::lab::{ClosedLoop, ForecastLoop, Scale, StateLoop, WindowLoop, free_runs, growth};
+
+fn series(rows: usize) -> Vec<f64> {
+    (0..rows).map(|t| 0.4 * (0.45 * t as f64).sin() + 0.1 * ((t * 7919 % 13) as f64 / 13.0)).collect()
+}
+
+fn model(cpu: &Cpu, network: Network) -> Model<Cpu, f64> {
+    Model::new(cpu, network, &InitSpec::torch(), 3).unwrap()
+}
+
+fn assert_close(ours: &[f64], theirs: &[f64]) {
+    assert_eq!(ours.len(), theirs.len());
+    for (a, b) in ours.iter().zip(theirs) {
+        assert!((a - b).abs() < 1e-12, "{ours:?}\n{theirs:?}");
+    }
+}
+
+#[test]
+fn a_window_is_read_anew() {
+    let cpu = Cpu::new(1).unwrap();
+    let (values, rows) = (series(60), [20, 33, 60]);
+    for readout in [Readout::Last, Readout::Every] {
+        let network = || Network::new(1).lstm(5).lstm(3).head(readout, 1);
+        let mut subject = WindowLoop::new(&cpu, model(&cpu, network()), (9, 1), Scale::NONE).unwrap();
+        let runs = free_runs(&mut subject, &values, &rows, 11).unwrap();
+        for (row, run) in rows.iter().zip(runs.chunks_exact(11)) {
+            assert_close(run, &recompute(&cpu, &model(&cpu, network()), &values[..*row], 9, 11).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_state_is_carried() {
+    let cpu = Cpu::new(1).unwrap();
+    let (values, rows) = (series(60), [20, 33, 60]);
+    let network = || Network::new(1).lstm(5).lstm(3).head(Readout::Every, 1);
+    let scale = Scale { centre: 0.2, spread: 0.5 };
+    let mut subject = StateLoop::new(&cpu, model(&cpu, network()), scale).unwrap();
+    assert_eq!(subject.dim(), 2 * (5 + 3) + 1);
+    let runs = free_runs(&mut subject, &values, &rows, 11).unwrap();
+    let scaled: Vec<f64> = values.iter().map(|value| (value - 0.2) / 0.5).collect();
+    for (row, run) in rows.iter().zip(runs.chunks_exact(11)) {
+        let all = carry_state(&cpu, &model(&cpu, network()), &scaled[..*row], 11).unwrap();
+        let expected: Vec<f64> = all[row - 1..].iter().map(|value| 0.2 + 0.5 * value).collect();
+        assert_close(run, &expected);
+    }
+}
+
+#[test]
+fn a_forecaster_is_fed_with_what_it_forecast() {
+    let cpu = Cpu::new(1).unwrap();
+    let values: Vec<f64> = series(120).iter().map(|v| 30.0 + 9.0 * v).collect();
+    let choices = ForecastChoices {
+        horizon: Some(4),
+        lookback: Some(10),
+        hidden: Some(5),
+        season: Some(7),
+        base: Some(7),
+        ..ForecastChoices::default()
+    };
+    let config = ForecastConfig::resolve(&choices, &[7], &values).unwrap();
+    let forecaster = || Forecaster { model: model(&cpu, config.network()), config: config.clone() };
+    for stride in [1, 3, 4] {
+        let mut subject = ForecastLoop::new(&cpu, forecaster(), stride, &values).unwrap();
+        let runs = free_runs(&mut subject, &values, &[50, 90], 9).unwrap();
+        for (row, run) in [50, 90].iter().zip(runs.chunks_exact(9)) {
+            let mut known = values[..*row].to_vec();
+            while known.len() < row + 9 {
+                let forecast = forecaster().forecast(&cpu, &known).unwrap();
+                known.extend(&forecast[..stride]);
+            }
+            assert_close(run, &known[*row..row + 9]);
+        }
+    }
+    let error = ForecastLoop::new(&cpu, forecaster(), 5, &values).err().unwrap();
+    assert_eq!(error.to_string(), "feed is 5, but must be from 1 to 4, the steps of a forecast");
+}
+
+/// Without weights nothing comes in, and a cell keeps `sigmoid(forget bias)` of itself at every step.
+#[test]
+fn cells_forget_as_their_gates_say() {
+    let cpu = Cpu::new(1).unwrap();
+    let layer = |bias: f64| LayerSpec::new(1).forget_bias(bias);
+    let network = Network::new(1).layer(layer(2.0)).layer(layer(-0.5)).head(Readout::Every, 1);
+    let mut subject =
+        StateLoop::new(&cpu, Model::<_, f64>::zeros(&cpu, network).unwrap(), Scale::NONE).unwrap();
+    let state = vec![0.1, 0.2, 0.3, 0.4, 0.5];
+    let found = growth(&mut subject, state, 6.0, 1.0).unwrap();
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    for (factor, expected) in found.factors.iter().zip([sigmoid(2.0), sigmoid(-0.5)]) {
+        assert!((factor - expected).abs() < 1e-6, "{found:?}");
+    }
+    assert!(found.factors[2] < 1e-6, "{found:?}");
+}
