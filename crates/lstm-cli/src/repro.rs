@@ -23,10 +23,10 @@ use serde_json::{Value, json};
 use self::cell::Found;
 use self::claim::Claims;
 use self::data::Data;
-use self::experiment::Experiment;
+use self::experiment::{Experiment, Precision};
 use self::report::Results;
 use self::trial::{Load, Trial};
-use crate::device::{self, Work};
+use crate::device::{self, Place, Work};
 use crate::failure::{Failure, Kind, Result};
 use crate::progress::say;
 use crate::settings::{Dtype, Machine, Say};
@@ -122,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (experiments, claims) = library()?;
     if let Some(page) = &args.report {
         let folder = args.out.clone().unwrap_or_else(|| RESULTS.into());
-        return page::write(page, &experiments, &claims, &folder, (dtype(&args.machine), args.force));
+        return page::write(page, &experiments, &claims, &folder, (&args.machine, args.force));
     }
     if args.names == ["list"] {
         args.refuse_with_list()?;
@@ -190,7 +190,7 @@ fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
     let [experiment] = chosen else {
         return Err(Failure::usage("--load: a model belongs to one experiment; name just that one"));
     };
-    let place = device::open(&args.machine, Work::Forecasting, Dtype::F32)?;
+    let place = device::open(&args.machine, Work::Forecasting, dtype(&args.machine, experiment))?;
     let answer = place.run(Load { experiment, model })?;
     if args.say.json {
         return output::print_json(&json!(answer));
@@ -210,8 +210,7 @@ fn predict(args: &Args, chosen: &[Experiment], model: &Path) -> Result<()> {
 fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     interrupt::listen()?;
     let folder = args.out.clone().unwrap_or_else(|| RESULTS.into());
-    let place = device::open(&args.machine, Work::Training, Dtype::F32)?;
-    let dtype = place.dtype().name();
+    let places = Places::open(&args.machine, chosen)?;
     let todo = todo(args, chosen, &folder)?;
     let steps = todo.iter().map(|(experiment, _)| experiment.training.stop.max_steps).sum();
     let bar = if args.say.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
@@ -219,11 +218,12 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut diverged = Vec::new();
     for (experiment, seed) in todo {
+        let place = places.of(experiment)?;
         bar.set_message(format!("{} seed {seed} on {}", experiment.name, place.name()));
         let trial = Trial {
             experiment,
             seed,
-            place: &place,
+            place,
             model: cell::path(&folder, experiment, seed).with_extension("safetensors"),
             found_by: found_by(args, experiment),
             tick: &mut || bar.inc(1),
@@ -247,6 +247,7 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
     for experiment in chosen {
         let mut result = Results { experiment, cells: Vec::new(), stale: 0 };
         for seed in args.seeds() {
+            let dtype = dtype(&args.machine, experiment).name();
             if let Found::Valid(cell) = cell::find(&folder, experiment, dtype, seed)? {
                 result.cells.push(*cell);
             }
@@ -258,6 +259,7 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
         [] => Ok(()),
         _ => Err(Failure::new(Kind::Diverged, format!("no result: {}", diverged.join("; ")))),
     };
+    let place = places.first()?;
     if args.say.json {
         // One object: the results are in the folder all the same.
         outcome?;
@@ -287,7 +289,7 @@ fn todo<'a>(args: &Args, chosen: &'a [Experiment], folder: &Path) -> Result<Vec<
     for experiment in chosen {
         for seed in args.seeds() {
             if !args.force {
-                match cell::find(folder, experiment, dtype(&args.machine), seed)? {
+                match cell::find(folder, experiment, dtype(&args.machine, experiment).name(), seed)? {
                     Found::Valid(_) => continue,
                     Found::Nothing => {}
                     Found::Stale => {
@@ -317,8 +319,41 @@ fn found_by(args: &Args, experiment: &Experiment) -> Vec<OsString> {
     }
 }
 
-fn dtype(machine: &Machine) -> &'static str {
-    machine.dtype.unwrap_or(Dtype::F32).name()
+/// What an experiment is calculated in: as the command line says, or else the experiment.
+fn dtype(machine: &Machine, experiment: &Experiment) -> Dtype {
+    machine.dtype.unwrap_or(match experiment.dtype {
+        Precision::F32 => Dtype::F32,
+        Precision::F64 => Dtype::F64,
+    })
+}
+
+/// The device, once for each element type that experiments want.
+struct Places<'a> {
+    machine: &'a Machine,
+    open: Vec<Place>,
+}
+
+impl<'a> Places<'a> {
+    fn open(machine: &'a Machine, experiments: &[Experiment]) -> Result<Self> {
+        let mut open: Vec<Place> = Vec::new();
+        for wanted in experiments.iter().map(|experiment| dtype(machine, experiment)) {
+            if open.iter().all(|place| place.dtype() != wanted) {
+                open.push(device::open(machine, Work::Training, wanted)?);
+            }
+        }
+        Ok(Self { machine, open })
+    }
+
+    fn of(&self, experiment: &Experiment) -> Result<&Place> {
+        let wanted = dtype(self.machine, experiment);
+        let place = self.open.iter().find(|place| place.dtype() == wanted);
+        place.ok_or_else(|| Failure::device(format!("no device is open for {}", wanted.name())))
+    }
+
+    /// They differ in the element type alone.
+    fn first(&self) -> Result<&Place> {
+        self.open.first().ok_or_else(|| Failure::usage("no experiment is chosen"))
+    }
 }
 
 /// Draws the experiment beside the folder of its cells.

@@ -46,6 +46,20 @@ pub(super) enum Shown {
     Times { before: Vec<f64>, after: Vec<f64>, errors: Vec<f64> },
     /// What was forecast for the value behind each test window, and in one go behind the training part.
     Values { one_step: Vec<f64>, free_run: Vec<f64> },
+    /// Every `every`-th prediction for each test sequence, those of the forecast last, and by step the mean squared
+    /// errors of both.
+    Waves { every: usize, sequences: Vec<Vec<f64>>, errors: Vec<Errors> },
+}
+
+/// How a network stands while it is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Errors {
+    pub(super) step: u64,
+    /// Mean squared error of the next value on the test sequences.
+    pub(super) test: f64,
+    /// Mean squared error of the forecast that is fed with itself.
+    pub(super) free_run: f64,
 }
 
 /// One sine and what the network says comes next.

@@ -1,6 +1,7 @@
 //! What an experiment learns from and what is measured of it: one description for each kind of data.
 
-use lstm_data::generate::{Draw, Formula, Grid, RandomSine, TableSpec, TimeInput};
+use lstm_data::Sequences;
+use lstm_data::generate::{Draw, Formula, Grid, RandomSine, ShiftedSine, TableSpec, TimeInput, randint};
 use lstm_tensor::philox::{Philox, Purpose};
 use serde::Deserialize;
 
@@ -31,6 +32,8 @@ pub(super) enum Data {
     Times(Times),
     /// A series written out.
     Values(Values),
+    /// One sine from many starting points.
+    Waves(Waves),
 }
 
 /// Sines drawn anew for every batch, whose next samples are predicted as a block.
@@ -82,6 +85,31 @@ pub(super) struct Values {
     pub(super) forecast: usize,
     /// Steps after which the naive forecast repeats itself.
     pub(super) season: usize,
+}
+
+/// One sine from many starting points; at every step the next value is predicted, and behind the end of the test
+/// sequences the network is fed with its own predictions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Waves {
+    /// Values of a sequence, one more than the steps that are read.
+    pub(super) length: usize,
+    /// What the position is divided by.
+    scale: f64,
+    shifts: Shifts,
+    /// Sequences at the beginning that are for testing; the rest is trained on.
+    pub(super) test: usize,
+    /// Steps of the forecast that is fed with itself.
+    pub(super) forecast: usize,
+}
+
+/// Where the sequences begin: numbers of numpy's `randint(-within, within)`, whatever the seed of a run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Shifts {
+    numpy_seed: u32,
+    within: i32,
+    count: usize,
 }
 
 /// What mean and standard deviation are taken of.
@@ -138,6 +166,19 @@ const OF_VALUES: [&str; 9] = [
     "final-loss",
 ];
 
+/// Figures of every experiment on one sine from many starting points.
+const OF_WAVES: [&str; 9] = [
+    "test-mse",
+    "free-run-mse",
+    "least-test-mse",
+    "least-free-run-mse",
+    "diverged",
+    "diverged-at",
+    "evaluations",
+    "last-logged-loss",
+    "final-loss",
+];
+
 impl Data {
     /// The figures that a run gives, the one that seeds are ordered by first.
     pub(super) fn figure_names(&self) -> Vec<String> {
@@ -155,6 +196,24 @@ impl Data {
             }
             Data::Times(_) => owned(&OF_TIMES),
             Data::Values(_) => owned(&OF_VALUES),
+            Data::Waves(_) => owned(&OF_WAVES),
+        }
+    }
+
+    /// Samples of a finite set that is trained on as it is; none of others.
+    pub(super) fn samples(&self) -> Option<usize> {
+        match self {
+            Data::Sequences { train, .. } => Some(train.inputs.len()),
+            Data::Waves(waves) => Some(waves.shifts.count - waves.test),
+            Data::Series { .. } | Data::Sines(_) | Data::Times(_) | Data::Values(_) => None,
+        }
+    }
+
+    /// Steps of the sequences where each of them has a target and they are all alike.
+    pub(super) fn steps(&self) -> Option<usize> {
+        match self {
+            Data::Waves(waves) => Some(waves.length - 1),
+            _ => None,
         }
     }
 
@@ -166,6 +225,7 @@ impl Data {
             Data::Sines(sines) => sines.fault(),
             Data::Times(times) => times.fault(),
             Data::Values(values) => values.fault(),
+            Data::Waves(waves) => waves.fault(),
         }
     }
 }
@@ -222,6 +282,38 @@ impl Values {
             }
             () => None,
         }
+    }
+}
+
+impl Waves {
+    /// The sequences that are trained on.
+    pub(super) fn train(&self) -> Result<Sequences> {
+        let shifts = self.shifts().split_off(self.test);
+        Ok(ShiftedSine { length: self.length, scale: self.scale, shifts }.make()?)
+    }
+
+    /// The sequences for testing, going on to the end of the forecast.
+    pub(super) fn test(&self) -> Result<Sequences> {
+        let mut shifts = self.shifts();
+        shifts.truncate(self.test);
+        Ok(ShiftedSine { length: self.length + self.forecast, scale: self.scale, shifts }.make()?)
+    }
+
+    fn shifts(&self) -> Vec<f64> {
+        let Shifts { numpy_seed, within, count } = self.shifts;
+        randint(numpy_seed, within.saturating_neg(), within, count).into_iter().map(f64::from).collect()
+    }
+
+    fn fault(&self) -> Option<(&'static str, String)> {
+        let count = self.shifts.count;
+        if self.test == 0 || self.test >= count {
+            return Some((
+                "test",
+                format!("must be from 1 to {}, one less than count", count.saturating_sub(1)),
+            ));
+        }
+        let failed = self.train().and_then(|_| self.test()).err()?;
+        Some(("data", failed.to_string()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lstm_nn::{InitSpec, Loss, Network, Readout};
-use lstm_optim::OptimizerConfig;
+use lstm_optim::{LbfgsConfig, OptimizerConfig};
 use lstm_tensor::{Bias, LayerSpec};
 use lstm_train::{FitConfig, Stop};
 use serde::Deserialize;
@@ -28,6 +28,9 @@ pub(super) struct Experiment {
     /// What the original prints as the outputs, after training, of the sequence that is shown.
     #[serde(default)]
     pub(super) published_outputs: Vec<f64>,
+    /// What is calculated in, unless the command line says it.
+    #[serde(default)]
+    pub(super) dtype: Precision,
     pub(super) data: Data,
     pub(super) network: Net,
     pub(super) init: InitSpec,
@@ -35,6 +38,17 @@ pub(super) struct Experiment {
     /// What was published, what PyTorch gives, and what is wanted of our median, by figure.
     #[serde(default)]
     pub(super) figures: BTreeMap<String, Expected>,
+}
+
+/// Element type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 64 bits.
+    F64,
 }
 
 /// Layers and, mostly, a linear head.
@@ -91,7 +105,17 @@ pub(super) struct Training {
     #[serde(default)]
     pub(super) shuffle: bool,
     pub(super) loss: Loss,
-    pub(super) optimizer: OptimizerConfig,
+    /// Weight of a step in the loss, as a multiple of that of the step before it.
+    step_decay: Option<f64>,
+    /// Standard deviation of Gaussian noise on the inputs, drawn anew for every optimizer step.
+    #[serde(default)]
+    input_noise: f64,
+    /// A rule that takes one step for each batch; or else, and not both, `lbfgs`.
+    pub(super) optimizer: Option<OptimizerConfig>,
+    /// L-BFGS, on all samples at once.
+    pub(super) lbfgs: Option<LbfgsConfig>,
+    /// What of the data is replaced by own predictions.
+    pub(super) own_inputs: Option<OwnInputs>,
     pub(super) stop: Stop,
     /// Steps from one kept loss to the next.
     pub(super) log_every: u64,
@@ -100,6 +124,21 @@ pub(super) struct Training {
     /// Kept losses that are figures, by their step.
     #[serde(default)]
     pub(super) losses_at: Vec<u64>,
+}
+
+/// Inputs that are replaced by what the network itself predicts, while the targets stay: it learns to find its way
+/// back from its own errors. The network as it is runs in closed loop, and then learns from inputs that stand still.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct OwnInputs {
+    /// Optimizer steps on the data as it is, before that.
+    pub(super) after: u64,
+    /// Optimizer steps from one replacement to the next.
+    pub(super) every: u64,
+    /// Replacements after which each sequence has had its turn: of so many, one is replaced at a time.
+    pub(super) turns: usize,
+    /// Inputs at the beginning of a sequence that stay as they are: uniform from the first to the second number.
+    pub(super) truth: [usize; 2],
 }
 
 /// Which losses are kept.
@@ -116,9 +155,11 @@ pub(super) enum Log {
 }
 
 impl Training {
-    pub(super) fn config(&self, seed: u64) -> FitConfig {
-        let mut config = FitConfig::new(self.batch, self.optimizer.clone(), self.stop);
+    /// Settings of a run with a rule; none with L-BFGS.
+    pub(super) fn config(&self, seed: u64) -> Option<FitConfig> {
+        let mut config = FitConfig::new(self.batch, self.optimizer.clone()?, self.stop);
         config.loss = self.loss.clone();
+        config.input_noise = self.input_noise;
         config.shuffle = self.shuffle;
         config.seed = seed;
         config.check_every = match self.log {
@@ -127,7 +168,57 @@ impl Training {
             Log::After | Log::Mean => self.log_every,
         };
         config.loss_after_update = self.log == Log::After;
-        config
+        Some(config)
+    }
+
+    /// Says what is wrong with it for this data: the key, and why.
+    fn fault(&self, data: &Data, dropout: f64) -> Option<(&'static str, String)> {
+        let told = |key, why: &str| Some((key, why.to_owned()));
+        if let Some(optimizer) = &self.optimizer {
+            return match optimizer.validate() {
+                Err(error) => told("optimizer", &error.to_string()),
+                Ok(()) if self.lbfgs.is_some() => told("lbfgs", "stands beside optimizer; leave one out"),
+                Ok(()) if self.own_inputs.is_some() => told("own-inputs", "goes with lbfgs alone"),
+                Ok(()) => None,
+            };
+        }
+        let Some(lbfgs) = &self.lbfgs else { return told("training", "give optimizer or lbfgs") };
+        let samples = data.samples();
+        let own = self.own_inputs.unwrap_or(OwnInputs { after: 0, every: 1, turns: 1, truth: [1, 1] });
+        match () {
+            () if samples.is_none() => told("lbfgs", "goes with data of kind sequences or waves alone"),
+            () if samples != Some(self.batch) => {
+                Some(("batch", format!("must be {}, all samples, for lbfgs", samples.unwrap_or(0))))
+            }
+            () if self.shuffle || self.input_noise != 0.0 || dropout != 0.0 || self.log != Log::Before => {
+                told("lbfgs", "goes without shuffle, input-noise, dropout and log")
+            }
+            () if self.stop != Stop::after(self.stop.max_steps) => {
+                told("stop", "can be max-steps alone for lbfgs")
+            }
+            () if self.own_inputs.is_some() && data.steps().is_none() => {
+                told("own-inputs", "goes with data of kind waves alone")
+            }
+            () if own.every == 0 || own.turns == 0 || own.truth[0] == 0 || own.truth[0] > own.truth[1] => {
+                told("own-inputs", "every, turns and truth must be at least 1, and truth must not fall")
+            }
+            () => lbfgs.validate().err().and_then(|error| told("lbfgs", &error.to_string())),
+        }
+    }
+
+    /// Weights of the steps as `step-decay` has them.
+    fn weigh(&mut self, data: &Data) -> Result<(), &'static str> {
+        let Some(ratio) = self.step_decay else { return Ok(()) };
+        let Some(steps) = data.steps() else { return Err("goes with data of kind waves alone") };
+        if self.loss.step_weights.is_some() {
+            return Err("stands beside step-weights; leave one out");
+        }
+        let weights = std::iter::successors(Some(1.0), |weight| Some(weight * ratio));
+        self.loss.step_weights = Some(weights.take(steps).collect());
+        match self.loss.weights(steps) {
+            Ok(_) => Ok(()),
+            Err(_) => Err("must be a number above 0 whose powers are finite"),
+        }
     }
 }
 
@@ -175,7 +266,7 @@ impl Experiment {
         let document = Document { place, text };
         let mut settings: toml::Table = document.read()?;
         settings.retain(|key, _| ["data", "network", "init", "training"].contains(&key));
-        let experiment = Experiment { name: name.to_owned(), settings, ..document.read()? };
+        let mut experiment = Experiment { name: name.to_owned(), settings, ..document.read()? };
         let known = experiment.figure_names();
         for figure in experiment.figures.keys() {
             document.known("figure", figure, known.iter().map(String::as_str))?;
@@ -205,8 +296,11 @@ impl Experiment {
         if let Some(step) = losses_at.iter().find(|step| !step.is_multiple_of(*log_every)) {
             return Err(document.wrong("losses-at", &format!("{step} is no multiple of log-every")));
         }
-        let optimizer = &experiment.training.optimizer;
-        optimizer.validate().map_err(|error| document.wrong("optimizer", &error.to_string()))?;
+        if let Some((key, fault)) = experiment.training.fault(&experiment.data, experiment.network.dropout) {
+            return Err(document.wrong(key, &fault));
+        }
+        let weighed = experiment.training.weigh(&experiment.data);
+        weighed.map_err(|fault| document.wrong("step-decay", fault))?;
         Ok(experiment)
     }
 

@@ -10,6 +10,7 @@ use super::picture;
 use super::report::{self, Results};
 use crate::failure::{Failure, Result};
 use crate::plot::Figure;
+use crate::settings::Machine;
 
 /// The page that pictures are written for lies in a folder with this one.
 const IMAGES: &str = "images";
@@ -30,7 +31,7 @@ pub(super) fn write(
     experiments: &[Experiment],
     claims: &[Claims],
     folder: &Path,
-    (dtype, force): (&str, bool),
+    (machine, force): (&Machine, bool),
 ) -> Result<()> {
     let images = page.with_file_name(IMAGES);
     let mut figures = Vec::new();
@@ -39,7 +40,8 @@ pub(super) fn write(
     programs.dedup();
     for program in programs {
         let ours = experiments.iter().filter(|e| e.program == program);
-        let results = ours.map(|e| results(e, folder, dtype)).collect::<Result<Vec<_>>>()?;
+        let results =
+            ours.map(|e| results(e, folder, super::dtype(machine, e).name())).collect::<Result<Vec<_>>>()?;
         let plates = plates(program, &results)?;
         let claims: Vec<Claims> = claims.iter().filter(|c| c.program == program).cloned().collect();
         text += &report::markdown(program, &claims, &results);
@@ -95,6 +97,15 @@ fn plates(program: &str, results: &[Results<'_>]) -> Result<Vec<Plate>> {
             table: String::new(),
         });
     }
+    let waves: Vec<_> = drawn.iter().copied().filter(|(e, _)| matches!(e.data, Data::Waves(_))).collect();
+    if waves.len() > 1 {
+        plates.push(Plate {
+            words: format!("Errors of {} by step, the seed in the middle of each", names(&waves)),
+            file: format!("{program}-errors.svg"),
+            figure: picture::errors(&waves),
+            table: String::new(),
+        });
+    }
     let (forecasts, others): (Vec<_>, Vec<_>) =
         drawn.into_iter().partition(|(e, _)| matches!(e.data, Data::Series { .. }));
     for (number, some) in forecasts.chunks(TOGETHER).enumerate() {
@@ -113,6 +124,7 @@ fn plates(program: &str, results: &[Results<'_>]) -> Result<Vec<Plate>> {
             Data::Sines(_) => format!("Predictions of {name}, its error by frequency, and its losses"),
             Data::Times(_) => format!("Outputs of {name} before and after training, and their errors"),
             Data::Values(_) => format!("Forecasts of {name}, and its errors while it was trained"),
+            Data::Waves(_) => format!("Waves that {name} draws, and its errors while it was trained"),
         };
         plates.push(Plate {
             words,

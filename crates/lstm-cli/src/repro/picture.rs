@@ -3,12 +3,12 @@
 use lstm_data::generate::RandomSine;
 use lstm_train::baseline::seasonal_naive;
 
-use super::cell::{Block, Cell, Shown, Trace};
-use super::data::{Data, Sines, Times, Values};
+use super::cell::{Block, Cell, Errors, Shown, Trace};
+use super::data::{Data, Sines, Times, Values, Waves};
 use super::experiment::Experiment;
 use super::trial;
 use crate::failure::Result;
-use crate::plot::{Axis, Figure, Layer, Panel, Role};
+use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
 
 /// History that is drawn, in lengths of the forecast: of a long series the end.
 const HISTORY: usize = 5;
@@ -53,6 +53,10 @@ pub(super) fn figure(experiment: &Experiment, cell: &Cell) -> Result<Figure> {
             ];
             Figure::grid(title, Axis::Numbers, 3, panels)
         }
+        (Data::Waves(waves), Shown::Waves { every, sequences, .. }) => {
+            let panel = of_waves(waves, *every, sequences)?;
+            Figure::stacked(title, Axis::Numbers, vec![panel]).x_label("step")
+        }
         _ => Figure::stacked(title, Axis::Numbers, vec![of_forecast(experiment, cell, "")?]).x_label("x"),
     })
 }
@@ -66,6 +70,27 @@ pub(super) fn overview(title: &str, shown: &[(&Experiment, &Cell)]) -> Result<Fi
 /// The losses of several experiments in one panel.
 pub(super) fn losses(shown: &[(&Experiment, &Cell)]) -> Figure {
     Figure::stacked("", Axis::Numbers, vec![of_losses("", shown)]).x_label("step")
+}
+
+/// Errors of several experiments on waves, by step: those by L-BFGS, whose steps are long, apart from the others.
+pub(super) fn errors(shown: &[(&Experiment, &Cell)]) -> Figure {
+    type Of = fn(&Errors) -> f64;
+    let parts: [(&str, Of); 2] =
+        [("MSE of the next value", |errors| errors.test), ("MSE of the free run", |errors| errors.free_run)];
+    let (whole, batches): (Vec<_>, Vec<_>) =
+        shown.iter().partition(|(experiment, _)| experiment.training.lbfgs.is_some());
+    let panel = |some: &[&(&Experiment, &Cell)], (title, of): (&str, Of)| {
+        let line = |(number, (experiment, cell)): (usize, &&(&Experiment, &Cell))| {
+            let Shown::Waves { errors, .. } = &cell.shown else { return None };
+            let (x, y) = errors.iter().map(|errors| (errors.step as f64, of(errors))).unzip();
+            Some(Layer::line(Role::Other(number), experiment.title.as_str(), x, y))
+        };
+        let layers = some.iter().enumerate().filter_map(line).collect();
+        Panel { title: format!("{title}, by step"), log_y: true, layers, ..Panel::default() }
+    };
+    let groups = [whole, batches].into_iter().filter(|group| !group.is_empty());
+    let panels = groups.flat_map(|group| parts.map(|part| panel(&group, part)));
+    Figure::grid("", Axis::Numbers, parts.len(), panels.collect())
 }
 
 /// Kept losses, and errors on what is not trained on.
@@ -144,6 +169,37 @@ fn of_errors(times: &Times, errors: &[f64]) -> Panel {
 fn end_of_training(times: &Times) -> Option<Layer> {
     let end = times.generator.inputs;
     (times.longest > end).then(|| Layer::VerticalLine { x: end as f64, label: String::new() })
+}
+
+/// Each test sequence as the original draws it, in red, green and blue: solid what is predicted while the sequence is
+/// read, dotted what is fed with itself. What is right lies below as a light stroke.
+fn of_waves(waves: &Waves, every: usize, sequences: &[Vec<f64>]) -> Result<Panel> {
+    /// Half the height of the light stroke.
+    const HALF: f64 = 0.06;
+    let truth = waves.test()?.targets;
+    let known = (waves.length - 1).div_ceil(every);
+    let roles = [Role::Forecast, Role::Truth, Role::Baseline];
+    let mut panel = Panel::default();
+    for ((row, predictions), role) in sequences.iter().enumerate().zip(roles.into_iter().cycle()) {
+        let x: Vec<f64> = (0..predictions.len()).map(|at| (at * every + 1) as f64).collect();
+        let right = |by: f64| (0..predictions.len()).map(|at| truth[[at * every, row, 0]] + by).collect();
+        panel.layers.push(Layer::Band {
+            x: x.clone(),
+            lo: right(-HALF),
+            hi: right(HALF),
+            role,
+            label: if row == 0 { "truth".into() } else { String::new() },
+        });
+        let parts =
+            [(0..known, Style::Solid, "read"), (known - 1..x.len(), Style::Dotted, "fed with itself")];
+        for (part, style, words) in parts {
+            let (x, y) = (x[part.clone()].to_vec(), predictions[part].to_vec());
+            let label = if row == 0 { words.into() } else { String::new() };
+            panel.layers.push(Layer::Line { x, y, style, role, label });
+        }
+    }
+    panel.layers.push(Layer::VerticalLine { x: waves.length as f64, label: String::new() });
+    Ok(panel)
 }
 
 /// A series, and a forecast that begins at row `first`, beside the naive one.

@@ -6,6 +6,8 @@ mod series;
 mod sines;
 mod times;
 mod values;
+mod waves;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -51,6 +53,19 @@ struct Trained<B: Backend, F: Float> {
     outcome: Outcome,
 }
 
+/// What comes behind a look at a model in training.
+enum Then {
+    /// More of the same.
+    GoOn,
+    /// Training on these sequences; with L-BFGS alone.
+    With(Sequences),
+    /// The end: nothing good can come any more.
+    End,
+}
+
+/// Looks at a model after so many steps.
+type Look<'a, B, F> = &'a mut dyn FnMut(&B, &Model<B, F>, u64) -> Result<Then>;
+
 impl Job for Trial<'_> {
     type Output = Cell;
 
@@ -79,6 +94,7 @@ impl Job for Trial<'_> {
             Data::Sines(sines) => self.sines::<B, F>(backend, &mut cell, sines)?,
             Data::Times(times) => self.times::<B, F>(backend, &mut cell, times)?,
             Data::Values(values) => self.values::<B, F>(backend, &mut cell, values)?,
+            Data::Waves(waves) => self.waves::<B, F>(backend, &mut cell, waves)?,
         }
         // The last step has no loss behind it that would have told.
         if let Some((name, value)) = cell.figures.iter().find(|(_, value)| !value.is_finite()) {
@@ -99,22 +115,72 @@ impl Trial<'_> {
         cell: &mut Cell,
         validate: Option<Validate<'_, B, F>>,
     ) -> Result<Trained<B, F>> {
-        let Experiment { network, init, training, .. } = self.experiment;
-        let model = Model::new(backend, network.network(), init, self.seed)?;
-        let mut fit = Fit::new(backend, model, source, training.config(self.seed))?;
-        let mut log = LossLog::new(training);
-        let outcome = fit.run(validate, &mut |_, report| {
-            if let Some(report) = report {
-                log.note(report);
-            }
-            (self.tick)();
-            if interrupt::asked() { Flow::Stop } else { Flow::Continue }
-        })?;
-        if outcome == Outcome::Interrupted {
-            let message =
-                "interrupted; the results that were finished are kept, the same command goes on from there";
-            return Err(Failure::new(Kind::Interrupted, message));
+        if self.experiment.training.lbfgs.is_some() {
+            let trained = self.whole(backend, source, cell, &mut |_, _, _| Ok(Then::GoOn))?;
+            return match trained.outcome {
+                Outcome::Diverged { step } => {
+                    let message =
+                        format!("training diverged: a loss or gradient of step {step} is no finite number");
+                    Err(Failure::new(Kind::Diverged, message))
+                }
+                _ => Ok(trained),
+            };
         }
+        self.by_batches(backend, source, cell, validate, None)
+    }
+
+    /// Trains, keeps the losses and shows the model: after every step of L-BFGS, or whenever a loss is kept.
+    fn train_watched<B: Backend, F: Float + Element, S: Source<F>>(
+        &mut self,
+        backend: &B,
+        source: &S,
+        cell: &mut Cell,
+        look: Look<'_, B, F>,
+    ) -> Result<Trained<B, F>> {
+        match self.experiment.training.lbfgs {
+            Some(_) => self.whole(backend, source, cell, look),
+            None => self.by_batches(backend, source, cell, None, Some(look)),
+        }
+    }
+
+    fn by_batches<B: Backend, F: Float + Element, S: Source<F>>(
+        &mut self,
+        backend: &B,
+        source: &S,
+        cell: &mut Cell,
+        mut validate: Option<Validate<'_, B, F>>,
+        mut look: Option<Look<'_, B, F>>,
+    ) -> Result<Trained<B, F>> {
+        let Experiment { network, init, training, .. } = self.experiment;
+        let Some(config) = training.config(self.seed) else {
+            return Err(Failure::usage(format!("{}: the training has no optimizer", self.experiment.name)));
+        };
+        let model = Model::new(backend, network.network(), init, self.seed)?;
+        let mut fit = Fit::new(backend, model, source, config)?;
+        let mut log = LossLog::new(training);
+        let (every, watched) = (training.log_every, look.is_some());
+        let outcome = loop {
+            let validate = validate.as_mut().map(|validate| &mut **validate as Validate<'_, B, F>);
+            let outcome = fit.run(validate, &mut |step, report| {
+                if let Some(report) = report {
+                    log.note(report);
+                }
+                (self.tick)();
+                let due = watched && step.is_multiple_of(every);
+                if due || interrupt::asked() { Flow::Stop } else { Flow::Continue }
+            })?;
+            if interrupt::asked() {
+                return Err(interrupted());
+            }
+            if let Some(look) = &mut look
+                && let Then::End = look(backend, fit.model(), fit.steps())?
+            {
+                break Outcome::Diverged { step: fit.steps() };
+            }
+            if outcome != Outcome::Interrupted {
+                break outcome;
+            }
+        };
         cell.figures.insert("final-loss".into(), log.final_loss());
         if let Some((_, loss)) = log.kept.last() {
             cell.figures.insert("last-logged-loss".into(), *loss);
@@ -131,6 +197,11 @@ impl Trial<'_> {
         // The last items: the first ones are the batches'.
         Philox::new(self.seed, Purpose::Data, u32::MAX - item)
     }
+}
+
+fn interrupted() -> Failure {
+    let message = "interrupted; the results that were finished are kept, the same command goes on from there";
+    Failure::new(Kind::Interrupted, message)
 }
 
 /// Predictions for all sequences, `[R, O]`: time first where every step is read.
