@@ -5,46 +5,90 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::series::{Duplicates, Fill, Repairs, SeriesOptions};
 use crate::table::Table;
-use crate::time::{self, Gap, Grid, TimeAxis, Times};
+use crate::time::{self, Gap, Grid, Pace, TimeAxis, Times};
+
+/// What may be done to rows that are out of order, repeated, or missing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) sort: bool,
+    pub(crate) duplicates: Duplicates,
+    /// Whether rows may be made where some are missing.
+    pub(crate) fill: bool,
+}
+
+impl From<&SeriesOptions> for Policy {
+    fn from(options: &SeriesOptions) -> Self {
+        Self { sort: options.sort, duplicates: options.duplicates, fill: options.fill != Fill::None }
+    }
+}
+
+/// Rows of a table in the order of time, each time once.
+pub(crate) struct Ordered {
+    groups: Groups,
+    /// The time of each group; none where the table has no times.
+    pub(crate) stamps: Vec<i64>,
+    pub(crate) repairs: Repairs,
+    /// The first two rows with the same time.
+    pub(crate) repeat: Option<(usize, usize)>,
+}
+
+impl Ordered {
+    /// Puts `rows` of the table in order.
+    pub(crate) fn new(
+        table: &Table,
+        times: Option<&Times>,
+        rows: Vec<usize>,
+        policy: Policy,
+    ) -> Result<Self> {
+        let Some(times) = times else {
+            let ranges = (0..rows.len()).map(|row| row..row + 1).collect();
+            let groups = Groups { order: rows, ranges };
+            return Ok(Self { groups, stamps: Vec::new(), repairs: Repairs::default(), repeat: None });
+        };
+        let (order, unsorted) = in_order(table, times, rows, policy.sort)?;
+        let count = order.len();
+        let (groups, repeat) = without_duplicates(table, times, order, policy.duplicates)?;
+        let repairs = Repairs { unsorted, duplicates: count - groups.len(), ..Repairs::default() };
+        let stamps = groups.iter().filter_map(|rows| rows.first()).map(|row| times.stamps[*row]).collect();
+        Ok(Self { groups, stamps, repairs, repeat })
+    }
+}
 
 /// Which rows of the table make up each row of the series.
 pub(crate) struct Rows {
     pub(crate) total: usize,
     groups: Groups,
     /// Rows to be made, by the group that follows them.
-    gaps: Vec<Gap>,
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) axis: Option<TimeAxis>,
     pub(crate) repairs: Repairs,
 }
 
 impl Rows {
-    pub(crate) fn arrange(table: &Table, times: Option<&Times>, options: &SeriesOptions) -> Result<Self> {
-        let Some(times) = times else {
-            let groups = Groups {
-                order: (0..table.rows()).collect(),
-                ranges: (0..table.rows()).map(|row| row..row + 1).collect(),
-            };
-            return Ok(Self {
-                total: table.rows(),
-                groups,
-                gaps: Vec::new(),
-                axis: None,
-                repairs: Repairs::default(),
-            });
+    /// All rows of the table, as one series.
+    pub(crate) fn arrange(table: &Table, times: Option<&Times>, policy: Policy) -> Result<Self> {
+        let ordered = Ordered::new(table, times, (0..table.rows()).collect(), policy)?;
+        let pace = times.and_then(|times| time::pace(&[&ordered.stamps], times.style));
+        Self::lay(table, times, ordered, pace, policy)
+    }
+
+    /// Ordered rows on the even grid of `pace`; without one they follow one another.
+    pub(crate) fn lay(
+        table: &Table,
+        times: Option<&Times>,
+        ordered: Ordered,
+        pace: Option<Pace>,
+        policy: Policy,
+    ) -> Result<Self> {
+        let Ordered { groups, stamps, mut repairs, .. } = ordered;
+        let (Some(times), Some(pace), Some(first)) = (times, pace, stamps.first().copied()) else {
+            return Ok(Self { total: groups.len(), groups, gaps: Vec::new(), axis: None, repairs });
         };
-        let (order, unsorted) = in_order(table, times, options.sort)?;
-        let (groups, duplicates) = without_duplicates(table, times, order, options.duplicates)?;
-        let mut repairs = Repairs { unsorted, duplicates, ..Repairs::default() };
-        let stamps: Vec<i64> =
-            groups.iter().filter_map(|rows| rows.first()).map(|row| times.stamps[*row]).collect();
-        let Some(grid) = time::grid(&stamps, times.style) else {
-            return Ok(Self { total: stamps.len(), groups, gaps: Vec::new(), axis: None, repairs });
-        };
-        check_grid(table, times, &grid, &groups, options.fill)?;
+        let grid = pace.lay(&stamps);
+        check_grid(table, times, &grid, &groups, policy.fill)?;
         repairs.rows = grid.gaps.iter().map(|gap| made(*gap)).sum();
         let total = stamps.len() + repairs.rows;
-        let first = stamps.first().copied().unwrap_or(0);
-        let axis = Some(time::axis(times, &grid, first, total));
+        let axis = Some(time::axis(times, pace, first, total));
         Ok(Self { total, groups, gaps: grid.gaps, axis, repairs })
     }
 
@@ -85,15 +129,16 @@ impl Groups {
 }
 
 /// The rows of the table by time, and how many stood out of order.
-fn in_order(table: &Table, times: &Times, sort: bool) -> Result<(Vec<usize>, usize)> {
-    let mut order: Vec<usize> = (0..times.stamps.len()).collect();
-    let Some((row, count)) = time::backward(&times.stamps) else { return Ok((order, 0)) };
+fn in_order(table: &Table, times: &Times, mut order: Vec<usize>, sort: bool) -> Result<(Vec<usize>, usize)> {
+    let mut backward = order.windows(2).filter(|pair| times.stamps[pair[1]] < times.stamps[pair[0]]);
+    let Some(first) = backward.next() else { return Ok((order, 0)) };
+    let count = 1 + backward.count();
     if !sort {
         let write = |row: usize| times.style.write(times.stamps[row]);
         return Err(Error::Unsorted {
-            at: time::place(table, times, row),
-            time: write(row),
-            previous: write(row - 1),
+            at: time::place(table, times, first[1]),
+            time: write(first[1]),
+            previous: write(first[0]),
             count,
         });
     }
@@ -102,13 +147,13 @@ fn in_order(table: &Table, times: &Times, sort: bool) -> Result<(Vec<usize>, usi
     Ok((order, count))
 }
 
-/// Groups of rows with one time each, and how many rows repeat a time.
+/// Groups of rows with one time each, and the first two rows that share a time.
 fn without_duplicates(
     table: &Table,
     times: &Times,
     order: Vec<usize>,
     policy: Duplicates,
-) -> Result<(Groups, usize)> {
+) -> Result<(Groups, Option<(usize, usize)>)> {
     let mut ranges = Vec::with_capacity(order.len());
     let mut first_pair = None;
     let mut start = 0;
@@ -132,16 +177,16 @@ fn without_duplicates(
             first_line: table.line(first),
             count,
         }),
-        _ => Ok((Groups { order, ranges }, count)),
+        _ => Ok((Groups { order, ranges }, first_pair)),
     }
 }
 
 /// Refuses times off the grid, gaps that nobody asked to fill, and gaps that outweigh the data.
-fn check_grid(table: &Table, times: &Times, grid: &Grid, groups: &Groups, fill: Fill) -> Result<()> {
+fn check_grid(table: &Table, times: &Times, grid: &Grid, groups: &Groups, fill: bool) -> Result<()> {
     let source = |row: usize| groups.get(row).first().copied().unwrap_or(0);
     let at = |row: usize| time::place(table, times, source(row));
     let write = |row: usize| times.style.write(times.stamps[source(row)]);
-    let step = || grid.step.to_string();
+    let step = || grid.pace.step.to_string();
     if let Some(row) = grid.irregular.first().copied() {
         return Err(Error::Irregular {
             at: at(row),
@@ -160,7 +205,7 @@ fn check_grid(table: &Table, times: &Times, grid: &Grid, groups: &Groups, fill: 
         return Err(Error::TooManyGaps { at: at(longest.row), step: step(), missing, total });
     }
     match (fill, grid.gaps.first()) {
-        (Fill::None, Some(gap)) => Err(Error::Gap {
+        (false, Some(gap)) => Err(Error::Gap {
             at: at(gap.row),
             missing: gap.missing,
             from: write(gap.row - 1),

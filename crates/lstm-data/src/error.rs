@@ -250,6 +250,163 @@ pub enum Error {
         /// Rows in all.
         rows: usize,
     },
+    /// More values are missing than are filled unasked.
+    #[error(
+        "{at}: {missing} of {rows} values between the first and the last are missing{}, more than the 5 % that are \
+         filled unasked; pass --fill linear (or previous, season) to fill them all the same", of_rows(*made)
+    )]
+    ManyMissing {
+        /// The column, and the line of the first of them or of the row behind it.
+        at: Place,
+        /// Values that are missing.
+        missing: usize,
+        /// How many of them because the whole row is.
+        made: usize,
+        /// Values there would be.
+        rows: usize,
+    },
+    /// More rows repeat a time than are averaged unasked.
+    #[error(
+        "{at}: time {time} stands in line {first_line} already, and {count} of {rows} rows repeat a time; if several \
+         series stand one below another, name the column that tells them apart with --id, else pass --duplicates mean \
+         (or first, last)"
+    )]
+    ManyDuplicates {
+        /// Where.
+        at: Place,
+        /// The time.
+        time: String,
+        /// Line of the first occurrence.
+        first_line: u64,
+        /// How many rows repeat an earlier time.
+        count: usize,
+        /// Rows of the file.
+        rows: usize,
+    },
+    /// A series has no name.
+    #[error("{at}: the id of the series is missing; fill in the cell or remove the row")]
+    MissingId {
+        /// Where.
+        at: Place,
+    },
+    /// The table does not have the layout that was asked for.
+    #[error("{at}: the layout '{layout}' needs {needs}; leave out --layout, or name the column with --id")]
+    Layout {
+        /// Where.
+        at: Place,
+        /// The layout.
+        layout: &'static str,
+        /// What is not there.
+        needs: &'static str,
+    },
+    /// A column plays two parts.
+    #[error("{at}: is named as {first} and as {second}; name it once")]
+    TwoParts {
+        /// Where.
+        at: Place,
+        /// One part.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A covariate holds something that is no number, flag, or category.
+    #[error(
+        "{at}: holds {kind}, which a network cannot read beside the values; take it out of --known, --past and --static"
+    )]
+    NoCovariate {
+        /// Where.
+        at: Place,
+        /// What it holds.
+        kind: &'static str,
+    },
+    /// A covariate has no value in a whole series.
+    #[error("{at}: holds no value for series '{id}'; take the column out of --known, --past and --static")]
+    EmptyCovariate {
+        /// Where.
+        at: Place,
+        /// The series, empty where there is only one.
+        id: String,
+    },
+    /// A covariate has too many categories.
+    #[error(
+        "{at}: holds {count} different texts, where a covariate may have {most}; group them into fewer, or take the \
+         column out of --known, --past and --static"
+    )]
+    ManyCategories {
+        /// Where.
+        at: Place,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A category that was not there when the model learned.
+    #[error(
+        "{at}: '{cell}' is none of the categories that are known ({known}); correct the cell, or train again"
+    )]
+    NewCategory {
+        /// Where.
+        at: Place,
+        /// The cell, shortened.
+        cell: String,
+        /// The categories.
+        known: String,
+    },
+    /// A static column changes within a series.
+    #[error(
+        "{at}: changes within series '{id}', so it is not static; name it with --known or --past instead"
+    )]
+    NotStatic {
+        /// Where it changes.
+        at: Place,
+        /// The series.
+        id: String,
+    },
+    /// A covariate of times to come has no value.
+    #[error("{at}: the value is missing, and times to come are not filled; fill in the cell")]
+    FutureMissing {
+        /// Where.
+        at: Place,
+    },
+    /// The times to come do not go on where a series ends.
+    #[error(
+        "{at}: {expected} is to come next for series '{id}', not {got}; give a row for each time to come"
+    )]
+    FutureGap {
+        /// Where.
+        at: Place,
+        /// The series.
+        id: String,
+        /// The time that was expected.
+        expected: String,
+        /// The time that stands there.
+        got: String,
+    },
+    /// No row is behind the end of a series.
+    #[error(
+        "{at}: no row lies behind the end of series '{id}'{}; give its known columns from then on",
+        last_time(end)
+    )]
+    FutureShort {
+        /// Where.
+        at: Place,
+        /// The series.
+        id: String,
+        /// Its last time.
+        end: Option<String>,
+    },
+    /// Two files have different steps.
+    #[error("{at}: the step is {step}, but {other_step} in {other}; read files of one step together")]
+    Steps {
+        /// The second file.
+        at: Place,
+        /// Its step.
+        step: String,
+        /// The first file.
+        other: String,
+        /// Its step.
+        other_step: String,
+    },
     /// A value is infinite or too large for a double.
     #[error(
         "{at}: '{cell}' is not a finite number; correct it, or pass --fill linear \
@@ -449,6 +606,14 @@ pub enum Error {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
+}
+
+fn of_rows(made: usize) -> String {
+    if made == 0 { String::new() } else { format!(" ({made} of them with their whole row)") }
+}
+
+fn last_time(end: &Option<String>) -> String {
+    end.as_ref().map(|end| format!(" ({end})")).unwrap_or_default()
 }
 
 fn are(count: u64) -> &'static str {

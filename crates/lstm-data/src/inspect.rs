@@ -185,7 +185,7 @@ fn time_summary(table: &Table, choice: &TimeChoice, order: Option<DateOrder>) ->
         column: times.name.clone(),
         first: write(stamps.first()),
         last: write(stamps.last()),
-        step: grid.as_ref().map(|grid| grid.step.to_string()),
+        step: grid.as_ref().map(|grid| grid.pace.step.to_string()),
         unsorted: backward.map_or(0, |(_, count)| count),
         first_unsorted: backward.map(|(row, _)| table.line(row)),
         duplicates: repeats.len(),
@@ -195,8 +195,8 @@ fn time_summary(table: &Table, choice: &TimeChoice, order: Option<DateOrder>) ->
         gap_lines: grid.iter().flat_map(|grid| &grid.gaps).take(5).map(|gap| line(gap.row)).collect(),
         irregular: grid.as_ref().map_or(0, |grid| grid.irregular.len()),
         first_irregular: grid.as_ref().and_then(|grid| grid.irregular.first()).map(|row| line(*row)),
-        season: grid.as_ref().map_or(1, |grid| grid.step.season()),
-        second_season: grid.as_ref().and_then(|grid| grid.step.second_season()),
+        season: grid.as_ref().map_or(1, |grid| grid.pace.step.season()),
+        second_season: grid.as_ref().and_then(|grid| grid.pace.step.second_season()),
     }))
 }
 

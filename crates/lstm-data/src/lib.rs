@@ -28,6 +28,7 @@
 
 mod arrange;
 mod bytes;
+pub mod calendar;
 mod cell;
 pub mod csv;
 mod error;
@@ -35,6 +36,7 @@ mod fill;
 pub mod generate;
 pub mod inspect;
 pub mod order;
+pub mod panel;
 pub mod scale;
 pub mod series;
 pub mod split;
@@ -43,11 +45,13 @@ pub mod table;
 pub mod time;
 pub mod window;
 
+pub use crate::calendar::{Calendar, Cycle};
 pub use crate::csv::{CsvOptions, read_table, read_table_from};
 pub use crate::error::{Error, Result, closest};
 pub use crate::generate::{Generator, Sequences};
 pub use crate::inspect::{Summary, summarise};
 pub use crate::order::{random_start, shuffled};
+pub use crate::panel::{Feature, Layout, Member, Panel, PanelOptions, Targets, read_panel, read_panels};
 pub use crate::scale::{Affine, Method, Scaler};
 pub use crate::series::{Duplicates, Fill, Repairs, Series, SeriesOptions, choose_target};
 pub use crate::split::{Part, Split};

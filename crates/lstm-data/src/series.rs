@@ -60,7 +60,7 @@ pub struct SeriesOptions {
 }
 
 /// What was repaired on the way from table to series.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repairs {
     /// Rows whose time was before that of the row above.
     pub unsorted: usize,
@@ -70,6 +70,16 @@ pub struct Repairs {
     pub rows: usize,
     /// Values made, those of made rows included.
     pub values: usize,
+}
+
+impl Repairs {
+    /// Adds what was repaired elsewhere.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.unsorted += other.unsorted;
+        self.duplicates += other.duplicates;
+        self.rows += other.rows;
+        self.values += other.values;
+    }
 }
 
 /// Finite numbers, one row a step.
@@ -103,7 +113,7 @@ impl Series {
         }
         let numbers = numbers(table, &chosen, options.fill)?;
         let times = time::read(table, &options.time, options.date_order)?;
-        let rows = Rows::arrange(table, times.as_ref(), options)?;
+        let rows = Rows::arrange(table, times.as_ref(), options.into())?;
 
         let mut values = Array2::from_elem((rows.total, chosen.len()), f64::NAN);
         let mut lines = vec![0; rows.total];
@@ -212,7 +222,7 @@ pub fn choose_target(table: &Table, requested: Option<&str>, time: &TimeChoice) 
     }
 }
 
-fn check_numeric(table: &Table, at: usize, column: &Column) -> Result<()> {
+pub(crate) fn check_numeric(table: &Table, at: usize, column: &Column) -> Result<()> {
     match column.kind() {
         Kind::Number | Kind::Boolean => Ok(()),
         Kind::Empty => Err(Error::AllMissing { at: Place::file(table.file()).column(column.name()) }),

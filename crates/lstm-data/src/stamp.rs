@@ -171,7 +171,7 @@ pub(crate) enum Fault {
 
 /// The style of a column most of whose cells are times, by its name where numbers could be times.
 pub(crate) fn detect<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone) -> Option<Style> {
-    if let Some(style) = numbered(name, cells.clone()) {
+    if let Some(style) = numbered(name, cells.clone(), false) {
         return Some(style);
     }
     let (mut style, mut good, mut all) = (None, 0_usize, 0_usize);
@@ -221,13 +221,19 @@ pub(crate) fn must_be_time(name: &str) -> bool {
         || ["time", "date", "timestamp"].iter().any(|end| name.ends_with(end))
 }
 
-/// Reads every cell of a column.
+/// Whether a name is one that columns of row numbers have.
+pub(crate) fn names_count(name: &str) -> bool {
+    matches!(name.to_lowercase().as_str(), "t" | "index" | "idx" | "step" | "c1")
+}
+
+/// Reads every cell of a column; where the times of several series stand one below another, they may start anew.
 pub(crate) fn read<'a>(
     name: &str,
     cells: impl Iterator<Item = &'a str> + Clone,
     order: Option<DateOrder>,
+    anew: bool,
 ) -> Result<Stamps, Fault> {
-    if let Some(style) = numbered(name, cells.clone()) {
+    if let Some(style) = numbered(name, cells.clone(), anew) {
         let unit = match style.date {
             Layout::Seconds => 1_000_000,
             Layout::Millis => 1_000,
@@ -338,9 +344,9 @@ fn rows<'a, T>(
 }
 
 /// The style of a column of integers that its name calls times: years, seconds or milliseconds since 1970, or an even
-/// count of rows.
-fn numbered<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone) -> Option<Style> {
-    let index = matches!(name.to_lowercase().as_str(), "t" | "index" | "idx" | "step" | "c1");
+/// count of rows. Where they may start `anew`, years and counts need not rise throughout.
+fn numbered<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone, anew: bool) -> Option<Style> {
+    let index = names_count(name);
     if !index && !names_time(name) {
         return None;
     }
@@ -359,6 +365,7 @@ fn numbered<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone) -> Opt
         }
         previous = Some(value);
     }
+    let (rising, even) = (rising || anew, even || anew);
     let date = match (low, high) {
         (1_000.., ..=2_999) if rising && !index => Layout::Y,
         (100_000_000.., ..=9_999_999_999) => Layout::Seconds,
@@ -501,7 +508,7 @@ mod tests {
     use super::*;
 
     fn column(cells: &[&str]) -> Result<Stamps, Fault> {
-        read("time", cells.iter().copied(), None)
+        read("time", cells.iter().copied(), None, false)
     }
 
     #[test]
@@ -557,7 +564,7 @@ mod tests {
             "２０２０-01-01",
             "2020-01-01 12:00:60",
         ] {
-            assert!(read("x", [cell].into_iter(), None).is_err(), "{cell}");
+            assert!(read("x", [cell].into_iter(), None, false).is_err(), "{cell}");
         }
     }
 
@@ -572,7 +579,7 @@ mod tests {
     #[test]
     fn day_and_month_are_told_apart_by_the_column() {
         let write = |cells: &[&str], order| {
-            let read = read("d", cells.iter().copied(), order).ok()?;
+            let read = read("d", cells.iter().copied(), order, false).ok()?;
             date_of(read.stamps[0]).map(|d| d.to_string())
         };
         assert_eq!(write(&["01/02/2020", "13/02/2020"], None).as_deref(), Some("2020-02-01"));
@@ -604,7 +611,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(cells in proptest::collection::vec(".{0,40}", 1..4), name in ".{0,6}") {
-            let _ = read(&name, cells.iter().map(String::as_str), None);
+            let _ = read(&name, cells.iter().map(String::as_str), None, false);
             let _ = detect(&name, cells.iter().map(String::as_str));
         }
 

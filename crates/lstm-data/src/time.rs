@@ -177,14 +177,18 @@ impl TimeAxis {
 
     /// The time of a row, written as in the file; rows past the end are the times to come.
     pub fn label(&self, row: usize) -> String {
-        let stamp = i64::try_from(row).ok().and_then(|row| self.step.advance(self.first, row, self.anchor));
-        self.style.write(stamp.unwrap_or(i64::MAX))
+        self.style.write(self.stamp(row).unwrap_or(i64::MAX))
+    }
+
+    /// The time of a row in microseconds since 1970, or the number itself; `None` beyond the calendar.
+    pub(crate) fn stamp(&self, row: usize) -> Option<i64> {
+        self.step.advance(self.first, i64::try_from(row).ok()?, self.anchor)
     }
 
     /// The time of a row as a number: seconds since 1970, or the number itself where the axis counts;
     /// `None` beyond the calendar.
     pub fn place(&self, row: usize) -> Option<f64> {
-        let stamp = self.step.advance(self.first, i64::try_from(row).ok()?, self.anchor)?;
+        let stamp = self.stamp(row)?;
         Some(if self.counts() { stamp as f64 } else { stamp as f64 * 1e-6 })
     }
 
@@ -196,6 +200,12 @@ impl TimeAxis {
     /// The next `count` times after the last row, written as in the file.
     pub fn next(&self, count: usize) -> Vec<String> {
         (self.rows..self.rows.saturating_add(count)).map(|row| self.label(row)).collect()
+    }
+
+    /// The same axis with another number of rows.
+    #[must_use]
+    pub(crate) fn with_rows(self, rows: usize) -> Self {
+        Self { rows, ..self }
     }
 
     /// The same axis without its first `rows` rows, or extended where fewer are left.
@@ -237,10 +247,23 @@ pub(crate) fn find(table: &Table, choice: &TimeChoice) -> Result<Option<usize>> 
 /// Reads the time column, every row of it.
 pub(crate) fn read(table: &Table, choice: &TimeChoice, order: Option<DateOrder>) -> Result<Option<Times>> {
     let Some(at) = find(table, choice)? else { return Ok(None) };
-    let Some(column) = table.columns().get(at) else { return Ok(None) };
     // Numbers are times where the caller says so, whatever the name.
-    let name = if matches!(choice, TimeChoice::Column(_)) { "time" } else { column.name() };
-    match stamp::read(name, column.cells(), order) {
+    let named = matches!(choice, TimeChoice::Column(_));
+    read_column(table, at, named, order, false)
+}
+
+/// Reads the column at this position as times; where those of several series stand one below another, they may start
+/// `anew`. A `named` one holds times whatever it is called.
+pub(crate) fn read_column(
+    table: &Table,
+    at: usize,
+    named: bool,
+    order: Option<DateOrder>,
+    anew: bool,
+) -> Result<Option<Times>> {
+    let Some(column) = table.columns().get(at) else { return Ok(None) };
+    let name = if named { "time" } else { column.name() };
+    match stamp::read(name, column.cells(), order, anew) {
         Ok(Stamps { stamps, style }) => {
             Ok(Some(Times { column: at, name: column.name().into(), stamps, style }))
         }
@@ -273,8 +296,7 @@ pub(crate) struct Gap {
 /// What rising stamps say about their step.
 #[derive(Debug, Clone)]
 pub(crate) struct Grid {
-    pub(crate) step: Step,
-    anchor: i8,
+    pub(crate) pace: Pace,
     pub(crate) gaps: Vec<Gap>,
     /// Rows that lie no whole number of steps after the row before.
     pub(crate) irregular: Vec<usize>,
@@ -287,42 +309,63 @@ impl Grid {
     }
 }
 
-/// Finds the step of rising stamps and where they leave it; `None` for fewer than two.
-pub(crate) fn grid(stamps: &[i64], style: Style) -> Option<Grid> {
+/// The step of one or more rising runs of stamps, and the day of the month that months are counted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) step: Step,
+    anchor: i8,
+}
+
+impl Pace {
+    /// Where rising stamps leave this step.
+    pub(crate) fn lay(self, stamps: &[i64]) -> Grid {
+        let mut grid = Grid { pace: self, gaps: Vec::new(), irregular: Vec::new() };
+        for (i, pair) in stamps.windows(2).enumerate() {
+            match self.step.between(pair[0], pair[1], self.anchor) {
+                Some(1) => {}
+                Some(steps) if steps > 1 => {
+                    grid.gaps.push(Gap { row: i + 1, missing: steps.unsigned_abs() - 1 });
+                }
+                _ => grid.irregular.push(i + 1),
+            }
+        }
+        grid
+    }
+}
+
+/// Finds the step that runs of rising stamps share; `None` where no run has two.
+pub(crate) fn pace(runs: &[&[i64]], style: Style) -> Option<Pace> {
     let (step, anchor) = if style.counts() {
-        (Step::Count(commonest(differences(stamps))?), 1)
-    } else if let Some(monthly) = months(stamps) {
+        (Step::Count(commonest(differences(runs))?), 1)
+    } else if let Some(monthly) = months(runs) {
         monthly
-    } else if weekdays(stamps) {
+    } else if weekdays(runs) {
         (Step::Weekdays, 1)
     } else {
-        (Step::Micros(commonest(differences(stamps))?), 1)
+        (Step::Micros(commonest(differences(runs))?), 1)
     };
-    let mut grid = Grid { step, anchor, gaps: Vec::new(), irregular: Vec::new() };
-    for (i, pair) in stamps.windows(2).enumerate() {
-        match step.between(pair[0], pair[1], anchor) {
-            Some(1) => {}
-            Some(steps) if steps > 1 => grid.gaps.push(Gap { row: i + 1, missing: steps.unsigned_abs() - 1 }),
-            _ => grid.irregular.push(i + 1),
-        }
-    }
-    Some(grid)
+    Some(Pace { step, anchor })
+}
+
+/// Finds the step of rising stamps and where they leave it; `None` for fewer than two.
+pub(crate) fn grid(stamps: &[i64], style: Style) -> Option<Grid> {
+    Some(pace(&[stamps], style)?.lay(stamps))
 }
 
 /// The even axis from the first of the stamps, with `rows` rows.
-pub(crate) fn axis(times: &Times, grid: &Grid, first: i64, rows: usize) -> TimeAxis {
+pub(crate) fn axis(times: &Times, pace: Pace, first: i64, rows: usize) -> TimeAxis {
     TimeAxis {
         name: times.name.clone(),
-        step: grid.step,
+        step: pace.step,
         style: times.style,
         first,
-        anchor: grid.anchor,
+        anchor: pace.anchor,
         rows,
     }
 }
 
-fn differences(stamps: &[i64]) -> impl Iterator<Item = i64> {
-    stamps.windows(2).map(|pair| pair[1].saturating_sub(pair[0]))
+fn differences(runs: &[&[i64]]) -> impl Iterator<Item = i64> {
+    runs.iter().flat_map(|stamps| stamps.windows(2)).map(|pair| pair[1].saturating_sub(pair[0]))
 }
 
 /// The value that stands most often, the smallest of several.
@@ -335,10 +378,11 @@ fn commonest(values: impl Iterator<Item = i64>) -> Option<i64> {
 }
 
 /// The day of the month that all stamps stand on, counting a month's last day for any later one.
-fn anchor(stamps: &[i64]) -> Option<i8> {
-    let clock = stamps.first()?.rem_euclid(DAY);
+fn anchor(runs: &[&[i64]]) -> Option<i8> {
+    let mut stamps = runs.iter().copied().flatten();
+    let clock = stamps.clone().next()?.rem_euclid(DAY);
     let (mut anchor, mut all_last) = (1, true);
-    for stamp in stamps {
+    for stamp in stamps.clone() {
         if stamp.rem_euclid(DAY) != clock {
             return None;
         }
@@ -351,24 +395,25 @@ fn anchor(stamps: &[i64]) -> Option<i8> {
         stamp.rem_euclid(DAY) == clock
             && date_of(*stamp).is_some_and(|d| d.day() == anchor.min(d.days_in_month()))
     };
-    stamps.iter().all(on_anchor).then_some(anchor)
+    stamps.all(on_anchor).then_some(anchor)
 }
 
 /// The commonest number of months between stamps that all stand on one day of the month, and that day.
-fn months(stamps: &[i64]) -> Option<(Step, i8)> {
-    let anchor = anchor(stamps)?;
-    let months: Option<Vec<i64>> = stamps.iter().map(|stamp| month_of(*stamp)).collect();
-    let step = commonest(differences(&months?))?;
+fn months(runs: &[&[i64]]) -> Option<(Step, i8)> {
+    let anchor = anchor(runs)?;
+    let pairs = runs.iter().flat_map(|stamps| stamps.windows(2));
+    let steps: Option<Vec<i64>> = pairs.map(|pair| Some(month_of(pair[1])? - month_of(pair[0])?)).collect();
+    let step = commonest(steps?.into_iter())?;
     u32::try_from(step).ok().map(|step| (Step::Months(step), anchor))
 }
 
 /// Whether stamps are days from Monday to Friday, weekend after weekend left out.
-fn weekdays(stamps: &[i64]) -> bool {
-    let weekend = differences(stamps).filter(|d| *d == 3 * DAY).count();
-    commonest(differences(stamps)) == Some(DAY)
-        && weekend > 0
-        && stamps.len() >= 10
-        && stamps.iter().all(|stamp| weekday_index(*stamp).is_some())
+fn weekdays(runs: &[&[i64]]) -> bool {
+    let mut stamps = runs.iter().copied().flatten();
+    commonest(differences(runs)) == Some(DAY)
+        && differences(runs).any(|difference| difference == 3 * DAY)
+        && stamps.clone().count() >= 10
+        && stamps.all(|stamp| weekday_index(*stamp).is_some())
 }
 
 /// The first row whose time is before that of the row above, and how many such rows there are.
@@ -400,11 +445,11 @@ mod tests {
         let times = times(cells);
         let grid = grid(&times.stamps, times.style).unwrap();
         assert!(grid.gaps.is_empty() && grid.irregular.is_empty(), "{grid:?}");
-        let axis = axis(&times, &grid, times.stamps[0], cells.len());
+        let axis = axis(&times, grid.pace, times.stamps[0], cells.len());
         for (row, cell) in cells.iter().enumerate() {
             assert_eq!(axis.label(row), *cell);
         }
-        (grid.step.to_string(), axis.next(2))
+        (grid.pace.step.to_string(), axis.next(2))
     }
 
     #[test]
@@ -455,7 +500,7 @@ mod tests {
             "2020-01-01 05:20",
         ]);
         let grid = grid(&times.stamps, times.style).unwrap();
-        assert_eq!(grid.step.to_string(), "1 hour");
+        assert_eq!(grid.pace.step.to_string(), "1 hour");
         assert_eq!(grid.gaps, [Gap { row: 2, missing: 2 }]);
         assert_eq!((grid.irregular, backward(&[3, 1, 2, 0])), (vec![3], Some((1, 2))));
     }
@@ -488,7 +533,7 @@ mod tests {
         );
         let plain = table("x,y\n1704067200,1\n1704070800,2\n");
         let times = read(&plain, &TimeChoice::Column("x".into()), None).unwrap().unwrap();
-        assert_eq!(grid(&times.stamps, times.style).unwrap().step.to_string(), "1 hour");
+        assert_eq!(grid(&times.stamps, times.style).unwrap().pace.step.to_string(), "1 hour");
         let error = read(&two, &TimeChoice::Column("when".into()), None).unwrap_err().to_string();
         assert!(error.starts_with("a.csv, line 2, column 'when': 'x' is not a time"), "{error}");
     }

@@ -1,0 +1,280 @@
+//! How series stand in a table: one a column, one below another, or one a row.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use serde::{Deserialize, Serialize};
+
+use super::PanelOptions;
+use crate::cell;
+use crate::error::{Error, Place, Result};
+use crate::stamp;
+use crate::table::{Column, Kind, Table};
+use crate::time::{self, TimeChoice};
+
+/// How the series of a table stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// One series a column, one time a row.
+    Columns,
+    /// One value a row, with the series' id and the time beside it.
+    Long,
+    /// One series a row: the id, then its values from left to right.
+    Rows,
+}
+
+/// Names that id columns have.
+const IDS: [&str; 8] = ["unique_id", "item_id", "series_id", "ts_id", "id", "series", "series_name", "item"];
+
+/// Which columns hold neither values nor covariates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) layout: Layout,
+    /// The columns that tell series apart.
+    pub(super) id: Vec<usize>,
+    pub(super) time: Option<usize>,
+}
+
+impl Shape {
+    /// The layout that was asked for, or the one that the table looks like.
+    pub(super) fn of(table: &Table, options: &PanelOptions) -> Result<Self> {
+        let time = time::find(table, &options.time)?;
+        let id = options.id.iter().map(|name| table.find(name)).collect::<Result<Vec<_>>>()?;
+        let needs = |layout, needs| Error::Layout { at: Place::file(table.file()), layout, needs };
+        match options.layout {
+            Some(Layout::Columns) => Ok(Self { layout: Layout::Columns, id: Vec::new(), time }),
+            Some(Layout::Rows) => {
+                let id = id.first().copied().or_else(|| only_text(table)).unwrap_or(0);
+                let dated = table.columns().get(id).is_none_or(|column| column.kind() == Kind::Time);
+                if dated || table.columns().len() < 2 || !all_numbers(table, id) {
+                    return Err(needs("rows", "one id column and numbers in all others"));
+                }
+                Ok(Self::rows(id))
+            }
+            Some(Layout::Long) if id.is_empty() => Self::long(table, time, options)
+                .ok_or_else(|| needs("long", "a column that tells the series apart, which was not found")),
+            None if id.is_empty() => Ok(Self::rows_by_look(table, time, None)
+                .or_else(|| Self::long(table, time, options))
+                .unwrap_or(Self { layout: Layout::Columns, id: Vec::new(), time })),
+            None if id.len() == 1 && Self::rows_by_look(table, time, id.first().copied()).is_some() => {
+                Ok(Self::rows(id[0]))
+            }
+            Some(Layout::Long) | None => {
+                let restarting = || times_anew(table, options).find(|at| !id.contains(at));
+                let time = time.filter(|at| !id.contains(at)).or_else(restarting);
+                Ok(Self { layout: Layout::Long, id, time })
+            }
+        }
+    }
+
+    fn rows(id: usize) -> Self {
+        Self { layout: Layout::Rows, id: vec![id], time: None }
+    }
+
+    /// One series a row: no times, ids that differ, numbers in all other columns, which are numbered, named by times, or
+    /// more than the rows.
+    fn rows_by_look(table: &Table, time: Option<usize>, id: Option<usize>) -> Option<Self> {
+        let id = id.or_else(|| only_text(table))?;
+        let ids = table.columns().get(id)?;
+        let others: Vec<&str> = names(table, id).collect();
+        let alike = || numbered(&others) || header_times(&others).is_some() || others.len() > table.rows();
+        let fits = time.is_none()
+            && others.len() >= 3
+            && all_numbers(table, id)
+            && distinct(ids.cells()) == table.rows()
+            && alike();
+        fits.then(|| Self::rows(id))
+    }
+
+    /// Series one below another: a column with the name of an id whose values repeat, or a text column within which times
+    /// stand once that repeat in the table as a whole.
+    fn long(table: &Table, time: Option<usize>, options: &PanelOptions) -> Option<Self> {
+        let rows = table.rows();
+        let long = |id, time| Some(Self { layout: Layout::Long, id: vec![id], time });
+        let mut columns = table.columns().iter().enumerate();
+        let is_id = |(at, column): &(usize, &Column)| {
+            IDS.contains(&column.name().to_lowercase().as_str())
+                && Some(*at) != time
+                && 2 * distinct(column.cells()) <= rows
+        };
+        let named = columns.clone().find(is_id).map(|(at, _)| at);
+        let times: Vec<usize> = time.into_iter().chain(times_anew(table, options)).collect();
+        for time in &times {
+            let Some(stamps) = table.columns().get(*time) else { continue };
+            let repeats = rows - distinct(stamps.cells());
+            // Of the repeats, a tenth may be left within the series.
+            let parts = |column: &Column| {
+                10 * (rows - distinct(column.cells().zip(stamps.cells()))) <= repeats
+                    && 2 * distinct(column.cells()) <= rows
+            };
+            let parted_by = |at: usize| table.columns().get(at).is_some_and(parts);
+            if let Some(id) = named.filter(|id| repeats == 0 || parted_by(*id)) {
+                return long(id, Some(*time));
+            }
+            if 10 * repeats < rows {
+                continue;
+            }
+            let text = |(_, column): &(usize, &Column)| column.kind() == Kind::Text && parts(column);
+            if let Some((id, _)) = columns.find(text) {
+                return long(id, Some(*time));
+            }
+        }
+        // Without a time the name alone has to leave no doubt.
+        let plain = named.filter(|_| times.is_empty() && options.time != TimeChoice::None);
+        let sure =
+            |at: &usize| table.columns().get(*at).is_some_and(|c| c.name().to_lowercase().ends_with("_id"));
+        long(plain.filter(sure)?, None)
+    }
+}
+
+/// Columns of whole numbers whose name makes them times, though they do not rise throughout.
+fn times_anew(table: &Table, options: &PanelOptions) -> impl Iterator<Item = usize> {
+    let whole = |column: &Column| column.cells().all(|cell| cell.parse::<i64>().is_ok());
+    let taken = |name: &str| {
+        let targets = options.targets.names().iter();
+        targets.chain(&options.known).chain(&options.past).chain(&options.fixed).any(|other| other == name)
+    };
+    let fits = move |column: &Column| {
+        options.time == TimeChoice::Auto
+            && column.kind() == Kind::Number
+            && (stamp::names_time(column.name()) || stamp::names_count(column.name()))
+            && !taken(column.name())
+            && whole(column)
+    };
+    table.columns().iter().enumerate().filter(move |(_, column)| fits(column)).map(|(at, _)| at)
+}
+
+fn distinct<T: Hash + Eq>(values: impl Iterator<Item = T>) -> usize {
+    values.collect::<HashSet<T>>().len()
+}
+
+/// The only column that holds anything but numbers, if it holds text.
+fn only_text(table: &Table) -> Option<usize> {
+    let mut others = table.columns().iter().enumerate().filter(|(_, column)| !is_numbers(column));
+    match (others.next(), others.next()) {
+        (Some((at, column)), None) if column.kind() == Kind::Text => Some(at),
+        _ => None,
+    }
+}
+
+fn is_numbers(column: &Column) -> bool {
+    matches!(column.kind(), Kind::Number | Kind::Empty)
+}
+
+fn all_numbers(table: &Table, but: usize) -> bool {
+    table.columns().iter().enumerate().all(|(at, column)| at == but || is_numbers(column))
+}
+
+/// The names of all columns but one.
+pub(super) fn names(table: &Table, but: usize) -> impl Iterator<Item = &str> {
+    table.columns().iter().enumerate().filter(move |(at, _)| *at != but).map(|(_, column)| column.name())
+}
+
+/// Whether names end in numbers that go up by one.
+fn numbered(names: &[&str]) -> bool {
+    let parts = |name: &str| {
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        name.get(stem.len()..)?.parse::<u64>().ok().map(|number| (stem.len(), number))
+    };
+    let numbers: Option<Vec<_>> = names.iter().map(|name| parts(name)).collect();
+    let follow =
+        |pair: &[(usize, u64)]| pair[0].0 == pair[1].0 && pair[0].1.checked_add(1) == Some(pair[1].1);
+    numbers.is_some_and(|numbers| numbers.windows(2).all(follow))
+}
+
+/// The times that names of columns are, where they are dates or years.
+pub(super) fn header_times(names: &[&str]) -> Option<stamp::Stamps> {
+    let read = stamp::read("time", names.iter().copied(), None, false).ok()?;
+    (!read.style.counts()).then_some(read)
+}
+
+/// The first row whose id is missing.
+pub(super) fn missing_id(table: &Table, id: &[usize]) -> Option<(usize, usize)> {
+    id.iter().find_map(|at| {
+        let column = table.columns().get(*at)?;
+        let row = column.cells().position(cell::is_missing)?;
+        Some((row, *at))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::csv::{CsvOptions, read_table_from};
+
+    fn shape(text: &str) -> (Layout, Vec<usize>, Option<usize>) {
+        shape_with(text, &PanelOptions::default())
+    }
+
+    fn shape_with(text: &str, options: &PanelOptions) -> (Layout, Vec<usize>, Option<usize>) {
+        let table = read_table_from(text.as_bytes(), "a.csv", &CsvOptions::default()).unwrap();
+        let shape = Shape::of(&table, options).unwrap();
+        (shape.layout, shape.id, shape.time)
+    }
+
+    const COLUMNS: (Layout, Vec<usize>, Option<usize>) = (Layout::Columns, Vec::new(), Some(0));
+
+    #[test]
+    fn series_in_columns_are_seen() {
+        assert_eq!(shape("t,a\n2020-01,1\n2020-02,2\n"), COLUMNS);
+        assert_eq!(shape("a,b\n1,2\n3,4\n"), (Layout::Columns, vec![], None));
+        // A text column that repeats is a covariate where each time stands once.
+        let weather = "time,weather,y\n2020-01,dry,1\n2020-02,wet,2\n2020-03,dry,3\n2020-04,wet,3\n";
+        assert_eq!(shape(weather), COLUMNS);
+        // A text column of numbers by name, and rows that are only few.
+        assert_eq!(shape("name,height,age\nann,1,3\nbob,2,4\neve,2,5\n").0, Layout::Columns);
+    }
+
+    #[test]
+    fn series_one_below_another_are_seen() {
+        let long = |id, time| (Layout::Long, vec![id], time);
+        assert_eq!(
+            shape("unique_id,ds,y\na,2020-01,1\na,2020-02,1\nb,2020-01,2\nb,2020-02,1\n"),
+            long(0, Some(1))
+        );
+        assert_eq!(
+            shape("date,town,y\n2020-01,x,1\n2020-01,z,1\n2020-02,x,2\n2020-02,z,1\n"),
+            long(1, Some(0))
+        );
+        // Times that are numbers and begin anew, ids that are numbers, a single series.
+        assert_eq!(shape("id,ds,y\n7,1,1\n7,2,1\n8,1,2\n8,2,1\n"), long(0, Some(1)));
+        assert_eq!(shape("unique_id,ds,y\na,2020-01,1\na,2020-02,1\n"), long(0, Some(1)));
+        assert_eq!(shape("item_id,y\na,1\na,1\nb,2\nb,1\n"), long(0, None));
+        // Of two text columns, only the second tells times apart.
+        let two = "t,kind,shop,y\n2020-01,k,a,1\n2020-01,k,b,2\n2020-02,k,a,1\n2020-02,k,b,2\n";
+        assert_eq!(shape(two), long(2, Some(0)));
+        let named = PanelOptions { id: vec!["kind".into(), "shop".into()], ..PanelOptions::default() };
+        assert_eq!(shape_with(two, &named), (Layout::Long, vec![1, 2], Some(0)));
+        let wide = PanelOptions { layout: Some(Layout::Columns), ..PanelOptions::default() };
+        assert_eq!(shape_with(two, &wide), COLUMNS);
+    }
+
+    #[test]
+    fn series_in_rows_are_seen() {
+        let rows = (Layout::Rows, vec![0], None);
+        assert_eq!(shape("V1,V2,V3,V4\nH1,1,2,3\nH2,1,2,\n"), rows);
+        assert_eq!(shape("country,2019,2020,2021\nA,1,2,3\nB,1,2,3\nC,3,3,\nD,3,4,5\nE,1,2,1\n"), rows);
+        assert_eq!(shape("x,a,b,c,d\nA,1,2,3,4\nB,1,2,3,4\n"), rows);
+        let asked = PanelOptions { layout: Some(Layout::Rows), ..PanelOptions::default() };
+        assert_eq!(shape_with("n,a,b\n1,1,2\n2,2,3\n3,4,5\n", &asked), rows);
+    }
+
+    #[test]
+    fn a_layout_that_does_not_fit_is_refused() {
+        let message = |text: &str, layout| {
+            let table = read_table_from(text.as_bytes(), "a.csv", &CsvOptions::default()).unwrap();
+            let options = PanelOptions { layout: Some(layout), ..PanelOptions::default() };
+            Shape::of(&table, &options).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message("t,a\n2020-01,1\n2020-02,2\n", Layout::Long),
+            "a.csv: the layout 'long' needs a column that tells the series apart, which was not found; leave out \
+             --layout, or name the column with --id"
+        );
+        assert!(
+            message("t,a\n2020-01,1\n2020-02,2\n", Layout::Rows)
+                .starts_with("a.csv: the layout 'rows' needs one")
+        );
+    }
+}
