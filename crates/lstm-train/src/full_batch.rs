@@ -1,6 +1,6 @@
 //! Training on all data at once by L-BFGS, evaluation by evaluation.
 
-use crate::{Error, Flow, Result, Rows, SampleShape, Source};
+use crate::{Error, Flow, Result, Rows, Source};
 use lstm_nn::{Loss, Model, TrainOptions, TrainPass};
 use lstm_optim::{Advance, Lbfgs, LbfgsConfig, LbfgsStep};
 use lstm_tensor::{Arena, Backend, Float};
@@ -12,11 +12,9 @@ use lstm_tensor::{Arena, Backend, Float};
 pub struct FullBatch<'a, B: Backend, F: Float> {
     backend: &'a B,
     model: Model<B, F>,
-    config: LbfgsConfig,
     lbfgs: Lbfgs<B, F>,
     gradient: Arena<B, F>,
     pass: TrainPass<B, F>,
-    shape: SampleShape,
     x: Vec<F>,
     y: Vec<F>,
     samples: Vec<u32>,
@@ -54,28 +52,10 @@ impl<'a, B: Backend, F: Float> FullBatch<'a, B, F> {
             evaluations: 0,
             backend,
             model,
-            config,
             pass,
-            shape,
             x,
             y,
         })
-    }
-
-    /// Goes on with other data of the same shape. What was learnt of the curvature belongs to the old data and
-    /// is forgotten.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] where the shape or the number of samples differs.
-    pub fn renew<S: Source<F>>(&mut self, source: &S) -> Result<()> {
-        let (x, y) = all(source)?;
-        if source.shape() != self.shape || x.len() != self.x.len() {
-            let must = "as many samples of the same shape as before".into();
-            return Err(Error::Invalid { what: "data", value: "of another size".into(), must });
-        }
-        (self.x, self.y) = (x, y);
-        self.lbfgs = Lbfgs::new(self.backend, &self.config, self.model.params().layout())?;
-        Ok(())
     }
 
     /// Follows up to `max_iterations` directions. `observe` is told the loss of every evaluation; where it

@@ -114,8 +114,6 @@ pub(super) struct Training {
     pub(super) optimizer: Option<OptimizerConfig>,
     /// L-BFGS, on all samples at once.
     pub(super) lbfgs: Option<LbfgsConfig>,
-    /// What of the data is replaced by own predictions.
-    pub(super) own_inputs: Option<OwnInputs>,
     pub(super) stop: Stop,
     /// Steps from one kept loss to the next.
     pub(super) log_every: u64,
@@ -124,21 +122,6 @@ pub(super) struct Training {
     /// Kept losses that are figures, by their step.
     #[serde(default)]
     pub(super) losses_at: Vec<u64>,
-}
-
-/// Inputs that are replaced by what the network itself predicts, while the targets stay: it learns to find its way
-/// back from its own errors. The network as it is runs in closed loop, and then learns from inputs that stand still.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct OwnInputs {
-    /// Optimizer steps on the data as it is, before that.
-    pub(super) after: u64,
-    /// Optimizer steps from one replacement to the next.
-    pub(super) every: u64,
-    /// Replacements after which each sequence has had its turn: of so many, one is replaced at a time.
-    pub(super) turns: usize,
-    /// Inputs at the beginning of a sequence that stay as they are: uniform from the first to the second number.
-    pub(super) truth: [usize; 2],
 }
 
 /// Which losses are kept.
@@ -178,13 +161,11 @@ impl Training {
             return match optimizer.validate() {
                 Err(error) => told("optimizer", &error.to_string()),
                 Ok(()) if self.lbfgs.is_some() => told("lbfgs", "stands beside optimizer; leave one out"),
-                Ok(()) if self.own_inputs.is_some() => told("own-inputs", "goes with lbfgs alone"),
                 Ok(()) => None,
             };
         }
         let Some(lbfgs) = &self.lbfgs else { return told("training", "give optimizer or lbfgs") };
         let samples = data.samples();
-        let own = self.own_inputs.unwrap_or(OwnInputs { after: 0, every: 1, turns: 1, truth: [1, 1] });
         match () {
             () if samples.is_none() => told("lbfgs", "goes with data of kind sequences or waves alone"),
             () if samples != Some(self.batch) => {
@@ -195,12 +176,6 @@ impl Training {
             }
             () if self.stop != Stop::after(self.stop.max_steps) => {
                 told("stop", "can be max-steps alone for lbfgs")
-            }
-            () if self.own_inputs.is_some() && data.steps().is_none() => {
-                told("own-inputs", "goes with data of kind waves alone")
-            }
-            () if own.every == 0 || own.turns == 0 || own.truth[0] == 0 || own.truth[0] > own.truth[1] => {
-                told("own-inputs", "every, turns and truth must be at least 1, and truth must not fall")
             }
             () => lbfgs.validate().err().and_then(|error| told("lbfgs", &error.to_string())),
         }

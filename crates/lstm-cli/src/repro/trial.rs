@@ -57,8 +57,6 @@ struct Trained<B: Backend, F: Float> {
 enum Then {
     /// More of the same.
     GoOn,
-    /// Training on these sequences; with L-BFGS alone.
-    With(Sequences),
     /// The end: nothing good can come any more.
     End,
 }

@@ -2,9 +2,7 @@
 
 use lstm_data::Element;
 use lstm_data::generate::Sequences;
-use lstm_data::order::unit;
 use lstm_nn::Model;
-use lstm_tensor::philox::Philox;
 use lstm_tensor::{Backend, Float};
 use lstm_train::free_run::side_by_side;
 use lstm_train::{Outcome, SequenceSource};
@@ -12,7 +10,6 @@ use ndarray::{Array2, Axis, s};
 
 use super::super::cell::{Cell, Errors, Shown, rounded};
 use super::super::data::Waves;
-use super::super::experiment::OwnInputs;
 use super::{Then, Trial, named};
 use crate::failure::Result;
 
@@ -30,22 +27,11 @@ impl Trial<'_> {
     ) -> Result<()> {
         let (train, test) = (waves.train()?, waves.test()?);
         let mut looks = Looks { known: waves.length - 1, test, errors: Vec::new(), predictions: None };
-        let experiment = self.experiment;
-        let own = experiment.training.own_inputs;
-        let mut inputs = train.clone();
-        let seed = self.seed;
         let trained = self.train_watched::<B, F, _>(
             backend,
             &SequenceSource(&train),
             cell,
-            &mut |backend, model, step| {
-                if !looks.look(backend, model, step)? {
-                    return Ok(Then::End);
-                }
-                let Some(own) = own.filter(|own| own.due(step)) else { return Ok(Then::GoOn) };
-                own.replace(backend, model, (&train, &mut inputs), (seed, step))?;
-                Ok(Then::With(inputs.clone()))
-            },
+            &mut |backend, model, step| looks.look(backend, model, step),
         )?;
 
         let errors = looks.errors;
@@ -92,8 +78,8 @@ struct Looks {
 }
 
 impl Looks {
-    /// Measures; says whether what came is finite.
-    fn look<B: Backend, F: Float>(&mut self, backend: &B, model: &Model<B, F>, step: u64) -> Result<bool> {
+    /// Measures, and ends the training where what comes is not finite.
+    fn look<B: Backend, F: Float>(&mut self, backend: &B, model: &Model<B, F>, step: u64) -> Result<Then> {
         let flat = |values: &ndarray::Array3<f64>| values.index_axis(Axis(2), 0).to_owned();
         let (inputs, targets) = (flat(&self.test.inputs), flat(&self.test.targets));
         let (steps, rows) = inputs.dim();
@@ -103,47 +89,12 @@ impl Looks {
         let mean = |part: ndarray::ArrayView2<'_, f64>| part.mean().unwrap_or(f64::NAN);
         let (test, free_run) =
             (mean(squares.slice(s![..self.known, ..])), mean(squares.slice(s![self.known.., ..])));
-        let finite = test.is_finite() && free_run.is_finite();
-        if finite {
-            self.errors.push(Errors { step, test, free_run });
-            self.predictions = Some(run.predictions);
+        if !(test.is_finite() && free_run.is_finite()) {
+            return Ok(Then::End);
         }
-        Ok(finite)
-    }
-}
-
-impl OwnInputs {
-    /// Whether inputs are replaced after this step.
-    fn due(&self, step: u64) -> bool {
-        step >= self.after && (step - self.after).is_multiple_of(self.every)
-    }
-
-    /// Which replacement that of this step is, from 0.
-    fn turn(&self, step: u64) -> usize {
-        usize::try_from((step - self.after) / self.every).unwrap_or(0) % self.turns
-    }
-
-    /// Puts own predictions into the inputs of the sequences whose turn it is.
-    fn replace<B: Backend, F: Float>(
-        &self,
-        backend: &B,
-        model: &Model<B, F>,
-        (data, inputs): (&Sequences, &mut Sequences),
-        (seed, step): (u64, u64),
-    ) -> Result<()> {
-        let (steps, rows, _) = data.inputs.dim();
-        let turn = self.turn(step);
-        let chosen: Vec<usize> = (0..rows).filter(|row| row % self.turns == turn).collect();
-        let [least, most] = self.truth;
-        let mut stream = Philox::new(seed, lstm_tensor::philox::Purpose::Data, step as u32);
-        let from: Vec<usize> =
-            chosen.iter().map(|_| least + (unit(&mut stream) * (most - least + 1) as f64) as usize).collect();
-        let truth = data.inputs.index_axis(Axis(2), 0).select(Axis(1), &chosen);
-        let run = side_by_side(backend, model, truth.view(), &from, steps)?;
-        for (column, row) in chosen.into_iter().enumerate() {
-            inputs.inputs.slice_mut(s![.., row, 0]).assign(&run.fed.column(column));
-        }
-        Ok(())
+        self.errors.push(Errors { step, test, free_run });
+        self.predictions = Some(run.predictions);
+        Ok(Then::GoOn)
     }
 }
 

@@ -3,7 +3,7 @@
 use lstm_data::Element;
 use lstm_nn::Model;
 use lstm_tensor::{Backend, Float};
-use lstm_train::{Error, Flow, FullBatch, Outcome, SequenceSource, Source};
+use lstm_train::{Error, Flow, FullBatch, Outcome, Source};
 
 use super::super::cell::{Cell, rounded};
 use super::super::experiment::{Experiment, loss_at};
@@ -47,7 +47,6 @@ impl Trial<'_> {
             (self.tick)();
             match look(backend, fit.model(), fit.steps())? {
                 Then::GoOn => {}
-                Then::With(data) => fit.renew(&SequenceSource(&data))?,
                 Then::End => break Outcome::Diverged { step: fit.steps() },
             }
         };
