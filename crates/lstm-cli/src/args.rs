@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::{Machine, Reading, Say, Settings};
+use crate::settings::{Machine, Output, Reading, Say, Settings};
+use crate::value::{Number, Positive, Whole};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Forecast(Box<Forecast>),
     Train(Box<Train>),
     Eval(Box<Eval>),
+    Lab(Box<Lab>),
     Inspect(Inspect),
     Export(Export),
     Repro(Box<crate::repro::Args>),
@@ -125,6 +127,57 @@ pub(crate) struct Eval {
     pub(crate) machine: Machine,
     #[command(flatten)]
     pub(crate) say: Say,
+}
+
+/// Feed a trained model with its own predictions, and see how and why it drifts
+///
+/// Lets the model run freely from many places of the series and tells: its error against the horizon, beside the naive
+/// forecasts; how amplitude and phase part from the truth; what it makes of a sine of each frequency, one step ahead;
+/// where a long free run ends up, and whether small disturbances grow or die out there.
+///
+/// A model of `lstm train` reads its window anew for every forecast. Any other model file will do that holds a network of
+/// one input whose output is the next value: with --lookback it reads a window anew too, without it carries its state from
+/// step to step.
+///
+/// Leaves lab.json with all numbers, and the pictures lab.png and lab.svg.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lstm lab runs/air
+  lstm lab runs/air newer.csv --steps 60 --feed 1 --out runs/lab
+  lstm lab model.safetensors waves.csv --lookback 30
+  lstm lab model.safetensors waves.csv --standardise --period 20")]
+pub(crate) struct Lab {
+    /// Run folder, or a model file
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// CSV file with the series; `-` reads standard input [default: the file that the run was trained on]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Steps of a free run [default: 10 horizons, 2 seasons or 10 periods, whichever is most, as far as the file goes]
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) steps: Option<Whole<1, 100_000>>,
+    /// Free runs, from evenly spaced rows [default: 200, as far as the file goes]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) origins: Option<Whole<1, 100_000>>,
+    /// Period that amplitude and phase are followed at, in steps [default: the strongest of the series]
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) period: Option<Number<Positive>>,
+    /// Values of each forecast that are fed back before the next one [default: all of them]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) feed: Option<Whole<1, 100_000>>,
+    /// Values that a bare model reads anew for every prediction [default: one, carrying its state]
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) lookback: Option<Whole<1, 1_000_000>>,
+    /// Feed a bare model with the values less their mean, over their standard deviation
+    #[arg(long)]
+    pub(crate) standardise: bool,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Show what a CSV file, a model file or a run folder holds
@@ -227,6 +280,7 @@ impl Command {
             Command::Forecast(args) => args.settings.output.say.json,
             Command::Train(args) => args.settings.output.say.json,
             Command::Eval(args) => args.say.json,
+            Command::Lab(args) => args.output.say.json,
             Command::Inspect(args) => args.json,
             Command::Export(args) => args.say.json,
             Command::Repro(args) => args.say.json,

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Eval) -> Result<()> {
 }
 
 /// Rows at the start of the series that the model was trained on, or that lie before those.
-fn rows_seen(series: &Series, values: &[f64], task: &Task) -> usize {
+pub(crate) fn rows_seen(series: &Series, values: &[f64], task: &Task) -> usize {
     if let (Some(new), Some(old)) = (&series.time, &task.time) {
         let Some(end) = task.rows.checked_sub(1).and_then(|last| old.place(last)) else { return 0 };
         let begun = new.place(0).is_some_and(|first| first <= end);

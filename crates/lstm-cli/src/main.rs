@@ -10,6 +10,7 @@ mod failure;
 mod forecast;
 mod inspect;
 mod interrupt;
+mod lab;
 mod markdown;
 mod output;
 mod picture;
@@ -46,6 +47,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Forecast(args) => forecast::run(*args),
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(&args),
+        Command::Lab(args) => lab::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Repro(args) => repro::run(&args),

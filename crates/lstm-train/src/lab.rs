@@ -20,10 +20,10 @@ pub use drift::{Drift, Pace, drift, pace};
 pub use error::{HorizonError, free_run_errors};
 pub use response::{Response, Wave, response};
 pub use sine::{Dominant, dominant_period};
-pub use stability::{Growth, Rest, Settled, growth, settle};
+pub use stability::{Growth, Repeats, Rest, Settled, growth, settle};
 pub use wiring::{ForecastLoop, Scale, StateLoop, WindowLoop};
 
-use crate::Result;
+use crate::{Error, Result};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -94,7 +94,7 @@ pub struct Findings {
     pub run: Vec<f64>,
     /// Where a free run behind the whole series ends up.
     pub rest: Rest,
-    /// What becomes of disturbances there; absent where it diverges.
+    /// What becomes of disturbances there; absent where it diverges so fast that they are no finite numbers.
     pub growth: Option<Growth>,
 }
 
@@ -113,14 +113,20 @@ pub fn examine(subject: &mut dyn ClosedLoop, series: &[f64], protocol: &Protocol
     let small_response = response(subject, wave(0.01), &periods)?;
     let response_of = |subject: &mut dyn ClosedLoop, periods: &[f64]| response(subject, wave(1.0), periods);
 
-    let state = subject.start(series, &[series.len()])?;
-    let long = (40.0 * period).clamp(400.0, 20_000.0) as usize;
-    let settled = settle(subject, state, long, (*period, deviation))?;
-    let growth = match settled.rest {
-        Rest::Diverges { .. } => None,
-        Rest::Point { .. } => Some(growth(subject, settled.state, *period, 1.0)?),
-        Rest::Cycle { period: own, .. } => Some(growth(subject, settled.state, own, own)?),
-        Rest::Drifts { .. } => Some(growth(subject, settled.state, *period, *period)?),
+    let end = subject.start(series, &[series.len()])?;
+    let long = (40.0 * period).max(12.0 * *season as f64).clamp(400.0, 20_000.0) as usize;
+    let repeats = Repeats { period: *period, season: *season as f64 };
+    let settled = settle(subject, end.clone(), long, repeats, deviation)?;
+    let (from, period_there, per) = match settled.rest {
+        // What leaves every range is followed on its way out.
+        Rest::Diverges { .. } => (end, *period, *period),
+        Rest::Point { .. } => (settled.state, *period, 1.0),
+        Rest::Cycle { period: own, .. } => (settled.state, own, own),
+        Rest::Drifts { .. } => (settled.state, *period, *period),
+    };
+    let growth = match growth(subject, from, period_there, per) {
+        Err(Error::TooLarge) => None,
+        growth => Some(growth?),
     };
     Ok(Findings {
         errors: free_run_errors(series, rows, &runs, *steps, *season),
@@ -138,7 +144,7 @@ pub fn examine(subject: &mut dyn ClosedLoop, series: &[f64], protocol: &Protocol
 /// Shortest period of a sine whose continuation is measured, in steps.
 const SHORTEST: f64 = 2.5;
 /// Periods of sines that are measured.
-const PERIODS: usize = 40;
+const PERIODS: usize = 60;
 
 /// Numbers from `first` to `last`, each the same multiple of the one before.
 fn spaced(first: f64, last: f64) -> Vec<f64> {

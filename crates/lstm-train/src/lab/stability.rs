@@ -60,9 +60,18 @@ pub struct Settled {
     pub state: Vec<f64>,
 }
 
-/// Lets the loop run freely for `steps` from `state`, and judges its last quarter against the one before: a point where
-/// the deviation is below a thousandth of `deviation`, a cycle where level and deviation agree within 2 %. `period` is
-/// taken where the run itself has none that explains a third of it.
+/// After how many steps a series repeats itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeats {
+    /// Period of its main swing.
+    pub period: f64,
+    /// Its season, which may hold several swings.
+    pub season: f64,
+}
+
+/// Lets the loop run freely for `steps` from `state`, and judges its last quarter, cut to whole seasons, against the one
+/// before: a point where the deviation is below a thousandth of `deviation`, a cycle where level and deviation agree
+/// within 2 %. The period is the run's own where one explains a third of it.
 ///
 /// # Errors
 /// Those of the model.
@@ -70,7 +79,8 @@ pub fn settle(
     subject: &mut dyn ClosedLoop,
     mut state: Vec<f64>,
     steps: usize,
-    (period, deviation): (f64, f64),
+    repeats: Repeats,
+    deviation: f64,
 ) -> Result<Settled> {
     let beyond = |moved: f64| !moved.is_finite() || moved.abs() > 1000.0 * deviation;
     let mut run: Vec<f64> = Vec::with_capacity(steps);
@@ -86,11 +96,12 @@ pub fn settle(
             return Ok(Settled { rest: Rest::Diverges { step: step + 1 }, run, state });
         }
     }
-    // Whole periods of its own, or what swings would seem to move.
     let own = dominant_period(&run[run.len() / 2..]).filter(|own| own.share > 0.3);
-    let period = own.map_or(period, |own| own.period);
-    let whole = |length: usize| ((length as f64 / period).floor() * period).round() as usize;
-    let quarter = whole(run.len() / 4).max(2).min(run.len() / 2);
+    let period = own.map_or(repeats.period, |own| own.period);
+    // Swings cut in two would seem to move the level.
+    let whole = if repeats.season > period { repeats.season } else { period };
+    let quarter = ((run.len() as f64 / 4.0 / whole).floor().max(1.0) * whole).round() as usize;
+    let quarter = quarter.clamp(1, run.len() / 2);
     let [before, last] = [2, 1].map(|back| {
         let end = run.len() - (back - 1) * quarter;
         moments(&run[end - quarter..end])

@@ -89,6 +89,10 @@ fn sine(period: f64, count: usize) -> Vec<f64> {
     (0..count).map(|t| (TAU * t as f64 / period).sin()).collect()
 }
 
+fn every(period: f64) -> Repeats {
+    Repeats { period, season: period }
+}
+
 fn close(a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance, "{a} is not {b}");
 }
@@ -183,7 +187,7 @@ fn the_response_is_the_transfer_function() {
 fn a_decaying_loop_stops_at_a_point_with_its_eigenvalues() {
     let mut subject = resonator(0.95, 0.7);
     let state = subject.start(&sine(9.0, 20), &[20]).unwrap();
-    let settled = settle(&mut subject, state, 600, (9.0, 1.0)).unwrap();
+    let settled = settle(&mut subject, state, 600, every(9.0), 1.0).unwrap();
     assert!(matches!(settled.rest, Rest::Point { value } if value.abs() < 1e-6), "{:?}", settled.rest);
     let growth = growth(&mut subject, settled.state, 9.0, 1.0).unwrap();
     assert_eq!(growth.factors.len(), 2);
@@ -204,13 +208,13 @@ fn real_eigenvalues_are_told_apart() {
 fn a_growing_loop_diverges_and_a_rising_one_drifts() {
     let mut subject = resonator(1.05, 0.7);
     let state = subject.start(&sine(9.0, 20), &[20]).unwrap();
-    let settled = settle(&mut subject, state, 2000, (9.0, 1.0)).unwrap();
+    let settled = settle(&mut subject, state, 2000, every(9.0), 1.0).unwrap();
     let Rest::Diverges { step } = settled.rest else { panic!("{:?}", settled.rest) };
     // 1.05^t passes 1000 deviations at about t = 142.
     assert!((125..160).contains(&step), "{step}");
 
     let mut rising = Recurrence { dim: 2, next: |x: &[f64]| x[1] + 0.25 };
-    let settled = settle(&mut rising, vec![0.0, 0.25], 400, (10.0, 1.0)).unwrap();
+    let settled = settle(&mut rising, vec![0.0, 0.25], 400, every(10.0), 1.0).unwrap();
     let Rest::Drifts { level, .. } = settled.rest else { panic!("{:?}", settled.rest) };
     close(level, 2.5, 1e-9);
 }
@@ -220,7 +224,7 @@ fn at_a_cycle_the_factors_are_the_floquet_multipliers() {
     let (a, w) = (0.01f64, TAU / 20.3);
     let mut subject = Oscillator { a, w };
     let state = subject.start(&[0.3], &[1]).unwrap();
-    let settled = settle(&mut subject, state, 1600, (20.0, 0.7)).unwrap();
+    let settled = settle(&mut subject, state, 1600, every(20.0), 0.7).unwrap();
     let Rest::Cycle { period, level, deviation } = settled.rest else { panic!("{:?}", settled.rest) };
     close(period, 20.3, 0.01);
     close(level, 0.0, 0.01);
@@ -228,6 +232,17 @@ fn at_a_cycle_the_factors_are_the_floquet_multipliers() {
     let growth = growth(&mut subject, settled.state, period, period).unwrap();
     close(growth.factors[0], 1.0, 1e-4);
     close(growth.factors[1], (1.0 - 2.0 * a).powf(20.3), 1e-3);
+}
+
+/// Ten swings of seven steps on one slow wave: whole swings that are no whole season would seem to move the level.
+#[test]
+fn a_season_of_several_swings_is_a_cycle() {
+    let mut season = Recurrence { dim: 70, next: |x: &[f64]| x[0] };
+    let swings = sine(7.0, 70).into_iter().zip(sine(70.0, 70));
+    let state = swings.map(|(swing, wave)| swing + 0.4 * wave).collect();
+    let repeats = Repeats { period: 7.0, season: 70.0 };
+    let settled = settle(&mut season, state, 410, repeats, 0.8).unwrap();
+    assert!(matches!(settled.rest, Rest::Cycle { .. }), "{:?}", settled.rest);
 }
 
 #[test]
