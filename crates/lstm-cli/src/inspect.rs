@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use lstm_data::inspect::{ColumnSummary, Summary, TimeSummary};
-use lstm_data::{Kind, summarise};
+use lstm_data::inspect::{ColumnSummary, SeriesSummary, Summary, TimeSummary};
+use lstm_data::{Kind, Layout, summarise};
 use serde_json::{Value, json};
 
 use crate::args::Inspect;
@@ -42,14 +42,37 @@ fn table(args: &Inspect) -> Result<()> {
         };
     }
     text += "\n\n";
-    text += &columns(&summary);
-    text += "\n";
-    text += &summary.time.as_ref().map_or_else(
-        || "no column of times: rows are taken to follow one another at an even step\n".to_owned(),
-        time,
-    );
+    // Where a series is a row, its columns are many and say little.
+    if summary.layout != Layout::Rows {
+        text += &columns(&summary);
+        text += "\n";
+    }
+    if let Some(axis) = &summary.time {
+        text += &time(axis);
+        text += "\n";
+    }
+    text += &series_found(&summary);
     output::print(text.as_bytes())
 }
+
+/// The series that would be forecast, or why there are none.
+fn series_found(summary: &Summary) -> String {
+    let Some(series) = &summary.series else {
+        let refusal = summary.refusal.as_deref().unwrap_or_default();
+        return format!("it cannot be forecast as it is: {refusal}\n");
+    };
+    let SeriesSummary { count, first, shortest, longest, notes, .. } = series;
+    let values = if shortest == longest { longest.to_string() } else { format!("{shortest} to {longest}") };
+    let more = if *count > first.len() { ", …" } else { "" };
+    let mut text = format!("{count} series of {values} values: {}{more}\n", first.join(", "));
+    for note in notes {
+        text += &format!("{note}\n");
+    }
+    text
+}
+
+/// Columns that are listed.
+const COLUMNS: usize = 30;
 
 fn columns(summary: &Summary) -> String {
     let widest = summary.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
@@ -59,7 +82,7 @@ fn columns(summary: &Summary) -> String {
         "column", "holds", "missing", "min", "mean", "max", "seasonal"
     );
     let mut text = output::bold(&header);
-    for column in &summary.columns {
+    for column in summary.columns.iter().take(COLUMNS) {
         let number = |pick: fn(&lstm_data::inspect::Numbers) -> f64| {
             column.numbers.as_ref().map_or("-".into(), |numbers| output::short(pick(numbers)))
         };
@@ -74,19 +97,22 @@ fn columns(summary: &Summary) -> String {
             column.season_correlation.map_or("-".into(), |r| format!("{r:.2}")),
         );
     }
-    for column in &summary.columns {
+    if summary.columns.len() > COLUMNS {
+        text += &format!("and {} more columns\n", summary.columns.len() - COLUMNS);
+    }
+    for column in summary.columns.iter().take(COLUMNS) {
         text += &flaws(column);
     }
     text
 }
 
-/// What stands in the way of forecasting a column, and what helps.
+/// What is missing or wrong in a column.
 fn flaws(column: &ColumnSummary) -> String {
     let mut text = String::new();
     if column.kind == Kind::Number && column.missing > 0 {
         let line = column.first_missing.unwrap_or(0);
         let (name, missing) = (&column.name, column.missing);
-        text += &format!("{name}: {missing} values are missing, the first in line {line}: --fill linear\n");
+        text += &format!("{name}: {missing} values are missing, the first in line {line}\n");
     }
     if column.bad > 0 {
         let line = column.first_bad.unwrap_or(0);
@@ -108,15 +134,15 @@ fn time(time: &TimeSummary) -> String {
     let lines = |lines: &[u64]| lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     if time.unsorted > 0 {
         let line = time.first_unsorted.unwrap_or(0);
-        text += &format!("{} rows out of order, the first in line {line}: --sort\n", time.unsorted);
+        text += &format!("{} rows out of order, the first in line {line}\n", time.unsorted);
     }
     if time.duplicates > 0 {
         let (count, lines) = (time.duplicates, lines(&time.duplicate_lines));
-        text += &format!("{count} rows with a time that stood before (line {lines}): --duplicates mean\n");
+        text += &format!("{count} rows with a time that stood before (line {lines})\n");
     }
     if time.gaps > 0 {
         let (gaps, missing, lines) = (time.gaps, time.missing_rows, lines(&time.gap_lines));
-        text += &format!("{gaps} gaps of {missing} rows in all (before line {lines}): --fill linear\n");
+        text += &format!("{gaps} gaps of {missing} rows in all (before line {lines})\n");
     }
     if time.irregular > 0 {
         let line = time.first_irregular.unwrap_or(0);

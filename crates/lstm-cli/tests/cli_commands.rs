@@ -195,10 +195,11 @@ fn files_of_many_kinds_are_read() {
 }
 
 #[test]
-fn inspect_tells_what_stands_in_the_way() {
+fn inspect_tells_what_was_found_and_what_is_made_of_it() {
     let place = Place::new();
     let good = place.lstm("inspect good.csv").fine();
-    for words in ["good.csv: 90 rows, 2 columns", "sales", "step 1 day, season 7"] {
+    for words in ["good.csv: 90 rows, 2 columns", "step 1 day, season 7", "\n1 series of 90 values: sales\n"]
+    {
         assert!(good.out.contains(words), "{words}: {}", good.out);
     }
     let mut rows = days(90);
@@ -210,15 +211,30 @@ fn inspect_tells_what_stands_in_the_way() {
     let mixed = place.lstm("inspect mixed.csv").fine();
     for words in [
         "1 rows out of order",
-        "--sort",
-        "--duplicates mean",
         "1 gaps of 1 rows",
         "sales: 1 values are missing",
+        "1 row repeats a time, the first in line",
+        "2 values, those of added rows among them, were missing and were filled",
     ] {
         assert!(mixed.out.contains(words), "{words}: {}", mixed.out);
     }
     let json = place.lstm("inspect mixed.csv --json").fine().json();
     assert_eq!((&json["rows"], &json["time"]["season"]), (&json!(90), &json!(7)));
+    assert_eq!(json["series"]["repairs"], json!({ "unsorted": 1, "duplicates": 1, "rows": 1, "values": 2 }));
+    place.write("m4.csv", "V1,V2,V3,V4\nH1,1,2,3\nH2,1,2,\n");
+    let rows = place.lstm("inspect m4.csv").fine();
+    assert_eq!(
+        rows.out,
+        "m4.csv: 2 rows, 4 columns, parted by ','\n\n2 series of 2 to 3 values: H1, H2\nRead as one series a row, called \
+         as in 'V1'; no times, so that values follow one another at an even step.\n"
+    );
+    place.write("gaps.csv", "t,y\n2020-01-01,1\n2020-01-02,2\n2020-01-04,3\n2020-01-05,5\n");
+    let refused = place.lstm("inspect gaps.csv").fine();
+    assert!(
+        refused.out.contains("it cannot be forecast as it is: gaps.csv, line 4, column 'y': 1 of 5"),
+        "{}",
+        refused.out
+    );
 }
 
 #[test]

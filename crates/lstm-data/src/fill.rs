@@ -55,6 +55,36 @@ pub(crate) fn seasonal(mut column: ArrayViewMut1<'_, f64>, season: usize) {
     linear(column);
 }
 
+/// The curve of a neighbouring season. Over a hole of at most half a season it is shifted to meet the values on both sides,
+/// so that the level is theirs and the shape is the season's; a longer one takes it as [`seasonal`] does, as the level at
+/// its edges says little about its middle.
+pub(crate) fn shaped(mut column: ArrayViewMut1<'_, f64>, season: usize) {
+    let mut row = 0;
+    while let Some(start) = (row..column.len()).find(|at| column[*at].is_nan()) {
+        let end = (start..column.len()).find(|at| !column[*at].is_nan()).unwrap_or(column.len());
+        row = end;
+        if start == 0 || end == column.len() || 2 * (end - start) > season {
+            continue;
+        }
+        let (before, after) = (start - 1, end);
+        let whole = |from: usize| {
+            column.iter().skip(from).take(after - before + 1).filter(|value| !value.is_nan()).count()
+                == after - before + 1
+        };
+        let earlier = before.checked_sub(season).filter(|from| whole(*from));
+        let Some(from) = earlier.or_else(|| Some(before + season).filter(|from| whole(*from))) else {
+            continue;
+        };
+        let like = |row: usize| from + (row - before);
+        let (left, right) = (column[before] - column[like(before)], column[after] - column[like(after)]);
+        for at in start..end {
+            let share = (at - before) as f64 / (after - before) as f64;
+            column[at] = column[like(at)] + left * (1.0 - share) + right * share;
+        }
+    }
+    seasonal(column, season);
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::array;
@@ -73,5 +103,25 @@ mod tests {
         assert_eq!(run(&|c| linear(c)), [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]);
         assert_eq!(run(&|c| previous(c)), [1.0, 1.0, 1.0, 1.0, 4.0, 4.0]);
         assert_eq!(run(&|c| seasonal(c, 2)), [4.0, 1.0, 4.0, 1.0, 4.0, 1.0]);
+    }
+
+    #[test]
+    fn a_short_hole_takes_the_shape_of_a_season_and_the_level_of_its_edges() {
+        let shape = [0.0, 5.0, 9.0, 5.0, 0.0, -5.0, -9.0, -5.0];
+        let whole: ndarray::Array1<f64> = (0..32).map(|row| shape[row % 8] + row as f64).collect();
+        let filled = |holes: &[(usize, usize)]| {
+            let mut column = whole.clone();
+            holes.iter().flat_map(|(from, to)| *from..*to).for_each(|row| column[row] = f64::NAN);
+            shaped(column.view_mut(), 8);
+            column
+        };
+        // Shape and trend come back exactly, in the first season as well, and where the next hole looks back on this one.
+        let near = |got: &ndarray::Array1<f64>| got.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(
+            near(&filled(&[(12, 16)])) && near(&filled(&[(2, 5)])) && near(&filled(&[(10, 13), (18, 22)]))
+        );
+        // A long hole takes the season as it is, and an end has no level beyond it.
+        assert_eq!(filled(&[(12, 17)])[13], whole[5]);
+        assert_eq!(filled(&[(30, 32)])[31], whole[23]);
     }
 }

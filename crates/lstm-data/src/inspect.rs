@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::cell::{self, Cell};
 use crate::error::Result;
+use crate::panel::{self, Layout, PanelOptions, Targets, read_panel};
 use crate::scale::mean_and_deviation;
-use crate::series::{Duplicates, Fill, Series, SeriesOptions};
+use crate::series::{Duplicates, Fill, Repairs};
 use crate::stamp::DateOrder;
 use crate::table::{Column, Kind, Table};
 use crate::time::{self, TimeChoice};
@@ -21,8 +22,33 @@ pub struct Summary {
     pub rows: usize,
     /// The columns in file order.
     pub columns: Vec<ColumnSummary>,
-    /// The time axis, if a column holds one.
+    /// The time axis, if a column holds that of all rows.
     pub time: Option<TimeSummary>,
+    /// How series stand in the table.
+    pub layout: Layout,
+    /// The series that are read without any option, if any can be.
+    pub series: Option<SeriesSummary>,
+    /// Why none can be read, and what to do.
+    pub refusal: Option<String>,
+}
+
+/// The series of a table in a few figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeriesSummary {
+    /// How many there are.
+    pub count: usize,
+    /// The names of the first five.
+    pub first: Vec<String>,
+    /// Values of the shortest.
+    pub shortest: usize,
+    /// Values of the longest.
+    pub longest: usize,
+    /// The step in words, where times are known.
+    pub step: Option<String>,
+    /// What was repaired on reading them.
+    pub repairs: Repairs,
+    /// What was assumed and repaired, in whole sentences.
+    pub notes: Vec<String>,
 }
 
 /// One column in a few figures.
@@ -100,30 +126,59 @@ pub struct TimeSummary {
 /// # Errors
 /// Those of the time column: a name that is not there, or cells that are no times.
 pub fn summarise(table: &Table, time: &TimeChoice, order: Option<DateOrder>) -> Result<Summary> {
-    let axis = time_summary(table, time, order)?;
-    let season = axis.as_ref().map_or(1, |axis| axis.season);
-    let mut columns: Vec<ColumnSummary> =
-        table.columns().iter().map(|column| column_summary(table, column)).collect();
-    if season > 1 {
-        let whole = |column: &ColumnSummary| {
-            column.kind == Kind::Number && column.bad == 0 && column.numbers.is_some()
-        };
-        let at: Vec<usize> = (0..columns.len()).filter(|at| columns.get(*at).is_some_and(whole)).collect();
-        if let Some(series) = repaired(table, &at, time, order) {
-            for (at, values) in at.iter().zip(series.values.columns()) {
-                if let Some(column) = columns.get_mut(*at) {
-                    column.season_correlation = correlation(&values.to_vec(), season);
-                }
-            }
-        }
-    }
-    Ok(Summary {
+    let options = PanelOptions { time: time.clone(), date_order: order, ..PanelOptions::default() };
+    let layout = panel::layout_of(table, &options)?;
+    let columns = layout == Layout::Columns;
+    // Where series stand one below another, the times of all rows together say nothing.
+    let axis = if columns { time_summary(table, time, order)? } else { None };
+    let mut summary = Summary {
         file: table.file().into(),
         delimiter: table.delimiter(),
         rows: table.rows(),
-        columns,
+        columns: table.columns().iter().map(|column| column_summary(table, column)).collect(),
         time: axis,
-    })
+        layout,
+        series: None,
+        refusal: None,
+    };
+    match read_panel(table, &options).and_then(|panel| panel.check_varies().map(|()| panel)) {
+        Ok(panel) => {
+            summary.series = Some(SeriesSummary {
+                count: panel.members.len(),
+                first: panel.members.iter().take(5).map(|member| member.id.clone()).collect(),
+                shortest: panel.shortest(),
+                longest: panel.longest(),
+                step: panel.step().map(|step| step.to_string()),
+                repairs: panel.repairs,
+                notes: panel.notes,
+            });
+        }
+        Err(error) => summary.refusal = Some(error.to_string()),
+    }
+    correlate(&mut summary, table, options);
+    Ok(summary)
+}
+
+/// Adds each column's correlation with itself one season earlier.
+fn correlate(summary: &mut Summary, table: &Table, options: PanelOptions) {
+    let Some(season) = summary.time.as_ref().map(|axis| axis.season).filter(|season| *season > 1) else {
+        return;
+    };
+    let whole = |column: &&mut ColumnSummary| {
+        column.kind == Kind::Number && column.bad == 0 && column.numbers.is_some()
+    };
+    let options = PanelOptions {
+        layout: Some(Layout::Columns),
+        duplicates: Some(Duplicates::Mean),
+        fill: Some(Fill::Linear),
+        ..options
+    };
+    for column in summary.columns.iter_mut().filter(whole) {
+        let targets = Targets::Columns(vec![column.name.clone()]);
+        let panel = read_panel(table, &PanelOptions { targets, ..options.clone() });
+        let values = panel.ok().and_then(|mut panel| panel.members.pop()).map(|member| member.values);
+        column.season_correlation = values.and_then(|values| correlation(&values, season));
+    }
 }
 
 fn column_summary(table: &Table, column: &Column) -> ColumnSummary {
@@ -200,19 +255,6 @@ fn time_summary(table: &Table, choice: &TimeChoice, order: Option<DateOrder>) ->
     }))
 }
 
-/// Columns with everything repaired that can be, or `None`.
-fn repaired(table: &Table, at: &[usize], time: &TimeChoice, order: Option<DateOrder>) -> Option<Series> {
-    let options = SeriesOptions {
-        time: time.clone(),
-        date_order: order,
-        sort: true,
-        duplicates: Duplicates::Mean,
-        fill: Fill::Linear,
-        season: None,
-    };
-    Series::from_table(table, at, &options).ok()
-}
-
 /// Correlation of a series with itself `lag` rows earlier, or `None` for a short or constant one.
 fn correlation(values: &[f64], lag: usize) -> Option<f64> {
     if values.len() < 2 * lag {
@@ -253,6 +295,26 @@ mod tests {
         let y = &got.columns[1];
         assert_eq!((y.missing, y.first_missing, y.bad, y.first_bad), (1, Some(4), 1, Some(6)));
         assert_eq!(y.numbers.map(|n| (n.min, n.max, n.mean)), Some((1.0, 3.0, 2.0)));
+        assert!(got.series.is_none());
+        let refusal = got.refusal.unwrap();
+        assert!(
+            refusal.starts_with("a.csv, line 5, column 'ds': time 2020-01-02 stands in line 4"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn the_series_of_each_layout_are_summed_up() {
+        let long =
+            summary("unique_id,ds,y\na,2020-01,1\na,2020-02,2\nb,2020-01,3\nb,2020-02,3\nb,2020-03,3\n");
+        assert!(long.layout == Layout::Long && long.time.is_none() && long.refusal.is_none());
+        let series = long.series.unwrap();
+        assert_eq!((series.count, series.shortest, series.longest), (2, 2, 3));
+        assert_eq!((series.first, series.step.as_deref()), (vec!["a".into(), "b".into()], Some("1 month")));
+        let rows = summary("V1,V2,V3,V4\nH1,1,2,3\nH2,1,2,\n");
+        assert_eq!((rows.layout, rows.series.unwrap().count), (Layout::Rows, 2));
+        let constant = summary("t,y\n2020-01,3\n2020-02,3\n");
+        assert!(constant.series.is_none() && constant.refusal.unwrap().contains("nothing to learn"));
     }
 
     #[test]

@@ -53,8 +53,9 @@ pub struct PanelOptions {
     pub categories: BTreeMap<String, Vec<String>>,
     /// What happens to rows with the same time; `None` averages them unless they are more than 5 %.
     pub duplicates: Option<Duplicates>,
-    /// What happens to missing values and rows; `None` fills them, by season where there is one and by straight lines
-    /// elsewhere, unless they are more than 5 % of a series.
+    /// What happens to missing values and rows; `None` fills them unless they are more than 5 % of a series: after the
+    /// shape of a neighbouring season, shifted to meet the values beside it, or by straight lines where two seasons were
+    /// not seen.
     pub fill: Option<Fill>,
     /// Rows in the season that filling looks back; `None` follows from the step.
     pub season: Option<usize>,
@@ -199,6 +200,11 @@ pub fn read_panels(tables: &[Table], options: &PanelOptions) -> Result<Panel> {
     let covariates = build::Covariates::survey(tables, options)?;
     let panels = tables.iter().map(|table| build::panel(table, &covariates, options));
     join::joined(panels.collect::<Result<Vec<_>>>()?)
+}
+
+/// How series stand in a table.
+pub(crate) fn layout_of(table: &Table, options: &PanelOptions) -> Result<Layout> {
+    layout::Shape::of(table, options).map(|shape| shape.layout)
 }
 
 #[cfg(test)]

@@ -289,7 +289,7 @@ pub(super) fn fill(values: &mut [f64], how: Option<Fill>, season: usize) -> Resu
             });
         }
         Some(Fill::Season) => fill::seasonal(column, season),
-        None if enough => fill::seasonal(column, season),
+        None if enough => fill::shaped(column, season),
         None | Some(Fill::Linear) => fill::linear(column),
         Some(Fill::Previous) => fill::previous(column),
         // A missing value has been refused before.
@@ -298,7 +298,7 @@ pub(super) fn fill(values: &mut [f64], how: Option<Fill>, season: usize) -> Resu
     Ok(match how {
         Some(Fill::Previous) => "with the value before",
         Some(Fill::Season) => "with the value one season away",
-        None if enough => "with the value one season away",
+        None if enough => "after the shape of a neighbouring season",
         _ => "by straight lines",
     })
 }

@@ -34,7 +34,9 @@ impl Tally {
     /// Remembers how values were filled.
     pub(super) fn filled(&mut self, how: &'static str) {
         self.filled_by = Some(match self.filled_by {
-            Some(other) if other != how => "by season where a series is long enough, else by straight lines",
+            Some(other) if other != how => {
+                "after the shape of a neighbouring season, in short series by straight lines"
+            }
             _ => how,
         });
     }
@@ -64,7 +66,8 @@ impl Tally {
         if values > 0 {
             let was = if values == 1 { "was" } else { "were" };
             let how = self.filled_by.unwrap_or_default();
-            notes.push(format!("{} {was} missing and {was} filled {how}.", counted(values, "value")));
+            let made = if rows > 0 { ", those of added rows among them," } else { "" };
+            notes.push(format!("{}{made} {was} missing and {was} filled {how}.", counted(values, "value")));
         }
         if self.cells > 0 {
             let was = if self.cells == 1 { "was" } else { "were" };
