@@ -426,6 +426,28 @@ mod tests {
             ),
             ("004-airline-5", "forecast = 20", "forecast = 29", "forecast: must be from 1 to 28"),
             ("004-airline-5", "season = 12", "season = 0", "season: must be from 1 to 116"),
+            ("002-lbfgs", "test = 3 ", "test = 100 ", "test: must be from 1 to 99, one less than count"),
+            ("002-lbfgs", "scale = 20.0", "scale = 0.0", "data: scale = 0: must not be zero"),
+            ("002-lbfgs", "length = 1000", "length = 0", "data: length = 0: must be at least 2"),
+            ("002-lbfgs", "batch = 97", "batch = 96", "batch: must be 97, all samples, for lbfgs"),
+            ("002-lbfgs", "batch = 97", "batch = 97\nshuffle = true", "lbfgs: goes without shuffle"),
+            ("002-lbfgs", "dropout = 0.0", "dropout = 0.1", "lbfgs: goes without shuffle"),
+            ("002-lbfgs", "max-steps = 15", "max-steps = 15, patience = 2", "stop: can be max-steps alone"),
+            ("002-lbfgs", "= 0.8", "= -0.8", "lbfgs: learning-rate is -0.8, but must be"),
+            ("002-lbfgs", "[training.lbfgs]", "[training.lbgfs]", "unknown key; did you mean 'lbfgs'?"),
+            (
+                "002-adagrad",
+                "[training.optimizer]",
+                "lbfgs = {}\n[training.optimizer]",
+                "lbfgs: stands beside",
+            ),
+            ("002-adagrad-weighted", "decay = 0.99", "decay = -2", "step-decay: must be a number above 0"),
+            (
+                "003-adam",
+                "batch = 300",
+                "batch = 300\nstep-decay = 0.9",
+                "step-decay: goes with data of kind waves",
+            ),
         ] {
             let message = told(name, from, to);
             assert!(message.starts_with("a.toml, line ") && message.contains(expected), "{message}");

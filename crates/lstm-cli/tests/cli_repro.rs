@@ -73,6 +73,103 @@ fn sequences_are_predicted_alike_in_a_new_process() {
     assert_eq!(wrong.code, 2, "{}", wrong.err);
 }
 
+/// A small form of a shipped experiment on waves.
+fn small_waves(name: &str, changes: &[(&str, &str)]) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments");
+    let mut text = std::fs::read_to_string(format!("{folder}/{name}.toml")).unwrap();
+    let small = [
+        ("length = 1000", "length = 60"),
+        ("count = 100", "count = 5"),
+        ("forecast = 1000", "forecast = 50"),
+        ("hidden = 51", "hidden = 6"),
+        ("parameters = 32284", "parameters = 559"),
+        ("batch = 97", "batch = 2"),
+        ("max-steps = 15", "max-steps = 3"),
+    ];
+    for (from, to) in small.iter().chain(changes) {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+#[test]
+fn waves_are_learnt_by_l_bfgs_alike_on_any_number_of_threads() {
+    let place = Place::new();
+    place.write("wolfe.toml", small_waves("002-lbfgs-wolfe", &[]));
+    let run = |out: &str, threads: u32| {
+        let run = format!("repro --file wolfe.toml --device cpu --threads {threads} --out {out} --json");
+        place.lstm(&run).fine().json()["experiments"][0]["figures"].clone()
+    };
+    let figures = run("one", 1);
+    assert_eq!(figures, run("two", 2));
+    let value = |name: &str| figures[name]["values"][0].as_f64().unwrap();
+    assert!(value("test-mse") < 0.1 && value("free-run-mse") > 0.0, "{figures}");
+    assert_eq!((value("diverged"), value("least-test-mse")), (0.0, value("test-mse")), "{figures}");
+    assert!(value("evaluations") > 60.0, "three steps of 20 directions each: {figures}");
+    let cell = |out: &str| -> serde_json::Value {
+        serde_json::from_str(&place.text(&format!("{out}/wolfe/seed-0.json"))).unwrap()
+    };
+    let (one, two) = (cell("one"), cell("two"));
+    assert_eq!((&one["losses"], &one["shown"]), (&two["losses"], &two["shown"]));
+    assert_eq!(one["losses"].as_array().unwrap().len() as f64, value("evaluations"));
+    assert_eq!(one["shown"]["errors"].as_array().unwrap().len(), 3);
+    assert!(place.text("one/wolfe.svg").contains("fed with itself"));
+}
+
+#[test]
+fn an_experiment_is_calculated_in_its_own_precision() {
+    let place = Place::new();
+    place.write("waves.toml", small_waves("002-lbfgs", &[("max-steps = 3", "max-steps = 1")]));
+    let loss = |options: &str, out: &str| {
+        let run = format!("repro --file waves.toml --out {out} --quiet {options}");
+        place.lstm(&run).fine();
+        place.text(&format!("{out}/waves/seed-0.json"))
+    };
+    let settings = |cell: &str| {
+        let cell: serde_json::Value = serde_json::from_str(cell).unwrap();
+        (cell["configuration"].clone(), cell["losses"].clone())
+    };
+    assert_eq!(settings(&loss("", "a")), settings(&loss("--dtype f64", "b")));
+    assert_ne!(settings(&loss("", "a")), settings(&loss("--dtype f32", "c")));
+}
+
+#[test]
+fn a_run_without_line_search_may_diverge_and_is_a_result_all_the_same() {
+    let place = Place::new();
+    for (name, rate) in [("far", "learning-rate = 1e3"), ("beyond", "learning-rate = 1e300")] {
+        place.write(&format!("{name}.toml"), small_waves("002-lbfgs", &[("learning-rate = 0.8", rate)]));
+        let done = place.lstm(&format!("repro --file {name}.toml --out cells --json")).fine().json();
+        let figures = &done["experiments"][0]["figures"];
+        assert_eq!(figures["diverged"]["values"][0], 1.0, "{name}: {figures}");
+        assert!(figures["diverged-at"]["values"][0].as_f64().unwrap() >= 1.0, "{name}: {figures}");
+        place.lstm(&format!("repro --file {name}.toml --out cells --quiet")).fine();
+    }
+}
+
+#[test]
+fn waves_are_learnt_with_weights_and_with_noise() {
+    let place = Place::new();
+    let small = [("length = 1000", "length = 60"), ("forecast = 1000", "forecast = 50")];
+    let mut errors = Vec::new();
+    for name in ["002-adagrad", "002-adagrad-weighted", "002-adagrad-denoising"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments");
+        let mut text = std::fs::read_to_string(format!("{folder}/{name}.toml")).unwrap();
+        small.iter().for_each(|(from, to)| text = text.replace(from, to));
+        place.write(&format!("{name}.toml"), &text);
+        let run = format!("repro --file {name}.toml --steps 120 --out cells --json");
+        let figures = place.lstm(&run).fine().json()["experiments"][0]["figures"].clone();
+        let error = figures["test-mse"]["values"][0].as_f64().unwrap();
+        assert!(error < 0.2, "{name}: {figures}");
+        errors.push(error);
+        let cell: serde_json::Value =
+            serde_json::from_str(&place.text(&format!("cells/{name}/seed-0.json"))).unwrap();
+        let steps: Vec<_> = cell["shown"]["errors"].as_array().unwrap().iter().map(|e| &e["step"]).collect();
+        assert_eq!(steps, [50, 100, 120], "a look at every kept loss and at the end");
+    }
+    assert!(errors[0] != errors[1] && errors[0] != errors[2] && errors[1] != errors[2], "{errors:?}");
+}
+
 #[test]
 fn an_experiment_of_ones_own_and_a_page() {
     let place = Place::new();

@@ -41,6 +41,8 @@ impl Trial<'_> {
             Outcome::Diverged { step } => astray.or(Some(step)),
             _ => astray,
         };
+        cell.figures.insert("diverged".into(), f64::from(u8::from(diverged.is_some())));
+        cell.figures.extend(diverged.map(|step| ("diverged-at".into(), step as f64)));
         if let Some(last) = errors.last() {
             cell.figures.extend(
                 [
@@ -48,12 +50,10 @@ impl Trial<'_> {
                     ("free-run-mse", last.free_run),
                     ("least-test-mse", least(|errors| errors.test)),
                     ("least-free-run-mse", least(|errors| errors.free_run)),
-                    ("diverged", f64::from(u8::from(diverged.is_some()))),
                 ]
                 .map(named),
             );
         }
-        cell.figures.extend(diverged.map(|step| ("diverged-at".into(), step as f64)));
         let thinned = |predictions: &Array2<f64>| {
             let row =
                 |row: ndarray::ArrayView1<'_, f64>| row.iter().step_by(EVERY).map(|v| shown(*v)).collect();
