@@ -1,7 +1,7 @@
 //! What the laboratory says: a table, its meaning in sentences, and all numbers as JSON.
 
 use lstm_data::Series;
-use lstm_train::lab::{Drift, Findings, Growth, HorizonError, Response, Rest};
+use lstm_train::lab::{Drift, Findings, Growth, HorizonError, Pace, Response, Rest};
 use serde_json::{Value, json};
 
 use super::{Plan, Subject};
@@ -12,6 +12,8 @@ use crate::series;
 const ROWS: usize = 8;
 /// Agreement below which a phase says little.
 const SCATTERED: f64 = 0.5;
+/// Share of the truth's amplitude below which there is nothing to take the phase of.
+const FAINT: f64 = 0.02;
 /// What is near enough to 1 to be told as 1.
 const NEAR: f64 = 0.02;
 
@@ -103,17 +105,23 @@ fn of_errors(errors: &[HorizonError]) -> String {
 }
 
 fn of_drift(findings: &Findings) -> String {
-    let Some(last) = findings.drift.last() else {
-        return "Drift: a free run holds no whole cycle; give it more --steps.".into();
-    };
+    match findings.drift.last() {
+        Some(last) => of_last(last, findings.pace),
+        None => "Drift: a free run holds no whole cycle; give it more --steps.".into(),
+    }
+}
+
+fn of_last(last: &Drift, pace: Option<Pace>) -> String {
     let mut text = format!("Drift: the amplitude is {:.3} of the truth's", last.amplitude);
-    let pace = findings.pace;
     text += &match pace {
         Some(pace) => {
             format!(" after {:.1} cycles ({} a cycle)", last.cycles, signed_percent(pace.amplitude - 1.0))
         }
         None => format!(" after {:.1} cycles", last.cycles),
     };
+    if last.amplitude < FAINT {
+        return text + ": too little to have a phase.";
+    }
     if last.coherence < SCATTERED {
         return text + "; the phase scatters from run to run.";
     }
@@ -242,4 +250,73 @@ pub(super) fn to_json(series: &Series, subject: &Subject, plan: &Plan, findings:
         value.extend(findings);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_read_by_where_the_run_ends() {
+        let cycle = Rest::Cycle { period: 25.0, level: 0.0, deviation: 0.7 };
+        let growing = Rest::Drifts { level: 1.0, deviation: 1.1 };
+        for (rest, steps, factors, expected) in [
+            (
+                cycle,
+                25.0,
+                [1.001, 0.5, 0.1],
+                "per cycle (the one near 1 is a shift along the cycle, which stays; all others \
+              die out, to a tenth in 3.322).",
+            ),
+            (
+                cycle,
+                25.0,
+                [1.001, 0.99, 0.1],
+                "per cycle (two near 1: a shift along the cycle stays, and another \
+              disturbance hardly fades).",
+            ),
+            (cycle, 25.0, [0.6, 0.5, 0.1], "per cycle (below 1: they die out, to a tenth in 4.508)."),
+            (cycle, 25.0, [1.2, 1.0, 0.1], "per cycle (above 1: they grow)."),
+            (
+                growing,
+                12.0,
+                [1.09, 1.0, 0.1],
+                "per 12 steps (above 1: they grow, no faster than the swing itself).",
+            ),
+            (growing, 12.0, [1.3, 1.0, 0.1], "per 12 steps (above 1: they grow)."),
+            (growing, 12.5, [1.0, 0.9, 0.1], "per 12.50 steps (near 1: they stay as they are)."),
+            (
+                Rest::Point { value: 3.0 },
+                1.0,
+                [0.05, 0.0, 0.0],
+                "per step (below 1: they die out, to less than a tenth at \
+              once).",
+            ),
+        ] {
+            let sentence = of_growth(rest, &Growth { steps, factors: factors.to_vec() });
+            assert!(sentence.ends_with(expected), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_phase_is_told_only_where_there_is_one() {
+        let stretch =
+            |amplitude, coherence| Drift { ahead: 50, cycles: 1.5, amplitude, phase: -0.4, coherence };
+        let told = |amplitude, coherence| of_last(&stretch(amplitude, coherence), None);
+        assert_eq!(
+            told(0.5, 0.9),
+            "Drift: the amplitude is 0.500 of the truth's after 1.5 cycles, the phase 0.40 steps behind."
+        );
+        assert!(told(0.5, 0.2).ends_with("1.5 cycles; the phase scatters from run to run."));
+        assert!(told(0.001, 0.9).ends_with("1.5 cycles: too little to have a phase."));
+    }
+
+    #[test]
+    fn the_table_shows_the_first_step_and_the_ends_of_stretches() {
+        let drift = |ahead| Drift { ahead, cycles: 1.0, amplitude: 1.0, phase: 0.0, coherence: 1.0 };
+        let drifts: Vec<Drift> = (1..=14).map(|k| drift(10 * k)).collect();
+        assert_eq!(distances(145, &drifts), [1, 20, 40, 60, 80, 100, 120, 140]);
+        assert_eq!(distances(5, &[]), [1, 5]);
+        assert_eq!(distances(1, &[]), [1]);
+    }
 }
