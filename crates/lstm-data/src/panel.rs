@@ -139,6 +139,18 @@ impl Panel {
         self.members.iter().map(Member::rows).min().unwrap_or(0)
     }
 
+    /// The categories of the covariates that are text, by column: with them as [`PanelOptions::categories`] another file
+    /// gets the same columns.
+    pub fn categories(&self) -> BTreeMap<String, Vec<String>> {
+        let mut categories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for feature in self.past.iter().chain(&self.known).chain(&self.fixed) {
+            if let Some(category) = &feature.category {
+                categories.entry(feature.column.clone()).or_default().push(category.clone());
+            }
+        }
+        categories
+    }
+
     /// Makes sure that there is anything to learn.
     ///
     /// # Errors

@@ -186,7 +186,7 @@ fn groups_of(table: &Table, id: &[usize]) -> Result<Vec<(String, Vec<usize>)>> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
     for row in 0..table.rows() {
-        let key = joined(&columns, row);
+        let key = layout::joined(&columns, row);
         let place = match places.get(&key) {
             Some(place) => *place,
             None => {
@@ -199,12 +199,6 @@ fn groups_of(table: &Table, id: &[usize]) -> Result<Vec<(String, Vec<usize>)>> {
     }
     groups.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(groups)
-}
-
-/// The id of a row.
-pub(super) fn joined(columns: &[&Column], row: usize) -> String {
-    let cells: Vec<&str> = columns.iter().map(|column| column.cell(row)).collect();
-    cells.join("/")
 }
 
 /// Refuses to average more than a few rows unasked, and remembers the first.

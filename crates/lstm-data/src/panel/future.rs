@@ -4,9 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::{ArcArray2, Array2, Axis, concatenate, s};
 
-use super::build::joined;
 use super::feature::Covariate;
-use super::layout::Layout;
+use super::layout::{Layout, joined};
 use super::{Member, Panel, PanelOptions};
 use crate::error::{Error, Place, Result};
 use crate::table::{Column, Table};

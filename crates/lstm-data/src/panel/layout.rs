@@ -45,22 +45,25 @@ impl Shape {
         match options.layout {
             Some(Layout::Columns) => Ok(Self { layout: Layout::Columns, id: Vec::new(), time }),
             Some(Layout::Rows) => {
-                let id = id.first().copied().or_else(|| only_text(table)).unwrap_or(0);
-                let dated = table.columns().get(id).is_none_or(|column| column.kind() == Kind::Time);
-                if dated || table.columns().len() < 2 || !all_numbers(table, id) {
-                    return Err(needs("rows", "one id column and numbers in all others"));
+                let id = if id.is_empty() { row_ids(table).unwrap_or(vec![0]) } else { id };
+                let dated =
+                    id.iter().any(|at| table.columns().get(*at).is_none_or(|c| c.kind() == Kind::Time));
+                if dated || row_values(table, &id).is_none_or(|values| values.is_empty()) {
+                    return Err(needs("rows", "an id column, and numbers in all columns that are no text"));
                 }
-                Ok(Self::rows(id))
+                Ok(Self { layout: Layout::Rows, id, time: None })
             }
             Some(Layout::Long) if id.is_empty() => Self::long(table, time, options)
                 .ok_or_else(|| needs("long", "a column that tells the series apart, which was not found")),
-            None if id.is_empty() => Ok(Self::rows_by_look(table, time, None)
+            None if id.is_empty() => Ok(row_ids(table)
+                .and_then(|id| Self::rows(table, time, id))
                 .or_else(|| Self::long(table, time, options))
                 .unwrap_or(Self { layout: Layout::Columns, id: Vec::new(), time })),
-            None if id.len() == 1 && Self::rows_by_look(table, time, id.first().copied()).is_some() => {
-                Ok(Self::rows(id[0]))
-            }
             Some(Layout::Long) | None => {
+                let rows = options.layout.is_none().then(|| Self::rows(table, time, id.clone())).flatten();
+                if let Some(rows) = rows {
+                    return Ok(rows);
+                }
                 let restarting = || times_anew(table, options).find(|at| !id.contains(at));
                 let time = time.filter(|at| !id.contains(at)).or_else(restarting);
                 Ok(Self { layout: Layout::Long, id, time })
@@ -68,23 +71,20 @@ impl Shape {
         }
     }
 
-    fn rows(id: usize) -> Self {
-        Self { layout: Layout::Rows, id: vec![id], time: None }
-    }
-
     /// One series a row: no times, ids that differ, numbers in all other columns, which are numbered, named by times, or
-    /// more than the rows.
-    fn rows_by_look(table: &Table, time: Option<usize>, id: Option<usize>) -> Option<Self> {
-        let id = id.or_else(|| only_text(table))?;
-        let ids = table.columns().get(id)?;
-        let others: Vec<&str> = names(table, id).collect();
-        let alike = || numbered(&others) || header_times(&others).is_some() || others.len() > table.rows();
+    /// more than the rows. Text beside the id has to stand beside columns that are numbered or named by times.
+    fn rows(table: &Table, time: Option<usize>, id: Vec<usize>) -> Option<Self> {
+        let values = row_values(table, &id)?;
+        let ids: Vec<&Column> = id.iter().filter_map(|at| table.columns().get(*at)).collect();
+        let names: Vec<&str> = values.iter().map(|(_, column)| column.name()).collect();
+        let only = values.len() + id.len() == table.columns().len();
+        let alike =
+            || numbered(&names) || header_times(&names).is_some() || (only && names.len() > table.rows());
         let fits = time.is_none()
-            && others.len() >= 3
-            && all_numbers(table, id)
-            && distinct(ids.cells()) == table.rows()
+            && names.len() >= 3
+            && distinct((0..table.rows()).map(|row| joined(&ids, row))) == table.rows()
             && alike();
-        fits.then(|| Self::rows(id))
+        fits.then_some(Self { layout: Layout::Rows, id, time: None })
     }
 
     /// Series one below another: a column with the name of an id whose values repeat, or a text column within which times
@@ -149,26 +149,28 @@ fn distinct<T: Hash + Eq>(values: impl Iterator<Item = T>) -> usize {
     values.collect::<HashSet<T>>().len()
 }
 
-/// The only column that holds anything but numbers, if it holds text.
-fn only_text(table: &Table) -> Option<usize> {
-    let mut others = table.columns().iter().enumerate().filter(|(_, column)| !is_numbers(column));
-    match (others.next(), others.next()) {
-        (Some((at, column)), None) if column.kind() == Kind::Text => Some(at),
-        _ => None,
+/// The first column of text whose cells all differ.
+fn row_ids(table: &Table) -> Option<Vec<usize>> {
+    let differ = |column: &Column| column.kind() == Kind::Text && distinct(column.cells()) == table.rows();
+    table.columns().iter().position(differ).map(|at| vec![at])
+}
+
+/// The columns that hold the values where a series is a row: those of numbers, without empty ones at the end; `None` where
+/// a column beside them is no text.
+pub(super) fn row_values<'a>(table: &'a Table, id: &[usize]) -> Option<Vec<(usize, &'a Column)>> {
+    let others = table.columns().iter().enumerate().filter(|(at, _)| !id.contains(at));
+    let (mut values, texts): (Vec<_>, Vec<_>) =
+        others.partition(|(_, column)| matches!(column.kind(), Kind::Number | Kind::Empty));
+    while values.last().is_some_and(|(_, column)| column.kind() == Kind::Empty) {
+        values.pop();
     }
+    texts.iter().all(|(_, column)| column.kind() == Kind::Text).then_some(values)
 }
 
-fn is_numbers(column: &Column) -> bool {
-    matches!(column.kind(), Kind::Number | Kind::Empty)
-}
-
-fn all_numbers(table: &Table, but: usize) -> bool {
-    table.columns().iter().enumerate().all(|(at, column)| at == but || is_numbers(column))
-}
-
-/// The names of all columns but one.
-pub(super) fn names(table: &Table, but: usize) -> impl Iterator<Item = &str> {
-    table.columns().iter().enumerate().filter(move |(at, _)| *at != but).map(|(_, column)| column.name())
+/// The id of a row: its cells in these columns.
+pub(super) fn joined(columns: &[&Column], row: usize) -> String {
+    let cells: Vec<&str> = columns.iter().map(|column| column.cell(row)).collect();
+    cells.join("/")
 }
 
 /// Whether names end in numbers that go up by one.
@@ -256,6 +258,12 @@ mod tests {
         assert_eq!(shape("V1,V2,V3,V4\nH1,1,2,3\nH2,1,2,\n"), rows);
         assert_eq!(shape("country,2019,2020,2021\nA,1,2,3\nB,1,2,3\nC,3,3,\nD,3,4,5\nE,1,2,1\n"), rows);
         assert_eq!(shape("x,a,b,c,d\nA,1,2,3,4\nB,1,2,3,4\n"), rows);
+        // Text beside the id, and an empty column at the end.
+        let bank = "group,code,2018,2019,2020,\ng,X,1,2,3,\ng,Y,2,3,4,\n";
+        assert_eq!(shape(bank), (Layout::Rows, vec![1], None));
+        assert_eq!(shape("group,code,a,b,c,d\ng,X,1,2,3,4\ng,Y,2,3,4,5\n").0, Layout::Columns);
+        let both = PanelOptions { id: vec!["group".into(), "code".into()], ..PanelOptions::default() };
+        assert_eq!(shape_with(bank, &both), (Layout::Rows, vec![0, 1], None));
         let asked = PanelOptions { layout: Some(Layout::Rows), ..PanelOptions::default() };
         assert_eq!(shape_with("n,a,b\n1,1,2\n2,2,3\n3,4,5\n", &asked), rows);
     }
@@ -274,7 +282,7 @@ mod tests {
         );
         assert!(
             message("t,a\n2020-01,1\n2020-02,2\n", Layout::Rows)
-                .starts_with("a.csv: the layout 'rows' needs one")
+                .starts_with("a.csv: the layout 'rows' needs an id")
         );
     }
 }

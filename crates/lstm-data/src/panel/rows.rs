@@ -17,17 +17,16 @@ pub(super) fn members(
     options: &PanelOptions,
     tally: &mut Tally,
 ) -> Result<Vec<Member>> {
-    let id = shape.id.first().copied().unwrap_or(0);
     if let Some((row, at)) = layout::missing_id(table, &shape.id) {
         return Err(Error::MissingId { at: table.place(row, at) });
     }
-    let columns: Vec<(usize, &Column)> =
-        table.columns().iter().enumerate().filter(|(at, _)| *at != id).collect();
-    let axis = axis(table, id);
+    let ids: Vec<&Column> = shape.id.iter().filter_map(|at| table.columns().get(*at)).collect();
+    let columns = layout::row_values(table, &shape.id).unwrap_or_default();
+    let axis = axis(&columns);
     let season = options.season.or_else(|| axis.as_ref().map(|axis| axis.step.season())).unwrap_or(1);
     let mut members = Vec::with_capacity(table.rows());
     for row in 0..table.rows() {
-        let name = table.columns().get(id).map_or("", |ids| ids.cell(row)).to_owned();
+        let name = layout::joined(&ids, row);
         let cells =
             columns.iter().map(|(at, column)| build::number(table, row, *at, column.cell(row), options.fill));
         let mut values = cells.collect::<Result<Vec<f64>>>()?;
@@ -41,7 +40,7 @@ pub(super) fn members(
         let made = build::holes(&values);
         if let Some(first) = made.first() {
             let missing = made.iter().map(std::ops::Range::len).sum::<usize>();
-            let place = columns.get(extent.start + first.start).map_or(id, |(at, _)| *at);
+            let place = columns.get(extent.start + first.start).map_or(0, |(at, _)| *at);
             let at = table.place(row, place);
             match options.fill {
                 Some(Fill::None) => return Err(Error::Missing { at, count: missing, rows: values.len() }),
@@ -69,10 +68,11 @@ pub(super) fn members(
 }
 
 /// The times in the header, where they follow one another at an even step.
-fn axis(table: &Table, id: usize) -> Option<TimeAxis> {
-    let names: Vec<&str> = layout::names(table, id).collect();
+fn axis(columns: &[(usize, &Column)]) -> Option<TimeAxis> {
+    let names: Vec<&str> = columns.iter().map(|(_, column)| column.name()).collect();
     let read = layout::header_times(&names)?;
-    let times = Times { column: id, name: "header".into(), stamps: read.stamps, style: read.style };
+    let column = columns.first().map_or(0, |(at, _)| *at);
+    let times = Times { column, name: "header".into(), stamps: read.stamps, style: read.style };
     let pace = time::pace(&[&times.stamps], times.style)?;
     let grid = pace.lay(&times.stamps);
     let first = times.stamps.first().copied()?;

@@ -186,6 +186,8 @@ fn rows_become_series_with_ragged_ends() {
             "1 series holds no value and was left out, the first is 'H4'.",
         ]
     );
+    let bank = panel("area,code,2018,2019,2020,\ng,X,1,2,3,\ng,Y,2,3,,\n");
+    assert_eq!((bank.members[1].id.as_str(), bank.members[1].values.clone()), ("Y", vec![2.0, 3.0]));
     let years = panel("country,2019,2020,2021\nA,1,2,3\nB,,2,3\n");
     assert_eq!(years.members[1].axis.as_ref().unwrap().label(0), "2020");
     assert!(years.notes[0].ends_with("times in the header, a step of 1 year."));
@@ -313,13 +315,25 @@ fn times_to_come_go_on_below() {
 fn categories_of_a_model_keep_their_places() {
     let text = "ds,y,sky\n2020-01-01,1,wet\n2020-01-02,2,wet\n2020-01-03,4,wet\n";
     let categories = BTreeMap::from([("sky".to_owned(), names(&["dry", "fog", "wet"]))]);
-    let options = PanelOptions { past: names(&["sky"]), categories, ..PanelOptions::default() };
+    let options =
+        PanelOptions { past: names(&["sky"]), categories: categories.clone(), ..PanelOptions::default() };
     let got = read_panel(&table(text), &options).unwrap();
+    assert_eq!(got.categories(), categories);
     assert_eq!(got.members[0].past.row(0).to_vec(), [0.0, 0.0, 1.0]);
     assert!(
         message(&text.replace("2,wet", "2,hail"), &options)
             .contains("line 3, column 'sky': 'hail' is none of the")
     );
+}
+
+#[test]
+fn times_to_come_without_times_follow_as_they_stand() {
+    let options = PanelOptions { known: names(&["x"]), ..PanelOptions::default() };
+    let mut panel = read_panel(&table("y,x\n1,5\n3,6\n2,7\n"), &options).unwrap();
+    panel.extend(&table_of("f.csv", "x\n8\n9\n"), &options).unwrap();
+    assert_eq!(panel.members[0].known.column(0).to_vec(), [5.0, 6.0, 7.0, 8.0, 9.0]);
+    panel.extend(&table_of("g.csv", "x\n1\n"), &options).unwrap();
+    assert_eq!(panel.members[0].ahead(), 3);
 }
 
 #[test]
