@@ -60,25 +60,27 @@ pub(crate) enum Command {
 
 /// Train on a CSV file and forecast what comes next, or forecast with a trained model
 ///
-/// Finds the time column and its step, holds out the last part of the series, trains on the rest, and
-/// compares the LSTM with the naive forecast (the last value repeated) and the seasonal naive forecast
-/// (the last season repeated). Then it trains on all rows and forecasts.
+/// Finds the series, their times and their step, repairs what is little and says so, holds out the last
+/// part of each series, trains on the rest, and compares the LSTM with a linear forecast, the naive
+/// forecast (the last value repeated) and the seasonal naive forecast (the last season repeated). Then it
+/// trains on all rows and forecasts.
 ///
-/// The run folder holds forecast.csv, forecast.png, the model, the metrics, the course of the loss, and
+/// The run folder holds forecast.csv, forecast.png, forecast.svg, the model, the metrics, the course of the loss, and
 /// the settings with which the run can be repeated exactly.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lstm forecast air.csv
   lstm forecast taxi.csv --target passengers --horizon 48 --out runs/taxi
-  lstm forecast load.csv --sort --duplicates mean --fill linear
+  lstm forecast demand.csv --target demand --past temperature --calendar
+  lstm forecast stores.csv --target all --horizon 14
   lstm forecast air.csv --config runs/air/settings.toml --out runs/again
   lstm forecast --model runs/air newer.csv --out runs/newer
   cat air.csv | lstm forecast - --json")]
 pub(crate) struct Forecast {
-    /// CSV file with a header line; `-` reads standard input
+    /// CSV files with header lines, of one kind; `-` reads standard input
     #[arg(value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Forecast with the model of this run folder instead of training; without FILE, what follows the
     /// series that it was trained on
     #[arg(long, value_name = "RUN")]
@@ -97,9 +99,9 @@ Examples:
   lstm train taxi.csv --hidden 64 --layers 2 --epochs 20 --seed 7 --out runs/taxi
   lstm train taxi.csv --config settings.toml")]
 pub(crate) struct Train {
-    /// CSV file with a header line; `-` reads standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// CSV files with header lines, of one kind; `-` reads standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
@@ -118,9 +120,9 @@ pub(crate) struct Eval {
     /// Run folder, or the model file in it
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// CSV file with the columns that the model was trained on; `-` reads standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// CSV files with the columns that the model was trained on; `-` reads standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,
     #[command(flatten)]
@@ -216,11 +218,11 @@ pub(crate) struct Inspect {
 Example:
   lstm export runs/air --to torch-lstm -o air.safetensors
 
-In Python, with the constructor that the command prints; a model has 1 input, or 2 with a seasonal base:
-  lstm = torch.nn.LSTM(2, 32, 1)
+In Python, with the constructor that the command prints:
+  lstm = torch.nn.LSTM(3, 32, 1)
   lstm.load_state_dict(safetensors.torch.load_file(\"air.safetensors\"))
 
-The head, which turns the last hidden state into the forecast, is no part of torch.nn.LSTM and is left out.")]
+The head, which turns hidden states into the forecast, is no part of torch.nn.LSTM and is left out.")]
 pub(crate) struct Export {
     /// Run folder, or the model file in it
     #[arg(value_name = "RUN")]

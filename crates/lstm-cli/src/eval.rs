@@ -1,6 +1,7 @@
 //! `lstm eval`: a trained model on a file, against the naive forecasts.
 
-use lstm_data::{Element, Series};
+use lstm_data::Element;
+use lstm_data::panel::{Member, Panel};
 use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{Evaluation, Forecaster};
 use serde_json::json;
@@ -8,12 +9,13 @@ use serde_json::json;
 use crate::args::Eval;
 use crate::device::{self, Job, Work};
 use crate::failure::Result;
-use crate::forecast::{reading, refuse_settled, same_step};
+use crate::forecast::{new_panel, refuse_settled};
+use crate::input::Beside;
 use crate::progress::say;
-use crate::run::{Saved, Task};
+use crate::run::Saved;
 use crate::settings::Training;
 use crate::train::in_file;
-use crate::{output, series};
+use crate::{input, output};
 
 /// Measures the model and prints the comparison.
 ///
@@ -22,20 +24,19 @@ use crate::{output, series};
 pub(crate) fn run(args: &Eval) -> Result<()> {
     let saved = Saved::read(&args.run)?;
     refuse_settled(&Training::default(), &args.reading)?;
-    let series = series::read(&args.file, &reading(&args.reading, &saved))?;
-    same_step(&series.file, series.time.as_ref(), saved.task.time.as_ref())?;
-    let values = series::values(&series);
-    let after = rows_seen(&series, &values, &saved.task);
+    let panel = new_panel(&args.files, &args.reading, &saved)?;
     let horizon = saved.task.config.horizon;
+    let after: Vec<usize> = panel.members.iter().map(|member| rows_seen(member, &saved)).collect();
     // Rows that the model has learnt by heart say nothing about the future, unless there are no others.
-    let first_row = if after + horizon <= values.len() { after } else { 0 };
-    let seen = after > first_row;
-    let job = Measure { saved: &saved, values: &values, first_row };
+    let fresh = panel.members.iter().zip(&after).any(|(member, after)| after + horizon <= member.rows());
+    let first_row = if fresh { after.clone() } else { vec![0; after.len()] };
+    let seen = after.iter().zip(&first_row).any(|(after, first)| after > first);
+    let job = Measure { saved: &saved, panel: &panel, first_row: &first_row };
     let place = device::open(&args.machine, Work::Forecasting, saved.dtype())?;
-    let evaluation = place.run(job)?.map_err(|error| in_file(error, &series.file))?;
+    let evaluation = place.run(job)?;
     if args.say.json {
         return output::print_json(&json!({
-            "file": series.file,
+            "file": panel.file,
             "model": saved.path,
             "device": place.name(),
             "dtype": place.dtype(),
@@ -50,12 +51,12 @@ pub(crate) fn run(args: &Eval) -> Result<()> {
     if args.say.quiet {
         return Ok(());
     }
-    let mut text = series::described(&series);
+    let mut text = input::described(&panel);
     text += &format!(
         "{} forecasts of {horizon} steps from row {} on{}:\n",
         evaluation.windows,
         evaluation.first_row + 1,
-        if first_row > 0 { ", which the model has not seen" } else { "" }
+        if fresh && after.iter().any(|after| *after > 0) { ", which the model has not seen" } else { "" }
     );
     text += &output::comparison(&evaluation);
     if seen {
@@ -66,32 +67,40 @@ pub(crate) fn run(args: &Eval) -> Result<()> {
     Ok(())
 }
 
-/// Rows at the start of the series that the model was trained on, or that lie before those.
-pub(crate) fn rows_seen(series: &Series, values: &[f64], task: &Task) -> usize {
-    if let (Some(new), Some(old)) = (&series.time, &task.time) {
-        let Some(end) = task.rows.checked_sub(1).and_then(|last| old.place(last)) else { return 0 };
+/// Rows at the start of a series that the model was trained on, or that lie before those.
+pub(crate) fn rows_seen(series: &Member, saved: &Saved) -> usize {
+    let ended = saved.task.members.iter().zip(&saved.tail().members);
+    let of_name = || ended.clone().find(|(ended, _)| ended.id == series.id);
+    let alone = || ended.clone().next().filter(|_| saved.task.members.len() == 1);
+    let Some((ended, tail)) = of_name().or_else(alone) else { return 0 };
+    if let (Some(new), Some(old)) = (&series.axis, &ended.axis) {
+        let Some(end) = ended.rows.checked_sub(1).and_then(|last| old.place(last)) else { return 0 };
         let begun = new.place(0).is_some_and(|first| first <= end);
-        let seen = (0..values.len()).filter(|row| new.place(*row).is_some_and(|place| place <= end));
+        let seen = (0..series.rows()).filter(|row| new.place(*row).is_some_and(|place| place <= end));
         return if begun { seen.count() } else { 0 };
     }
     // Without times, the same numbers in the same rows are the same rows.
-    let known = task.rows.checked_sub(task.tail.len()).and_then(|from| values.get(from..task.rows));
-    if known == Some(task.tail.as_slice()) { task.rows } else { 0 }
+    let known = ended.rows.checked_sub(ended.kept).and_then(|from| series.values.get(from..ended.rows));
+    if known == Some(tail.values.as_slice()) { ended.rows } else { 0 }
 }
 
 /// A saved model under test.
 struct Measure<'a> {
     saved: &'a Saved,
-    values: &'a [f64],
-    first_row: usize,
+    panel: &'a Panel,
+    first_row: &'a [usize],
 }
 
 impl Job for Measure<'_> {
-    type Output = lstm_train::Result<Evaluation>;
+    type Output = Evaluation;
 
-    fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Self::Output> {
-        let model = self.saved.model.load::<B, F>(backend)?;
-        let forecaster = Forecaster { config: self.saved.task.config.clone(), model };
-        Ok(forecaster.evaluate(backend, self.values, self.first_row))
+    fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Evaluation> {
+        let Self { saved, panel, first_row } = self;
+        let config = &saved.task.config;
+        let beside = Beside::new(panel, saved.task.calendar.as_ref(), config.segment);
+        let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel)?;
+        forecaster
+            .evaluate(backend, &beside.members(panel), first_row)
+            .map_err(|error| in_file(error, &panel.file))
     }
 }

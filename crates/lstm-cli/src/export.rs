@@ -3,7 +3,7 @@
 use lstm_data::Element;
 use lstm_nn::saved;
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::ForecastConfig;
+use lstm_train::forecaster::{Base, ForecastConfig, Normalise};
 use serde_json::json;
 
 use crate::args::{Export, Form};
@@ -64,25 +64,30 @@ fn constructor(saved: &Saved) -> String {
     format!("torch.nn.LSTM({}, {hidden}, {layers}{dtype})", saved.model.network.inputs())
 }
 
-/// What the inputs of a window are, as [`lstm_train::forecaster`] makes them.
+/// What the columns of a step are, as [`lstm_train::forecaster`] makes them.
 fn inputs(config: &ForecastConfig) -> String {
-    let seasonal = match config.base {
-        1 => String::new(),
-        base => format!(" and (y[t] - y[t - {base}]) / spread"),
+    let by = match config.normalise {
+        Normalise::Window => format!("the standard deviation of the {} rows that it reads", config.lookback),
+        Normalise::Series => "the standard deviation of the series".into(),
+    };
+    let base = match config.base {
+        Base::Last => "the last value".into(),
+        Base::Season => format!("the value {} steps before", config.season),
+        Base::Linear => "the linear forecast (task.linear)".into(),
     };
     format!(
-        "(y[t] - last) / spread{seasonal}, with the last value and the standard deviation of the {} rows that a \
-         forecast reads",
-        config.lookback
+        "steps of {} values, the last value subtracted, over {by}; in the steps ahead {base} takes the place of the \
+         values; then covariates, the share of the horizon, and which series it is",
+        config.segment
     )
 }
 
 /// What is left out.
 fn head(saved: &Saved) -> String {
     format!(
-        "The head, which turns the last hidden state into the {} steps of the forecast, is left out: it is head.weight \
-         and head.bias in {}.",
-        saved.task.config.horizon,
+        "The head, which turns each hidden state into {} values of the forecast, is left out: it is head.weight and \
+         head.bias in {}.",
+        saved.task.config.segment,
         saved.path.display()
     )
 }

@@ -1,88 +1,84 @@
 //! `lstm forecast`: what comes next, by training on the file or by a model trained before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use lstm_data::{Element, Step, TimeAxis};
+use lstm_data::panel::{Member, Panel, PanelOptions};
+use lstm_data::{Element, Step};
 use lstm_tensor::{Backend, Float};
-use lstm_train::baseline::seasonal_naive;
-use lstm_train::forecaster::{Evaluation, ForecastConfig, Forecaster};
+use lstm_train::forecaster::{self, Evaluation, ForecastConfig, Forecaster, LEVELS};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Forecast;
 use crate::device::{self, Job, Work};
 use crate::failure::{Failure, Result};
+use crate::input::Beside;
 use crate::picture::Scene;
 use crate::progress::say;
 use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
 use crate::train::{self, in_file};
-use crate::{output, plot, series};
+use crate::{input, output, plot};
 
-/// Forecasts, writes forecast.csv and forecast.png, and shows them.
+/// Series that a picture shows at most.
+const DRAWN: usize = 6;
+
+/// Forecasts, writes forecast.csv and pictures, and shows them.
 ///
 /// # Errors
 /// Those of settings, data, models, device and files; divergence and Ctrl-C.
 pub(crate) fn run(args: Forecast) -> Result<()> {
     let settings = args.settings.with_file()?;
-    match (&args.model, &args.file) {
-        (Some(model), file) => with_model(model, file.as_deref(), &settings),
-        (None, Some(file)) => by_training(file, &settings),
-        (None, None) => Err(Failure::usage("name a CSV file, or a run folder with --model")),
+    match &args.model {
+        Some(model) => with_model(model, &args.files, &settings),
+        None if args.files.is_empty() => {
+            Err(Failure::usage("name a CSV file, or a run folder with --model"))
+        }
+        None => by_training(&args.files, &settings),
     }
 }
 
-fn by_training(file: &Path, settings: &Settings) -> Result<()> {
-    let trained = train::learn("forecast", file, settings)?;
+fn by_training(files: &[PathBuf], settings: &Settings) -> Result<()> {
+    let trained = train::learn("forecast", files, settings)?;
     let prediction = Prediction {
-        file: &trained.series.file,
+        panel: &trained.panel,
         config: &trained.config,
-        target: trained.series.names.first().map_or("", String::as_str),
-        time: trained.series.time.as_ref(),
-        rows: trained.values.len(),
-        history: &trained.values,
         held_out: &trained.evaluation.last_forecast,
-        evaluation: Some(&trained.evaluation),
-        mean: &trained.future,
+        future: &trained.future,
     };
     prediction.deliver(&trained.folder, settings, trained.to_json())
 }
 
-fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<()> {
+fn with_model(model: &Path, files: &[PathBuf], settings: &Settings) -> Result<()> {
     let saved = Saved::read(model)?;
     refuse_settled(&settings.training, &settings.reading)?;
-    if file.is_none() {
-        refuse(&settings.reading, "says how to read a file, and none is named; name one, or leave it out")?;
-    }
-    let folder = Folder::named_or(&settings.output, saved.folder());
-    folder.check(&run::OF_FORECAST, file)?;
     let task = &saved.task;
-    let (values, time, rows);
-    if let Some(file) = file {
-        let series = series::read(file, &reading(&settings.reading, &saved))?;
-        same_step(&series.file, series.time.as_ref(), task.time.as_ref())?;
-        (values, time, rows) = (series::values(&series), series.time.clone(), series.rows());
-    } else {
-        (values, time, rows) = (task.tail.clone(), task.time.clone(), task.rows);
+    let folder = Folder::named_or(&settings.output, saved.folder());
+    folder.check(&run::OF_FORECAST, None)?;
+    for file in files {
+        folder.check(&run::OF_FORECAST, Some(file))?;
     }
-    let job = Predict { saved: &saved, values: &values };
-    let named = file.map_or(saved.path.display().to_string(), |file| file.display().to_string());
+    let panel = if files.is_empty() {
+        let Reading { future, .. } = &settings.reading;
+        refuse(
+            &Reading { future: None, ..settings.reading.clone() },
+            "says how to read a file, and none is named; name one, or leave it out",
+        )?;
+        let mut tail = saved.tail().clone();
+        if let Some(future) = future {
+            tail.extend(&input::table(future, &task.reading)?, &task.reading.panel())?;
+        }
+        tail
+    } else {
+        new_panel(files, &settings.reading, &saved)?
+    };
+    input::check_ahead(&panel, task.config.horizon)?;
     let place = device::open(&settings.machine, Work::Forecasting, saved.dtype())?;
-    let mean = place.run(job)?.map_err(|error| in_file(error, &named))?;
+    let future = place.run(Predict { saved: &saved, panel: &panel })?;
     if !settings.output.say.json && !settings.output.say.quiet {
         say(&format!("forecast on {}", place.described()));
     }
-    let prediction = Prediction {
-        file: &named,
-        config: &task.config,
-        target: &task.target,
-        time: time.as_ref(),
-        rows,
-        history: &values,
-        held_out: &[],
-        evaluation: task.evaluation.as_ref(),
-        mean: &mean,
-    };
+    let prediction = Prediction { panel: &panel, config: &task.config, held_out: &[], future: &future };
     let known = json!({
         "run": folder.path(),
         "model": saved.path,
@@ -92,11 +88,17 @@ fn with_model(model: &Path, file: Option<&Path>, settings: &Settings) -> Result<
     prediction.deliver(&folder, settings, known)
 }
 
-/// How a new file is read for a saved model: as its own was, unless a flag says otherwise.
-pub(crate) fn reading(flags: &Reading, saved: &Saved) -> Reading {
+/// The series of new files, read for a saved model: as its own were, unless a flag says otherwise.
+///
+/// # Errors
+/// A data failure, also where the model was trained on series of another kind.
+pub(crate) fn new_panel(files: &[PathBuf], flags: &Reading, saved: &Saved) -> Result<Panel> {
     let mut reading = over(flags, saved.task.reading.clone());
     reading.season = saved.task.config.season.to_string().parse().ok();
-    reading
+    let options = PanelOptions { categories: saved.task.categories(), ..reading.panel() };
+    let panel = input::read_as(files, &reading, &options)?;
+    saved.task.fits(&panel)?;
+    Ok(panel)
 }
 
 /// What a trained model has settled cannot be set again; no setting is accepted and ignored.
@@ -118,72 +120,106 @@ fn refuse(settings: &impl Serialize, why: &str) -> Result<()> {
     }
 }
 
-/// A model of hours cannot forecast days.
-///
-/// # Errors
-/// A data failure that names both steps.
-pub(crate) fn same_step(file: &str, found: Option<&TimeAxis>, wanted: Option<&TimeAxis>) -> Result<()> {
-    match (found.map(|axis| axis.step), wanted.map(|axis| axis.step)) {
-        (Some(found), Some(wanted)) if found != wanted => Err(Failure::data(format!(
-            "{file}: its step is {found}, but the model was trained on a step of {wanted}; use a file with that \
-             step, or train a model on this one"
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// A saved model at work.
 struct Predict<'a> {
     saved: &'a Saved,
-    values: &'a [f64],
+    panel: &'a Panel,
 }
 
 impl Job for Predict<'_> {
-    type Output = lstm_train::Result<Vec<f64>>;
+    type Output = Future;
 
-    fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Self::Output> {
-        let model = self.saved.model.load::<B, F>(backend)?;
-        Ok(Forecaster { config: self.saved.task.config.clone(), model }.forecast(backend, self.values))
+    fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Future> {
+        let Self { saved, panel } = self;
+        let config = &saved.task.config;
+        let beside = Beside::new(panel, saved.task.calendar.as_ref(), config.horizon + config.segment);
+        let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel)?;
+        Future::new(backend, &forecaster, &beside.members(panel), saved.task.evaluation.as_ref())
+            .map_err(|error| in_file(error, &panel.file))
     }
 }
 
-/// A forecast with all that is written and shown beside it.
-struct Prediction<'a> {
-    /// What messages call the series.
-    file: &'a str,
-    config: &'a ForecastConfig,
-    target: &'a str,
-    time: Option<&'a TimeAxis>,
-    /// Rows of the series.
-    rows: usize,
-    /// Its last rows, or all.
-    history: &'a [f64],
-    held_out: &'a [f64],
-    evaluation: Option<&'a Evaluation>,
-    mean: &'a [f64],
+/// Forecasts of what follows each series.
+#[derive(Default)]
+pub(crate) struct Future {
+    /// The LSTM's first; then those of the best baseline where that was better on held-out rows.
+    lines: Vec<Line>,
 }
 
-/// One method's forecast.
-struct Line<'a> {
-    method: &'a str,
-    mean: Vec<f64>,
-    band: Option<(Vec<f64>, Vec<f64>)>,
+/// One method's forecasts.
+struct Line {
+    method: String,
+    /// One for each series.
+    mean: Vec<Vec<f64>>,
+    /// Half widths of the intervals, one for each level and series; none where nothing was measured.
+    widths: Vec<Vec<Vec<f64>>>,
+}
+
+impl Future {
+    /// Behind the last row of each of `members`.
+    ///
+    /// # Errors
+    /// [`lstm_train::Error::TooShort`] and [`lstm_train::Error::TooLarge`].
+    pub(crate) fn new<B: Backend, F: Float>(
+        backend: &B,
+        forecaster: &Forecaster<B, F>,
+        members: &[forecaster::Member<'_>],
+        evaluation: Option<&Evaluation>,
+    ) -> lstm_train::Result<Self> {
+        let scales = forecaster.scales(members)?;
+        let line = |method: &str, mean: Vec<Vec<f64>>| {
+            let score = evaluation.and_then(|evaluation| evaluation.score(method));
+            let widths = score.map_or(Vec::new(), |score| {
+                let level = |level| scales.iter().map(|scale| score.interval.around(level, *scale)).collect();
+                (0..LEVELS.len()).map(level).collect()
+            });
+            Line { method: method.to_owned(), mean, widths }
+        };
+        let mut lines = vec![line("lstm", forecaster.forecast(backend, members)?)];
+        let winner = evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
+        if winner != "lstm" {
+            lines.push(line(winner, forecaster.baseline(winner, members)?));
+        }
+        if lines.iter().all(Line::is_finite) { Ok(Self { lines }) } else { Err(lstm_train::Error::TooLarge) }
+    }
+}
+
+impl Line {
+    fn is_finite(&self) -> bool {
+        self.mean.iter().chain(self.widths.iter().flatten()).flatten().all(|value| value.is_finite())
+    }
+
+    /// Edges of the interval of a level around the forecast of a series.
+    fn band(&self, level: usize, series: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+        let (mean, widths) = (self.mean.get(series)?, self.widths.get(level)?.get(series)?);
+        let edge = |sign: f64| mean.iter().zip(widths).map(|(mean, width)| mean + sign * width).collect();
+        Some((edge(-1.0), edge(1.0)))
+    }
+}
+
+/// Forecasts with all that is written and shown beside them.
+struct Prediction<'a> {
+    panel: &'a Panel,
+    config: &'a ForecastConfig,
+    /// The LSTM's forecast of the last held-out rows of each series.
+    held_out: &'a [Vec<f64>],
+    future: &'a Future,
 }
 
 impl Prediction<'_> {
     /// Writes the files, and prints a small plot or, with `--json`, `value` and the forecast.
     fn deliver(&self, folder: &Folder, settings: &Settings, mut value: Value) -> Result<()> {
-        let lines = self.lines()?;
         folder.create()?;
-        let figure = self.figure(&lines);
-        folder.write(run::FORECAST, self.csv(&lines).as_bytes())?;
+        let figure = self.figure();
+        folder.write(run::FORECAST, self.csv().as_bytes())?;
         let png = figure
             .to_png_bytes()
             .map_err(|error| Failure::model(format!("{}: {error:#}", folder.file(run::PICTURE).display())))?;
         folder.write(run::PICTURE, &png)?;
+        folder.write(run::DRAWING, figure.to_svg().as_bytes())?;
         let say = settings.output.say;
         if say.json {
-            value["forecast"] = self.records(&lines);
+            value["forecast"] = self.records();
             return output::print_json(&value);
         }
         if say.quiet {
@@ -195,80 +231,94 @@ impl Prediction<'_> {
         output::print(text.as_bytes())
     }
 
-    /// The LSTM, and the best baseline where that was better on held-out rows.
-    ///
-    /// # Errors
-    /// A data failure where a number of them is not finite.
-    fn lines(&self) -> Result<Vec<Line<'_>>> {
-        let mut lines = vec![self.line("lstm", self.mean.to_vec())];
-        let winner = self.evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
-        if winner != "lstm" {
-            let season = if winner == "naive" { 1 } else { self.config.season };
-            lines.push(self.line(winner, seasonal_naive(self.history, season, self.config.horizon)));
-        }
-        if lines.iter().all(Line::is_finite) {
-            Ok(lines)
-        } else {
-            Err(in_file(lstm_train::Error::TooLarge, self.file))
-        }
-    }
-
-    fn line<'m>(&self, method: &'m str, mean: Vec<f64>) -> Line<'m> {
-        let interval = self.evaluation.and_then(|e| e.score(method)).map(|score| &score.interval);
-        let edge = |sign: f64, by: &[f64]| mean.iter().zip(by).map(|(mean, by)| mean + sign * by).collect();
-        let band = interval.map(|i| (edge(-1.0, &i.half_width), edge(1.0, &i.half_width)));
-        Line { method, mean, band }
-    }
-
     /// Times of the forecast steps; without a time column the numbers of the rows, from 1.
-    fn times(&self) -> Vec<String> {
-        let rows = self.rows..self.rows + self.mean.len();
-        rows.map(|row| self.time.map_or_else(|| (row + 1).to_string(), |axis| axis.label(row))).collect()
+    fn times(&self, member: &Member) -> Vec<String> {
+        let rows = member.rows()..member.rows() + self.config.horizon;
+        rows.map(|row| member.axis.as_ref().map_or_else(|| (row + 1).to_string(), |axis| axis.label(row))).collect()
     }
 
-    fn csv(&self, lines: &[Line<'_>]) -> String {
-        let mut text = String::from("time,model,mean,lo-80,hi-80\n");
-        let times = self.times();
-        for line in lines {
-            for (step, (time, mean)) in times.iter().zip(&line.mean).enumerate() {
-                let (lo, hi) = line.edges(step);
-                let cell = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-                text += &format!("{time},{},{mean},{},{}\n", line.method, cell(lo), cell(hi));
+    /// Calls `each` with series, time, method, mean, and edges by level of every forecast value.
+    fn visit(&self, mut each: impl FnMut(&str, &str, &str, f64, &[(f64, f64)])) {
+        for (series, member) in self.panel.members.iter().enumerate() {
+            let times = self.times(member);
+            for line in &self.future.lines {
+                let bands: Vec<_> = (0..LEVELS.len()).filter_map(|level| line.band(level, series)).collect();
+                for (step, (time, mean)) in times.iter().zip(&line.mean[series]).enumerate() {
+                    let edges: Vec<_> = bands.iter().map(|(lo, hi)| (lo[step], hi[step])).collect();
+                    each(&member.id, time, &line.method, *mean, &edges);
+                }
             }
         }
+    }
+
+    fn csv(&self) -> String {
+        let mut text = format!("series,time,model,mean{}\n", names().map(|name| format!(",{name}")).concat());
+        self.visit(|series, time, method, mean, edges| {
+            text += &format!("{},{},{method},{mean}", quoted(series), quoted(time));
+            for level in 0..LEVELS.len() {
+                text += &edges.get(level).map_or(",,".into(), |(lo, hi)| format!(",{lo},{hi}"));
+            }
+            text.push('\n');
+        });
         text
     }
 
-    fn records(&self, lines: &[Line<'_>]) -> Value {
-        let times = self.times();
-        let records = lines.iter().flat_map(|line| {
-            times.iter().zip(&line.mean).enumerate().map(|(step, (time, mean))| {
-                let (lo, hi) = line.edges(step);
-                json!({ "time": time, "model": line.method, "mean": mean, "lo-80": lo, "hi-80": hi })
-            })
+    fn records(&self) -> Value {
+        let mut records = Vec::new();
+        self.visit(|series, time, method, mean, edges| {
+            let mut record = json!({ "series": series, "time": time, "model": method, "mean": mean });
+            let edges = (0..LEVELS.len()).flat_map(|level| match edges.get(level) {
+                Some((lo, hi)) => [json!(lo), json!(hi)],
+                None => [Value::Null, Value::Null],
+            });
+            for (name, edge) in names().iter().zip(edges) {
+                record[name] = edge;
+            }
+            records.push(record);
         });
-        records.collect()
+        records.into()
     }
 
-    fn figure(&self, lines: &[Line<'_>]) -> plot::Figure {
+    fn figure(&self) -> plot::Figure {
         // Enough of the past to see the pattern, not so much that the forecast shrinks to a dot.
         let horizon = self.config.horizon;
-        let shown = (4 * horizon).max(2 * self.config.season).max(48).min(self.history.len());
-        let history = &self.history[self.history.len() - shown..];
-        let baseline = lines.iter().find(|line| line.method != "lstm");
-        Scene {
-            title: format!("{}: {}", self.target, ahead(horizon, self.time.map(|time| time.step))),
-            target: self.target,
-            time: self.time,
-            first: self.rows - shown,
-            history,
-            held_out: self.held_out,
-            mean: self.mean,
-            band: lines.first().and_then(|line| line.band.clone()),
-            baseline: baseline.map(|line| (output::spoken(line.method), line.mean.as_slice())),
-        }
-        .figure()
+        let shown = (4 * horizon).max(2 * self.config.season).max(48);
+        let lstm = self.future.lines.first();
+        let scenes = self.panel.members.iter().enumerate().take(DRAWN).map(|(series, member)| {
+            let shown = shown.min(member.rows());
+            let baseline = self.future.lines.get(1);
+            Scene {
+                target: &member.id,
+                time: member.axis.as_ref(),
+                first: member.rows() - shown,
+                history: &member.values[member.rows() - shown..],
+                held_out: self.held_out.get(series).map_or(&[], Vec::as_slice),
+                mean: lstm.map_or(&[], |line| line.mean[series].as_slice()),
+                bands: (0..LEVELS.len()).rev().filter_map(|level| lstm?.band(level, series)).collect(),
+                baseline: baseline.map(|line| (output::spoken(&line.method), line.mean[series].as_slice())),
+            }
+        });
+        let ahead = ahead(horizon, self.panel.step());
+        let title = match self.panel.members.as_slice() {
+            [only] => format!("{}: {ahead}", only.id),
+            all if all.len() > DRAWN => format!("{ahead} of the first {DRAWN} of {} series", all.len()),
+            _ => ahead,
+        };
+        Scene::figure(title, scenes)
     }
+}
+
+/// Names of the edges of all levels, narrowest first.
+fn names() -> [String; 2 * LEVELS.len()] {
+    std::array::from_fn(|at| {
+        let edge = if at % 2 == 0 { "lo" } else { "hi" };
+        format!("{edge}-{:.0}", 100.0 * LEVELS[at / 2])
+    })
+}
+
+/// A field of a CSV file, in quotes where it needs them.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
 }
 
 /// What is forecast, in words: a step of one unit needs no naming of steps.
@@ -281,19 +331,6 @@ fn ahead(horizon: usize, step: Option<Step>) -> String {
         },
     };
     if horizon == 1 { format!("the next {length}{of}") } else { format!("the next {horizon} {length}s{of}") }
-}
-
-impl Line<'_> {
-    fn is_finite(&self) -> bool {
-        let (lo, hi) = self.band.as_ref().map_or((&[][..], &[][..]), |(lo, hi)| (lo, hi));
-        [&self.mean, lo, hi].into_iter().flatten().all(|value| value.is_finite())
-    }
-
-    /// Edges of the 80% interval at a step.
-    fn edges(&self, step: usize) -> (Option<f64>, Option<f64>) {
-        let Some((lo, hi)) = &self.band else { return (None, None) };
-        (lo.get(step).copied(), hi.get(step).copied())
-    }
 }
 
 #[cfg(test)]

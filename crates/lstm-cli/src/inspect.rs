@@ -4,13 +4,13 @@ use std::path::Path;
 
 use lstm_data::inspect::{ColumnSummary, SeriesSummary, Summary, TimeSummary};
 use lstm_data::{Kind, Layout, summarise};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::Inspect;
 use crate::failure::Result;
 use crate::run::Saved;
 use crate::settings::Reading;
-use crate::{output, series};
+use crate::{input, output};
 
 /// Prints what the file holds.
 ///
@@ -29,7 +29,7 @@ fn table(args: &Inspect) -> Result<()> {
         no_header: args.no_header,
         ..Reading::default()
     };
-    let table = series::table(&args.file, &reading)?;
+    let table = input::table(&args.file, &reading)?;
     let summary = summarise(&table, &reading.time_choice(), reading.date_order)?;
     if args.json {
         return output::print_json(&json!(summary));
@@ -162,31 +162,35 @@ fn model(run: &Path, json: bool) -> Result<()> {
             "dtype": saved.model.dtype,
             "parameters": parameters,
             "network": network,
-            "task": without_tail(json!(task)),
+            "task": task,
         }));
     }
     let config = &task.config;
+    let whose = match task.members.as_slice() {
+        [only] => only.id.clone(),
+        all => format!("{} series", all.len()),
+    };
+    let networks = match saved.model.networks() {
+        1 => String::new(),
+        count => format!(" in each of {count} networks"),
+    };
     let mut text = format!(
-        "{}: LSTM of {} x {} units, {parameters} parameters ({})\nforecasts {}, {} steps from {}",
+        "{}: LSTM of {} x {} units, {parameters} parameters{networks} ({})\nforecasts {}, {} steps from {}",
         saved.path.display(),
         config.layers,
         config.hidden,
         saved.model.dtype,
-        task.target,
+        whose,
         config.horizon,
         config.lookback
     );
-    match &task.time {
-        Some(time) => {
-            let last = time.label(task.rows.saturating_sub(1));
-            text += &format!(
-                ", step {}; trained on {} rows, {} to {last}\n",
-                time.step,
-                task.rows,
-                time.label(0)
-            );
+    let rows: usize = task.members.iter().map(|member| member.rows).sum();
+    match task.members.first().and_then(|member| Some((member, member.axis.as_ref()?))) {
+        Some((member, axis)) => {
+            let last = axis.label(member.rows.saturating_sub(1));
+            text += &format!(", step {}; trained on {rows} rows, {} to {last}\n", axis.step, axis.label(0));
         }
-        None => text += &format!("; trained on {} rows\n", task.rows),
+        None => text += &format!("; trained on {rows} rows\n"),
     }
     let settings = toml::Table::try_from(config).unwrap_or_default();
     let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} {value}")).collect();
@@ -199,12 +203,4 @@ fn model(run: &Path, json: bool) -> Result<()> {
         text += &format!("training was cut short ({why}): these are the best weights up to then\n");
     }
     output::print(text.as_bytes())
-}
-
-/// The values themselves are no part of a description.
-fn without_tail(mut task: Value) -> Value {
-    if let Some(task) = task.as_object_mut() {
-        task.remove("tail");
-    }
-    task
 }

@@ -5,11 +5,12 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use lstm_data::{Element, Series};
+use lstm_data::Element;
+use lstm_data::panel::{Member, Panel};
 use lstm_nn::Readout;
 use lstm_nn::saved::{self, SavedModel};
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{Forecaster, Purpose};
+use lstm_train::forecaster::Purpose;
 use lstm_train::lab::{
     ClosedLoop, Dominant, Findings, ForecastLoop, Protocol, Scale, StateLoop, WindowLoop, dominant_period,
     evenly, examine, moments,
@@ -20,13 +21,13 @@ use crate::args::Lab;
 use crate::device::{self, Job, Work};
 use crate::eval::rows_seen;
 use crate::failure::{Failure, Result};
-use crate::forecast::{reading, refuse_settled, same_step};
+use crate::forecast::{new_panel, refuse_settled};
 use crate::progress::say;
 use crate::run::{self, Folder, Saved};
-use crate::settings::{Dtype, Reading, Training};
+use crate::settings::{Dtype, Training};
 use crate::train::in_file;
 use crate::value::Number;
-use crate::{output, series};
+use crate::{input, output};
 
 /// All numbers.
 const NUMBERS: &str = "lab.json";
@@ -51,21 +52,24 @@ pub(crate) fn run(args: &Lab) -> Result<()> {
     let file = subject.file(args)?;
     let folder = Folder::named_or(&args.output, subject.folder());
     folder.check(&[&[NUMBERS][..], &PICTURES].concat(), Some(&file))?;
-    let series = series::read(&file, &subject.reading(args))?;
-    if let Subject::Forecaster { saved, .. } = &subject {
-        same_step(&series.file, series.time.as_ref(), saved.task.time.as_ref())?;
-    }
-    let values = series::values(&series);
-    let plan = Plan::new(args, &subject, &series, &values)?;
+    let panel = subject.panel(args, file)?;
+    let [series] = panel.members.as_slice() else {
+        return Err(Failure::usage(format!(
+            "{}: it holds {} series, and a loop is of one; choose it with --target",
+            panel.file,
+            panel.members.len()
+        )));
+    };
+    let plan = Plan::new(args, &subject, &panel, series)?;
     let place = device::open(&args.machine, Work::Forecasting, Dtype::F64)?;
     if !args.output.say.json && !args.output.say.quiet {
-        output::print(report::announced(&series, &subject, &plan).as_bytes())?;
+        output::print(report::announced(&panel, &subject, &plan).as_bytes())?;
     }
-    let job = Examine { subject: &subject, values: &values, plan: &plan };
-    let findings = place.run(job)?.map_err(|error| in_file(error, &series.file))?;
+    let job = Examine { subject: &subject, panel: &panel, series, plan: &plan };
+    let findings = place.run(job)?.map_err(|error| in_file(error, &panel.file))?;
 
-    let numbers = report::to_json(&series, &subject, &plan, &findings);
-    let figure = picture::figure(&series, &values, &plan, &findings);
+    let numbers = report::to_json(&panel, series, &subject, &plan, &findings);
+    let figure = picture::figure(series, &plan, &findings);
     folder.create()?;
     folder.write(NUMBERS, format!("{numbers:#}\n").as_bytes())?;
     let [png, svg] = PICTURES;
@@ -117,8 +121,15 @@ impl Subject {
                 "--standardise is about a bare model; this one scales its windows by itself, leave it out",
             ));
         }
-        let horizon = saved.task.config.horizon;
-        let feed = fed(feed, horizon)?;
+        let config = &saved.task.config;
+        if saved.task.members.len() != 1 || config.known + config.past + config.fixed > 0 {
+            return Err(Failure::model(format!(
+                "{}: its network reads more than the values of one series, and a loop feeds it with these alone; train \
+                 a model on one series without other columns",
+                saved.path.display()
+            )));
+        }
+        let feed = fed(feed, config.horizon)?;
         Ok(Self::Forecaster { saved: Box::new(saved), feed })
     }
 
@@ -185,10 +196,10 @@ impl Subject {
         }
     }
 
-    fn reading(&self, args: &Lab) -> Reading {
+    fn panel(&self, args: &Lab, file: PathBuf) -> Result<Panel> {
         match self {
-            Self::Forecaster { saved, .. } => reading(&args.reading, saved),
-            Self::Bare { .. } => args.reading.clone(),
+            Self::Forecaster { saved, .. } => new_panel(&[file], &args.reading, saved),
+            Self::Bare { .. } => input::read(&[file], &args.reading),
         }
     }
 
@@ -202,7 +213,7 @@ impl Subject {
     /// Rows that must stand before a free run.
     fn needed(&self) -> usize {
         match self {
-            Self::Forecaster { saved, .. } => saved.task.config.needed(),
+            Self::Forecaster { saved, .. } => saved.task.config.reach(),
             Self::Bare { lookback, .. } => lookback.unwrap_or(1),
         }
     }
@@ -237,19 +248,19 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(args: &Lab, subject: &Subject, series: &Series, values: &[f64]) -> Result<Self> {
-        let rows = values.len();
+    fn new(args: &Lab, subject: &Subject, panel: &Panel, series: &Member) -> Result<Self> {
+        let rows = series.rows();
         let season = match subject {
             Subject::Forecaster { saved, .. } => Some(saved.task.config.season).filter(|season| *season > 1),
             Subject::Bare { .. } => args.reading.season.map(|season| season.get()),
         };
-        let (period, share) = period(args, series, values, season)?;
+        let (period, share) = period(args, (&panel.file, &series.values), season)?;
         let season = season.unwrap_or(period.round() as usize);
         let (needed, horizon) = (subject.needed(), subject.horizon());
         // Half of the rows, unless enough of them are new to the model.
         let (mut first, mut seen) = (needed.max(rows / 2), None);
         if let Subject::Forecaster { saved, .. } = subject {
-            let after = rows_seen(series, values, &saved.task);
+            let after = rows_seen(series, saved);
             let fresh =
                 after >= needed && after as f64 + (4.0 * period).max(2.0 * horizon as f64) <= rows as f64;
             seen = Some(!fresh && after > 0);
@@ -268,13 +279,13 @@ impl Plan {
         if needed + steps > rows {
             let purpose = Purpose::Evaluation { horizon: steps };
             let short = lstm_train::Error::TooShort { rows, needed: needed + steps, purpose };
-            return Err(in_file(short, &series.file));
+            return Err(in_file(short, &panel.file));
         }
         let first = first.min(rows - steps);
         if let Subject::Forecaster { saved, .. } = subject
             && seen == Some(false)
         {
-            seen = Some(first < rows_seen(series, values, &saved.task));
+            seen = Some(first < rows_seen(series, saved));
         }
         let rows = evenly(first..rows - steps + 1, args.origins.map_or(ORIGINS, |origins| origins.get()));
         let longest = match subject {
@@ -288,7 +299,7 @@ impl Plan {
 
 /// The period that was named, or the strongest and its share; a whole part of the season where so many rows cannot tell
 /// the two apart.
-fn period(args: &Lab, series: &Series, values: &[f64], season: Option<usize>) -> Result<(f64, Option<f64>)> {
+fn period(args: &Lab, (file, values): (&str, &[f64]), season: Option<usize>) -> Result<(f64, Option<f64>)> {
     let rows = values.len() as f64;
     let whole = |period: f64| {
         let season = season? as f64;
@@ -299,8 +310,7 @@ fn period(args: &Lab, series: &Series, values: &[f64], season: Option<usize>) ->
         None => match dominant_period(values) {
             Some(Dominant { period, share }) => Ok((whole(period).unwrap_or(period), Some(share))),
             None => Err(Failure::data(format!(
-                "{}: no period is found in {} rows; name one with --period",
-                series.file,
+                "{file}: no period is found in {} rows; name one with --period",
                 values.len()
             ))),
         },
@@ -315,7 +325,8 @@ fn period(args: &Lab, series: &Series, values: &[f64], season: Option<usize>) ->
 /// A loop under examination.
 struct Examine<'a> {
     subject: &'a Subject,
-    values: &'a [f64],
+    panel: &'a Panel,
+    series: &'a Member,
     plan: &'a Plan,
 }
 
@@ -323,15 +334,15 @@ impl Job for Examine<'_> {
     type Output = lstm_train::Result<Findings>;
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Self::Output> {
+        let values = &self.series.values;
         let mut subject: Box<dyn ClosedLoop + '_> = match self.subject {
             Subject::Forecaster { saved, feed } => {
-                let model = saved.model.load::<B, F>(backend)?;
-                let forecaster = Forecaster { config: saved.task.config.clone(), model };
-                Box::new(ForecastLoop::new(backend, forecaster, *feed, self.values)?)
+                let forecaster = saved.forecaster::<B, F>(backend, self.panel)?;
+                Box::new(ForecastLoop::new(backend, forecaster, *feed, values)?)
             }
             Subject::Bare { model, lookback, feed, standardise, .. } => {
                 let model = model.load::<B, F>(backend)?;
-                let (centre, spread) = moments(self.values);
+                let (centre, spread) = moments(values);
                 let scale = if *standardise { Scale { centre, spread } } else { Scale::NONE };
                 match lookback {
                     Some(lookback) => Box::new(WindowLoop::new(backend, model, (*lookback, *feed), scale)?),
@@ -339,6 +350,6 @@ impl Job for Examine<'_> {
                 }
             }
         };
-        Ok(examine(subject.as_mut(), self.values, &self.plan.protocol))
+        Ok(examine(subject.as_mut(), values, &self.plan.protocol))
     }
 }

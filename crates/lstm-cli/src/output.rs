@@ -89,6 +89,7 @@ pub(crate) fn spoken(method: &str) -> &str {
     match method {
         "lstm" => "LSTM",
         "seasonal-naive" => "seasonal naive",
+        "linear" => "linear",
         other => other,
     }
 }
@@ -108,18 +109,19 @@ pub(crate) fn skill(evaluation: &Evaluation) -> Option<f64> {
 pub(crate) fn comparison(evaluation: &Evaluation) -> String {
     let best = best_baseline(evaluation);
     let mut text =
-        bold(&format!("{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}\n", "", "MAE", "RMSE", "MASE", "sMAPE", "skill"));
+        bold(&format!("{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}{:>10}\n", "", "MAE", "RMSE", "MASE", "sMAPE", "skill", "in 80%"));
     for score in &evaluation.scores {
         let metrics = &score.metrics;
         let skill = best.and_then(|best| metrics.skill(&best.metrics)).map_or("-".into(), percent);
         text += &format!(
-            "{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}\n",
+            "{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}{:>10}\n",
             spoken(&score.method),
             short(metrics.mae),
             short(metrics.rmse),
             metrics.mase.map_or("-".into(), short),
             format!("{:.2}%", metrics.smape),
-            skill
+            skill,
+            score.coverage.get(1).map_or("-".into(), |share| percent(*share)),
         );
     }
     text += &verdict(evaluation);
@@ -135,7 +137,7 @@ fn verdict(evaluation: &Evaluation) -> String {
     let sentence = match lstm.metrics.skill(&best.metrics) {
         Some(skill) if ours < theirs => {
             format!(
-                "The LSTM is better than the best naive forecast ({name}): {} less error.",
+                "The LSTM is better than the best simple forecast ({name}): {} less error.",
                 percent(skill)
             )
         }

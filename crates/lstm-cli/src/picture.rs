@@ -4,10 +4,8 @@ use lstm_data::TimeAxis;
 
 use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
 
-/// What the picture shows.
+/// One series of the picture.
 pub(crate) struct Scene<'a> {
-    /// Words at the top.
-    pub(crate) title: String,
     /// Name of the column.
     pub(crate) target: &'a str,
     /// The time axis, if there is one.
@@ -20,14 +18,24 @@ pub(crate) struct Scene<'a> {
     pub(crate) held_out: &'a [f64],
     /// Forecast of what follows.
     pub(crate) mean: &'a [f64],
-    /// Edges of its 80% interval, where it is known.
-    pub(crate) band: Option<(Vec<f64>, Vec<f64>)>,
+    /// Edges of its intervals, where they are known, the widest first.
+    pub(crate) bands: Vec<(Vec<f64>, Vec<f64>)>,
     /// The best naive forecast, where it is better.
     pub(crate) baseline: Option<(&'a str, &'a [f64])>,
 }
 
 impl Scene<'_> {
-    pub(crate) fn figure(&self) -> Figure {
+    /// The series one below another.
+    pub(crate) fn figure<'s>(title: String, scenes: impl Iterator<Item = Scene<'s>>) -> Figure {
+        let scenes: Vec<Scene<'s>> = scenes.collect();
+        let axis = match scenes.first().and_then(|scene| scene.time) {
+            Some(time) if !time.counts() => Axis::Times,
+            _ => Axis::Numbers,
+        };
+        Figure::stacked(title, axis, scenes.iter().map(Scene::panel).collect())
+    }
+
+    fn panel(&self) -> Panel {
         let end = self.first + self.history.len();
         let x = |from: usize, count: usize| -> Vec<f64> {
             (from..from + count).map(|row| self.place(row)).collect()
@@ -41,10 +49,11 @@ impl Scene<'_> {
         let held = self.held_out.len().min(self.history.len());
         let known = self.history.len() - held;
         let mut layers = Vec::new();
-        if let Some((lo, hi)) = &self.band {
+        for (at, (lo, hi)) in self.bands.iter().enumerate() {
             // As sure as the last value at the start.
             let ((x, lo), (_, hi)) = (joined(end, lo), joined(end, hi));
-            layers.push(Layer::Band { x, lo, hi, role: Role::Forecast, label: "80% interval".into() });
+            let label = if at == 0 { "50, 80 and 95% intervals".into() } else { String::new() };
+            layers.push(Layer::Band { x, lo, hi, role: Role::Forecast, label });
         }
         layers.push(Layer::line(
             Role::History,
@@ -72,12 +81,7 @@ impl Scene<'_> {
             layers.push(Layer::line(Role::Truth, "held-out truth", x, y));
         }
         layers.push(Layer::VerticalLine { x: self.place(end - 1), label: "end of the data".into() });
-        let panel = Panel { y_label: self.target.to_owned(), layers, ..Panel::default() };
-        let axis = match self.time {
-            Some(time) if !time.counts() => Axis::Times,
-            _ => Axis::Numbers,
-        };
-        Figure::stacked(self.title.clone(), axis, vec![panel])
+        Panel { y_label: self.target.to_owned(), layers, ..Panel::default() }
     }
 
     /// Where a row stands on the x axis; without times rows are counted from 1.
@@ -93,17 +97,16 @@ mod tests {
     #[test]
     fn the_band_opens_at_the_last_value() {
         let scene = Scene {
-            title: String::new(),
             target: "y",
             time: None,
             first: 0,
             history: &[1.0, 2.0, 3.0],
             held_out: &[2.5],
             mean: &[4.0, 5.0],
-            band: Some((vec![3.5, 4.0], vec![4.5, 6.0])),
+            bands: vec![(vec![3.5, 4.0], vec![4.5, 6.0])],
             baseline: None,
         };
-        let figure = scene.figure();
+        let figure = Scene::figure(String::new(), std::iter::once(scene));
         let Layer::Band { x, lo, hi, .. } = &figure.panels[0].layers[0] else { panic!("{figure:?}") };
         assert_eq!(
             (&x[..], &lo[..], &hi[..]),

@@ -19,7 +19,7 @@ const WITH_LENGTH: &str = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}, 
 /// Watches training, shows it, and remembers the course of the loss.
 pub(crate) struct Progress {
     display: Display,
-    stage: &'static str,
+    stage: String,
     /// One line for each report, in CSV.
     history: String,
 }
@@ -40,16 +40,19 @@ impl Progress {
         } else {
             Display::Lines { begun: now, told: now }
         };
-        Self { display, stage: "", history: "stage,step,epoch,loss,validation,learning-rate\n".into() }
+        Self { display, stage: String::new(), history: "stage,step,epoch,loss,validation,learning-rate\n".into() }
     }
 
-    /// Begins another stretch of training.
-    pub(crate) fn begin(&mut self, stage: &'static str) {
+    /// Names the stretch of training that is under way; another name begins another.
+    pub(crate) fn stage(&mut self, stage: &str) {
+        if self.stage == stage {
+            return;
+        }
         self.finish();
-        self.stage = stage;
+        stage.clone_into(&mut self.stage);
         match &mut self.display {
             Display::Bar(bar) => {
-                *bar = ProgressBar::no_length().with_style(style(WITHOUT_LENGTH)).with_prefix(stage);
+                *bar = ProgressBar::no_length().with_style(style(WITHOUT_LENGTH)).with_prefix(self.stage.clone());
             }
             Display::Lines { begun, told } => (*begun, *told) = (Instant::now(), Instant::now()),
             Display::Nothing => {}
@@ -75,7 +78,7 @@ impl Progress {
             Display::Lines { begun, told } => {
                 if let Some(report) = report.filter(|_| told.elapsed() >= INTERVAL) {
                     let left = begun.elapsed().as_secs_f64() / step as f64 * (report.max_steps - step) as f64;
-                    let (stage, most, losses) = (self.stage, report.max_steps, losses(report));
+                    let (stage, most, losses) = (&self.stage, report.max_steps, losses(report));
                     say(&format!("{stage}: step {step} of {most}, {losses}, at most {left:.0} s left"));
                     *told = Instant::now();
                 }

@@ -1,13 +1,18 @@
 //! The run folder: which files it holds, that nothing in it is overwritten unasked, and what a model file
 //! says besides its weights.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lstm_data::TimeAxis;
+use lstm_data::calendar::Calendar;
+use lstm_data::panel::{Feature, Layout, Member, Panel};
+use lstm_data::{Repairs, TimeAxis};
 use lstm_nn::Network;
 use lstm_nn::saved::{self, SavedModel};
-use lstm_train::forecaster::{Evaluation, ForecastConfig};
+use lstm_tensor::{Backend, Float};
+use lstm_train::forecaster::{Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
+use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -23,13 +28,14 @@ pub(crate) const METRICS: &str = "metrics.json";
 pub(crate) const HISTORY: &str = "history.csv";
 /// The forecast as numbers.
 pub(crate) const FORECAST: &str = "forecast.csv";
-/// The forecast as a picture.
+/// The forecast as a picture, of pixels and of lines.
 pub(crate) const PICTURE: &str = "forecast.png";
+pub(crate) const DRAWING: &str = "forecast.svg";
 
 /// What a training run leaves.
 pub(crate) const OF_TRAINING: [&str; 4] = [MODEL, SETTINGS, METRICS, HISTORY];
 /// What a forecast leaves.
-pub(crate) const OF_FORECAST: [&str; 2] = [FORECAST, PICTURE];
+pub(crate) const OF_FORECAST: [&str; 3] = [FORECAST, PICTURE, DRAWING];
 
 /// More rows than any series has, few enough for the calendar.
 const MOST_ROWS: usize = u32::MAX as usize;
@@ -128,32 +134,132 @@ impl Folder {
     }
 }
 
-/// What a model file says besides the network and its weights: all that prediction needs.
+/// What a model file says besides the network and its weights: all that prediction needs but numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Task {
     /// What the forecaster was told.
     pub(crate) config: ForecastConfig,
-    /// How the file was read.
+    /// How the files were read.
     pub(crate) reading: Reading,
-    /// Name of the forecast column.
-    pub(crate) target: String,
-    /// Rows that the series had.
-    pub(crate) rows: usize,
-    /// The time axis, if there is one.
-    pub(crate) time: Option<TimeAxis>,
-    /// The last rows of the series: enough for a forecast of what follows.
-    pub(crate) tail: Vec<f64>,
+    /// The series, of which the file holds the last rows.
+    pub(crate) members: Vec<Ended>,
+    /// Covariates: known in advance, up to the present, and of a series as a whole.
+    pub(crate) known: Vec<Feature>,
+    pub(crate) past: Vec<Feature>,
+    #[serde(rename = "static")]
+    pub(crate) fixed: Vec<Feature>,
+    /// Cycles that the network reads.
+    pub(crate) calendar: Option<Calendar>,
     /// The comparison on held-out rows, where it gave numbers.
     pub(crate) evaluation: Option<Evaluation>,
     /// Why training ended before its time; the weights are then the best that never saw the held-out rows.
     pub(crate) cut_short: Option<String>,
 }
 
+/// A series that a model was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Ended {
+    pub(crate) id: String,
+    /// Rows that it had.
+    pub(crate) rows: usize,
+    /// Rows at its end that are kept, and rows of the columns known in advance from the first of these on.
+    pub(crate) kept: usize,
+    pub(crate) known: usize,
+    /// Its times, all of them.
+    pub(crate) axis: Option<TimeAxis>,
+}
+
 impl Task {
-    /// Rows of the tail.
-    pub(crate) fn tail_rows(config: &ForecastConfig, rows: usize) -> usize {
-        (config.base + config.lookback).max(config.season).max(4 * config.horizon).min(rows)
+    /// Of a forecaster of these series.
+    pub(crate) fn new(
+        config: &ForecastConfig,
+        reading: Reading,
+        panel: &Panel,
+        calendar: Option<&Calendar>,
+    ) -> Self {
+        let kept = Self::kept(config);
+        let ended = |member: &Member| {
+            let kept = kept.min(member.rows());
+            Ended {
+                id: member.id.clone(),
+                rows: member.rows(),
+                kept,
+                known: member.known.nrows().saturating_sub(member.rows() - kept),
+                axis: member.axis.clone(),
+            }
+        };
+        Self {
+            config: config.clone(),
+            reading,
+            members: panel.members.iter().map(ended).collect(),
+            known: panel.known.clone(),
+            past: panel.past.clone(),
+            fixed: panel.fixed.clone(),
+            calendar: calendar.cloned(),
+            evaluation: None,
+            cut_short: None,
+        }
+    }
+
+    /// Rows at the end of a series that are kept: enough for a forecast of what follows, and for its picture.
+    fn kept(config: &ForecastConfig) -> usize {
+        config.reach().max(config.season).max(4 * config.horizon)
+    }
+
+    /// How a file is read for this model: as its own was, with the categories that it knows.
+    pub(crate) fn categories(&self) -> BTreeMap<String, Vec<String>> {
+        let mut categories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for feature in self.known.iter().chain(&self.past).chain(&self.fixed) {
+            if let Some(category) = &feature.category {
+                categories.entry(feature.column.clone()).or_default().push(category.clone());
+            }
+        }
+        categories
+    }
+
+    /// Whether a panel is one of the kind that the model was trained on.
+    ///
+    /// # Errors
+    /// A data failure that says what differs.
+    pub(crate) fn fits(&self, panel: &Panel) -> Result<()> {
+        if (&self.known, &self.past, &self.fixed) != (&panel.known, &panel.past, &panel.fixed) {
+            let names = |features: &[Feature]| {
+                features.iter().map(Feature::name).collect::<Vec<_>>().join(", ")
+            };
+            let own = [&self.known[..], &self.past, &self.fixed].concat();
+            return Err(Failure::data(format!(
+                "{}: the model reads {} beside the values; give these columns, or train a new model",
+                panel.file,
+                names(&own)
+            )));
+        }
+        let step = self.members.iter().find_map(|member| member.axis.as_ref()).map(|axis| axis.step);
+        if let (Some(found), Some(wanted)) = (panel.step(), step)
+            && found != wanted
+        {
+            return Err(Failure::data(format!(
+                "{}: its step is {found}, but the model was trained on a step of {wanted}; use a file with that \
+                 step, or train a model on this one",
+                panel.file
+            )));
+        }
+        if self.config.told_apart > 0 && !self.same_series(panel) {
+            return Err(Failure::data(format!(
+                "{}: the model tells {} series apart, from {} to {}; give the same ones, or train a new model",
+                panel.file,
+                self.members.len(),
+                self.members.first().map_or("", |member| &member.id),
+                self.members.last().map_or("", |member| &member.id)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether these are the series that the model was trained on.
+    pub(crate) fn same_series(&self, panel: &Panel) -> bool {
+        self.members.iter().map(|member| &member.id).eq(panel.members.iter().map(|member| &member.id))
     }
 
     /// Whether the parts fit each other and the network, as they do unless somebody has changed the file.
@@ -161,29 +267,80 @@ impl Task {
     /// # Errors
     /// What does not fit.
     fn check(&self, network: &Network) -> Result<(), String> {
-        let Self { config, rows, tail, .. } = self;
+        let Self { config, members, .. } = self;
         config.validate().map_err(|error| error.to_string())?;
         if config.network() != *network {
             return Err("its network is not the one that its settings describe".into());
         }
-        if *rows < config.base + config.lookback || *rows > MOST_ROWS {
-            return Err(format!("a series of {rows} rows does not fit its settings"));
+        let times = self.calendar.as_ref().map_or(0, |calendar| 2 * calendar.cycles.len());
+        if [config.known, config.past, config.fixed] != [times + self.known.len(), self.past.len(), self.fixed.len()] {
+            return Err("its columns are not those that its settings describe".into());
         }
-        if tail.len() != Self::tail_rows(config, *rows) {
-            return Err(format!(
-                "the end of its series has {} rows, which do not fit its settings",
-                tail.len()
-            ));
+        if members.is_empty() || (config.told_apart > 0 && config.told_apart != members.len()) {
+            return Err("its series are not those that its settings describe".into());
         }
-        if self.time.as_ref().is_some_and(|axis| axis.rows() != *rows) {
-            return Err("its time axis has another number of rows than its series".into());
+        for member in members {
+            let Ended { rows, kept, .. } = member;
+            if *rows > MOST_ROWS || *kept != Self::kept(config).min(*rows) {
+                return Err(format!("{kept} rows kept of {rows} do not fit its settings"));
+            }
+            if member.axis.as_ref().is_some_and(|axis| axis.rows() != *rows) {
+                return Err("a time axis has another number of rows than its series".into());
+            }
         }
         let scores = self.evaluation.iter().flat_map(|evaluation| &evaluation.scores);
-        if let Some(score) = scores.into_iter().find(|s| s.interval.half_width.len() != config.horizon) {
+        let unfit = |score: &&Score| {
+            let widths = &score.interval.half_width;
+            widths.len() != LEVELS.len() || widths.iter().any(|widths| widths.len() != config.horizon)
+        };
+        if let Some(score) = scores.into_iter().find(unfit) {
             return Err(format!("the interval of {} is not one of {} steps", score.method, config.horizon));
         }
         Ok(())
     }
+}
+
+/// Names of the numbers that a model file holds besides its weights.
+mod kept {
+    pub(super) const LINEAR: &str = "linear";
+    pub(super) const SPREADS: &str = "spreads";
+    pub(super) const COLUMNS: &str = "columns";
+    pub(super) const VALUES: &str = "values";
+    pub(super) const KNOWN: &str = "known";
+    pub(super) const PAST: &str = "past";
+    pub(super) const FIXED: &str = "static";
+}
+
+/// The bytes of a model file.
+///
+/// # Errors
+/// A model failure, which a model in memory cannot cause.
+pub(crate) fn to_bytes<B: Backend, F: Float>(
+    backend: &B,
+    forecaster: &Forecaster<B, F>,
+    task: &Task,
+    panel: &Panel,
+) -> Result<Vec<u8>> {
+    let prepared = &forecaster.prepared;
+    let mut extra = saved::Extra::new();
+    if let Some(linear) = &prepared.linear {
+        extra.insert(kept::LINEAR.into(), linear.weights().to_vec());
+    }
+    extra.insert(kept::SPREADS.into(), prepared.spreads.clone());
+    extra.insert(kept::COLUMNS.into(), prepared.columns.as_flattened().to_vec());
+    let ends = panel.members.iter().zip(&task.members).map(|(member, ended)| (member, ended.rows - ended.kept));
+    let mut put = |name: &str, cells: Vec<f64>| {
+        extra.insert(name.to_owned(), cells);
+    };
+    put(kept::VALUES, ends.clone().flat_map(|(member, from)| &member.values[from..]).copied().collect());
+    let rows = |columns: &ArcArray2<f64>, from: usize| -> Vec<f64> {
+        columns.rows().into_iter().skip(from).flatten().copied().collect()
+    };
+    put(kept::KNOWN, ends.clone().flat_map(|(member, from)| rows(&member.known, from)).collect());
+    put(kept::PAST, ends.clone().flat_map(|(member, from)| rows(&member.past, from)).collect());
+    put(kept::FIXED, ends.flat_map(|(member, _)| &member.fixed).copied().collect());
+    let task = serde_json::to_value(task).map_err(|error| Failure::model(error.to_string()))?;
+    Ok(saved::all_to_bytes(backend, &forecaster.models, &extra, &task)?)
 }
 
 /// A model that was saved, with its task.
@@ -191,6 +348,9 @@ pub(crate) struct Saved {
     pub(crate) path: PathBuf,
     pub(crate) model: SavedModel,
     pub(crate) task: Task,
+    prepared: Prepared,
+    /// The last rows of its series.
+    tail: Panel,
 }
 
 impl Saved {
@@ -213,7 +373,26 @@ impl Saved {
         let task: Task =
             serde_json::from_value(model.task.clone()).map_err(|error| unfit(error.to_string()))?;
         task.check(&model.network).map_err(unfit)?;
-        Ok(Self { path, model, task })
+        let (prepared, tail) = restored(&task, &model.extra, &path).map_err(unfit)?;
+        Ok(Self { path, model, task, prepared, tail })
+    }
+
+    /// The forecaster on a backend, for these series.
+    ///
+    /// # Errors
+    /// A model failure where memory is short.
+    pub(crate) fn forecaster<B: Backend, F: Float>(&self, backend: &B, panel: &Panel) -> Result<Forecaster<B, F>> {
+        let mut prepared = self.prepared.clone();
+        if !self.task.same_series(panel) {
+            // Other series have scales of their own.
+            prepared.spreads.clear();
+        }
+        Ok(Forecaster { config: self.task.config.clone(), prepared, models: self.model.load_all(backend)? })
+    }
+
+    /// The last rows of the series that it was trained on.
+    pub(crate) fn tail(&self) -> &Panel {
+        &self.tail
     }
 
     /// Folder that the model lies in.
@@ -228,4 +407,70 @@ impl Saved {
     pub(crate) fn dtype(&self) -> Dtype {
         if self.model.dtype == "f64" { Dtype::F64 } else { Dtype::F32 }
     }
+}
+
+/// What formulas settled, and the ends of the series, from the numbers of a model file.
+fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Prepared, Panel), String> {
+    let numbers = |name: &str| extra.get(name).map(Vec::as_slice);
+    let all = |name: &str, count: usize| {
+        let found = numbers(name).unwrap_or(&[]);
+        if found.len() == count { Ok(found) } else { Err(format!("task.{name} has {} numbers, not {count}", found.len())) }
+    };
+    let config = &task.config;
+    let linear = match numbers(kept::LINEAR) {
+        None => None,
+        Some(weights) => Some(config.linear(weights.to_vec()).ok_or("the weights of its linear forecast do not fit")?),
+    };
+    let columns = all(kept::COLUMNS, 2 * (config.known + config.past + config.fixed))?;
+    let spreads = all(kept::SPREADS, task.members.len())?;
+    if spreads.iter().chain(columns.iter().skip(1).step_by(2)).any(|spread| *spread <= 0.0) {
+        return Err("a scale is not positive".into());
+    }
+    let prepared = Prepared { linear, spreads: spreads.to_vec(), columns: columns.as_chunks().0.to_vec() };
+
+    let sum = |of: fn(&Ended) -> usize| {
+        task.members.iter().try_fold(0usize, |sum, member| sum.checked_add(of(member))).ok_or("too many rows")
+    };
+    let (kept, ahead) = (sum(|member| member.kept)?, sum(|member| member.known)?);
+    let widths = [task.known.len(), task.past.len(), task.fixed.len()];
+    let mut values = all(kept::VALUES, kept)?;
+    let mut known = all(kept::KNOWN, if widths[0] > 0 { ahead * widths[0] } else { 0 })?;
+    let mut past = all(kept::PAST, kept * widths[1])?;
+    let mut fixed = all(kept::FIXED, task.members.len() * widths[2])?;
+    fn cut<'a>(from: &mut &'a [f64], count: usize) -> &'a [f64] {
+        let (taken, rest) = from.split_at(count);
+        *from = rest;
+        taken
+    }
+    let mut members = Vec::new();
+    for member in &task.members {
+        let array = |cells: &[f64], rows: usize, width: usize| {
+            ArcArray2::from_shape_vec((rows, width), cells.to_vec()).map_err(|error| error.to_string())
+        };
+        members.push(Member {
+            id: member.id.clone(),
+            group: member.id.clone(),
+            values: cut(&mut values, member.kept).to_vec(),
+            axis: member.axis.as_ref().map(|axis| axis.after(member.rows - member.kept)),
+            made: Vec::new(),
+            past: array(cut(&mut past, member.kept * widths[1]), member.kept, widths[1])?,
+            known: match widths[0] {
+                0 => array(&[], member.kept, 0)?,
+                width => array(cut(&mut known, member.known * width), member.known, width)?,
+            },
+            fixed: cut(&mut fixed, widths[2]).to_vec(),
+        });
+    }
+    let tail = Panel {
+        file: path.display().to_string(),
+        layout: Layout::Columns,
+        id: Vec::new(),
+        members,
+        past: task.past.clone(),
+        known: task.known.clone(),
+        fixed: task.fixed.clone(),
+        notes: Vec::new(),
+        repairs: Repairs::default(),
+    };
+    Ok((prepared, tail))
 }

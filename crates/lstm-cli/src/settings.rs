@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use lstm_data::{CsvOptions, DateOrder, Duplicates, Fill, SeriesOptions, TimeChoice, closest};
+use lstm_data::panel::{Layout, Panel, PanelOptions};
+use lstm_data::{CsvOptions, DateOrder, Duplicates, Fill, TimeChoice, closest};
+use lstm_train::forecaster::{Aim, Base, Normalise};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::{Failure, Result};
-use crate::value::{Device, Finite, NotNegative, Number, Positive, Share, Whole, words};
+use crate::value::{Device, Finite, Names, NotNegative, Number, Positive, Share, Whole, words};
 
 /// A stretch of the series.
 type Steps = Whole<1, 1_000_000>;
@@ -20,10 +22,34 @@ type Steps = Whole<1, 1_000_000>;
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Reading the file")]
 pub(crate) struct Reading {
-    /// Column to forecast [default: the only column of numbers]
+    /// Columns to forecast, with commas between them; `all` for all numbers [default: one, by its name and what it holds]
+    #[arg(long, value_name = "COLUMNS", default_value = "", hide_default_value = true)]
+    #[serde(skip_serializing_if = "Names::is_empty")]
+    pub(crate) target: Names,
+    /// Column that tells series apart which stand one below another [default: found by its cells]
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) target: Option<String>,
+    pub(crate) id: Option<String>,
+    /// Columns that help to forecast and are known in advance
+    #[arg(long, value_name = "COLUMNS", default_value = "", hide_default_value = true)]
+    #[serde(skip_serializing_if = "Names::is_empty")]
+    pub(crate) known: Names,
+    /// CSV file with the known columns of the rows to come
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) future: Option<PathBuf>,
+    /// Columns that help to forecast and are known up to the present only
+    #[arg(long, value_name = "COLUMNS", default_value = "", hide_default_value = true)]
+    #[serde(skip_serializing_if = "Names::is_empty")]
+    pub(crate) past: Names,
+    /// Columns that help to tell series apart and never change
+    #[arg(long = "static", value_name = "COLUMNS", default_value = "", hide_default_value = true)]
+    #[serde(rename = "static", skip_serializing_if = "Names::is_empty")]
+    pub(crate) fixed: Names,
+    /// Let the network read hour, weekday and time of the year
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_off")]
+    pub(crate) calendar: bool,
     /// Column of times; `none` numbers the rows [default: found by its cells]
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,15 +66,11 @@ pub(crate) struct Reading {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_off")]
     pub(crate) no_header: bool,
-    /// Put the rows in the order of their times
-    #[arg(long)]
-    #[serde(skip_serializing_if = "is_off")]
-    pub(crate) sort: bool,
-    /// What to keep of rows with the same time [default: error]
+    /// What to keep of rows with the same time [default: their mean, unless they are more than 5%]
     #[arg(long, value_name = "WHICH", value_parser = words::<Duplicates>(&["error", "first", "last", "mean"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) duplicates: Option<Duplicates>,
-    /// How to fill missing values and rows [default: none, they are an error]
+    /// How to fill missing values and rows [default: season or else linear, unless more than 5% are missing]
     #[arg(long, value_name = "HOW", value_parser = words::<Fill>(&["none", "linear", "previous", "season"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fill: Option<Fill>,
@@ -75,14 +97,33 @@ impl Reading {
         }
     }
 
-    pub(crate) fn series(&self) -> SeriesOptions {
-        SeriesOptions {
+    /// The same way of reading, with the columns named that were found.
+    pub(crate) fn resolved(&self, panel: &Panel) -> Self {
+        let mut reading = self.clone();
+        if panel.layout == Layout::Columns {
+            reading.target = Names(panel.members.iter().map(|member| member.id.clone()).collect());
+        }
+        let axis = panel.members.iter().find_map(|member| member.axis.as_ref());
+        reading.time = Some(axis.map_or("none".into(), |axis| axis.name.clone()));
+        // The season of the run is part of its configuration.
+        reading.season = None;
+        reading.future = None;
+        reading
+    }
+
+    pub(crate) fn panel(&self) -> PanelOptions {
+        PanelOptions {
+            targets: self.target.0.clone().into(),
+            id: self.id.iter().cloned().collect(),
             time: self.time_choice(),
             date_order: self.date_order,
-            sort: self.sort,
-            duplicates: self.duplicates.unwrap_or_default(),
-            fill: self.fill.unwrap_or_default(),
-            season: None,
+            known: self.known.0.clone(),
+            past: self.past.0.clone(),
+            fixed: self.fixed.0.clone(),
+            duplicates: self.duplicates,
+            fill: self.fill,
+            season: self.season.map(Whole::get),
+            ..PanelOptions::default()
         }
     }
 }
@@ -96,15 +137,22 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) horizon: Option<Whole<1, 100_000>>,
-    /// Steps that a forecast looks back on [default: two seasons, from 16 to 128; without a season 32]
+    /// Steps that a forecast looks back on [default: two seasons, at least 16; without a season 32]
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lookback: Option<Steps>,
-    /// Season of the simple forecast that the network corrects, 1 for the last value [default: the season,
-    /// or 1 where that serves better]
-    #[arg(long, value_name = "STEPS")]
+    /// Simple forecast that the network corrects [default: linear or season, whichever serves better]
+    #[arg(long, value_name = "WHICH", value_parser = words::<Base>(&["last", "season", "linear"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) base: Option<Steps>,
+    pub(crate) base: Option<Base>,
+    /// What a window is divided by: its own standard deviation, or that of its series [default: whichever serves better]
+    #[arg(long, value_name = "BY", value_parser = words::<Normalise>(&["window", "series"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) normalise: Option<Normalise>,
+    /// Values that the LSTM reads, and answers with, in one step [default: such that it reads about 16 steps]
+    #[arg(long, value_name = "VALUES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) segment: Option<Whole<1, 10_000>>,
     /// Units of each LSTM layer [default: 32, from 1000 rows on 64]
     #[arg(long, value_name = "UNITS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +169,26 @@ pub(crate) struct Training {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) forget_bias: Option<Number<Finite>>,
+    /// Error that training makes small [default: huber]
+    #[arg(long, value_name = "WHICH", value_parser = words::<Aim>(&["huber", "mae", "mse"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) loss: Option<Aim>,
+    /// Networks whose forecasts are averaged [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ensemble: Option<Whole<1, 100>>,
+    /// Floating-point operations of all trials together, in 1e9; some 50 a second on two cores [default: 1600]
+    #[arg(long, value_name = "GFLOP")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effort: Option<Number<Positive>>,
+    /// Rows at the end of each series that only measure the forecast [default: a sixth, at most ten seasons or 500]
+    #[arg(long, value_name = "ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) held_out: Option<Whole<1, 4_000_000_000>>,
+    /// Rows before these that decide when training ends and what is kept [default: half as many]
+    #[arg(long, value_name = "ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<Whole<1, 4_000_000_000>>,
     /// Passes over the series at most; training ends earlier where it stops helping [default: 200]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -440,7 +508,7 @@ mod tests {
                 "a.toml, line 1: device = \"gpu\", but must be auto, cpu, cuda or cuda:N, where N is the number of a \
                  GPU, as in cuda:0",
             ),
-            ("sort = 1", "a.toml, line 1: sort = 1, but must be a boolean"),
+            ("calendar = 1", "a.toml, line 1: calendar = 1, but must be a boolean"),
             ("force = 1", "a.toml, line 1: force = 1, but must be a boolean"),
         ] {
             assert_eq!(message(text), expected);

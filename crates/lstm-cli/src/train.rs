@@ -1,23 +1,26 @@
 //! `lstm train`, and the training that `lstm forecast` begins with.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use lstm_data::{Element, Series};
-use lstm_nn::saved;
+use lstm_data::Element;
+use lstm_data::calendar::Calendar;
+use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{Evaluation, ForecastChoices, ForecastConfig, Forecaster};
+use lstm_train::forecaster::{Evaluation, ForecastChoices, ForecastConfig, Forecaster, Stage};
 use lstm_train::{Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
 use crate::args::Train;
 use crate::device::{self, Job, Place, Work};
 use crate::failure::{Failure, Kind, Result};
+use crate::forecast::Future;
+use crate::input::Beside;
 use crate::progress::{Progress, say};
 use crate::run::{self, Folder, Task};
-use crate::settings::{Dtype, Machine, Settings, Training, to_toml};
-use crate::{interrupt, output, series};
+use crate::settings::{Dtype, Machine, Reading, Settings, Training, to_toml};
+use crate::{input, interrupt, output};
 
 /// Trains, writes the run folder, and prints the comparison.
 ///
@@ -25,7 +28,7 @@ use crate::{interrupt, output, series};
 /// Those of settings, data, device and files; divergence and Ctrl-C, after the last good model is kept.
 pub(crate) fn run(args: Train) -> Result<()> {
     let settings = args.settings.with_file()?;
-    let trained = learn("train", &args.file, &settings)?;
+    let trained = learn("train", &args.files, &settings)?;
     let say = settings.output.say;
     if say.json {
         return output::print_json(&trained.to_json());
@@ -39,73 +42,69 @@ pub(crate) fn run(args: Train) -> Result<()> {
 
 /// A trained model and what is known about it; all of it is in the run folder already.
 pub(crate) struct Trained {
-    pub(crate) series: Series,
-    pub(crate) values: Vec<f64>,
+    pub(crate) panel: Panel,
     pub(crate) config: ForecastConfig,
     /// Where it was trained.
     place: Place,
     pub(crate) evaluation: Evaluation,
-    /// Forecast of what follows the series.
-    pub(crate) future: Vec<f64>,
+    /// Forecasts of what follows the series.
+    pub(crate) future: Future,
     pub(crate) folder: Folder,
 }
 
 impl Trained {
     /// What a program wants to know.
     pub(crate) fn to_json(&self) -> Value {
-        let mut value = metrics(&self.series, &self.config, &self.place, Some(&self.evaluation));
+        let mut value = metrics(&self.panel, &self.config, &self.place, Some(&self.evaluation));
         value["run"] = json!(self.folder.path());
         value
     }
 }
 
-/// Reads a file, trains on it, writes the run folder, and prints what the held-out part says; `command` is the one that
+/// Reads files, trains on them, writes the run folder, and prints what the held-out part says; `command` is the one that
 /// repeats it.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn learn(command: &str, file: &Path, settings: &Settings) -> Result<Trained> {
-    let folder = Folder::named(&settings.output, file);
+pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Result<Trained> {
+    let first = files.first().ok_or_else(|| Failure::usage("name a CSV file"))?;
+    let folder = Folder::named(&settings.output, first);
     // The forecast of another model must not lie beside this one, so it is in the way too.
-    folder.check(&[&run::OF_TRAINING[..], &run::OF_FORECAST].concat(), Some(file))?;
-    let series = series::read(file, &settings.reading)?;
-    let values = series::values(&series);
+    for file in files {
+        folder.check(&[&run::OF_TRAINING[..], &run::OF_FORECAST].concat(), Some(file))?;
+    }
+    let panel = input::read(files, &settings.reading)?;
+    let calendar = input::calendar(&panel, &settings.reading);
+    let seen = Beside::new(&panel, calendar.as_ref(), 0);
     let choices = choices(&settings.training, &settings.reading);
-    let config = ForecastConfig::resolve(&choices, &series::seasons(&series), &values)
-        .map_err(|error| in_file(error, &series.file))?;
+    let trials = ForecastConfig::trials(&choices, &input::seasons(&panel), &seen.members(&panel))
+        .map_err(|error| in_file(error, &panel.file))?;
+    let first = trials.first().ok_or_else(|| Failure::usage("there is nothing to try"))?;
+    if command == "forecast" {
+        input::check_ahead(&panel, first.horizon)?;
+    }
     let place = device::open(&settings.machine, Work::Training, Dtype::default())?;
     let tell = !settings.output.say.json && !settings.output.say.quiet;
     if tell {
-        output::print(announced(&series, &config).as_bytes())?;
+        output::print(announced(&panel, &trials).as_bytes())?;
     }
-    let tail = values.len() - Task::tail_rows(&config, values.len());
-    let task = Task {
-        config: config.clone(),
-        reading: series::resolved(&settings.reading, &series),
-        target: series.names.first().cloned().unwrap_or_default(),
-        rows: values.len(),
-        time: series.time.clone(),
-        tail: values[tail..].to_vec(),
-        evaluation: None,
-        cut_short: None,
-    };
     interrupt::listen()?;
     folder.create()?;
     let begun = Instant::now();
     let mut progress = Progress::new(settings.output.say);
-    let job = Learn { file: &series.file, task: &task, values: &values, progress: &mut progress };
+    let reading = settings.reading.resolved(&panel);
+    let job = Learn { panel: &panel, calendar: calendar.as_ref(), trials: &trials, reading, progress: &mut progress };
     let learned = place.run(job).inspect_err(|_| folder.abandon());
     progress.finish();
     let learned = learned?;
 
     folder.clear(&run::OF_FORECAST)?;
     folder.write(run::MODEL, &learned.model)?;
-    folder.write(
-        run::SETTINGS,
-        settings_text(command, file, &folder, &task, &place.resolved(&settings.machine)).as_bytes(),
-    )?;
+    let machine = place.resolved(&settings.machine);
+    let config = learned.task.config.clone();
+    folder.write(run::SETTINGS, settings_text(command, files, &folder, &learned.task, &machine).as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
-    let mut metrics = metrics(&series, &config, &place, known);
+    let mut metrics = metrics(&panel, &config, &place, known);
     metrics["cut-short"] = json!(learned.cut_short.as_ref().map(CutShort::to_string));
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
     folder.write(run::HISTORY, progress.history().as_bytes())?;
@@ -114,23 +113,19 @@ pub(crate) fn learn(command: &str, file: &Path, settings: &Settings) -> Result<T
     }
     let evaluation = learned.evaluation.ok_or_else(|| Failure::model("training gave no evaluation"))?;
     if tell {
-        let text = format!(
-            "{}{}",
-            held_out(&evaluation, values.len(), config.horizon),
-            output::comparison(&evaluation)
-        );
+        let text = format!("{}{}", held_out(&evaluation, &config), output::comparison(&evaluation));
         output::print(text.as_bytes())?;
         say(&format!("{:.1} s of training on {}", begun.elapsed().as_secs_f64(), place.described()));
     }
-    Ok(Trained { series, values, config, place, evaluation, future: learned.future, folder })
+    Ok(Trained { panel, config, place, evaluation, future: learned.future, folder })
 }
 
 /// The work on the device.
 struct Learn<'a> {
-    /// What messages call the file.
-    file: &'a str,
-    task: &'a Task,
-    values: &'a [f64],
+    panel: &'a Panel,
+    calendar: Option<&'a Calendar>,
+    trials: &'a [ForecastConfig],
+    reading: Reading,
     progress: &'a mut Progress,
 }
 
@@ -138,8 +133,9 @@ struct Learn<'a> {
 struct Learned {
     /// Bytes of the model file.
     model: Vec<u8>,
+    task: Task,
     evaluation: Option<Evaluation>,
-    future: Vec<f64>,
+    future: Future,
     cut_short: Option<CutShort>,
 }
 
@@ -183,83 +179,107 @@ impl Job for Learn<'_> {
     type Output = Learned;
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Learned> {
-        let Learn { file, task, values, progress } = self;
-        let config = || task.config.clone();
-        let bytes = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short| -> Result<Vec<u8>> {
-            let evaluation = Some(evaluation.clone()).filter(is_sound);
-            let task = serde_json::to_value(Task { evaluation, cut_short, ..task.clone() })
-                .map_err(|error| Failure::model(error.to_string()))?;
-            Ok(saved::to_bytes(backend, &forecaster.model, &task)?)
+        let Learn { panel, calendar, trials, reading, progress } = self;
+        let beside = Beside::new(panel, calendar, 2 * trials[0].horizon);
+        let members = beside.members(panel);
+        let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
+            let task = Task {
+                evaluation: Some(evaluation.clone()).filter(is_sound),
+                cut_short: cut_short.as_ref().map(CutShort::to_string),
+                ..Task::new(&forecaster.config, reading.clone(), panel, calendar)
+            };
+            Ok::<_, Failure>(Learned {
+                model: run::to_bytes(backend, forecaster, &task, panel)?,
+                task,
+                evaluation: Some(evaluation.clone()),
+                future: Future::default(),
+                cut_short,
+            })
         };
-        progress.begin("training on a part");
-        let mut observe = |step: u64, report: Option<&Report>| -> Flow { progress.observe(step, report) };
-        let (held, evaluation, outcome) =
-            Forecaster::<B, F>::hold_out(backend, config(), values, &mut observe)
-                .map_err(|error| in_file(error, file))?;
-        let cut_short = |reason: CutShort| -> Result<Learned> {
-            let model = bytes(&held, &evaluation, Some(reason.to_string()))?;
-            let (evaluation, future) = (Some(evaluation.clone()), Vec::new());
-            Ok(Learned { model, evaluation, future, cut_short: Some(reason) })
+        let mut watch = |stage: Stage, step: u64, report: Option<&Report>| -> Flow {
+            progress.stage(&format!("trial {} of {}", stage.index + 1, stage.of));
+            progress.observe(step, report)
         };
+        let (held, evaluation, outcome) = Forecaster::<B, F>::hold_out(backend, trials, &members, &mut watch)
+            .map_err(|error| in_file(error, &panel.file))?;
         if let Some(reason) = CutShort::of(outcome) {
-            return cut_short(reason);
+            return keep(&held, &evaluation, Some(reason));
         }
-        progress.begin("training on all rows");
         let mut last = 0;
-        let mut observe = |step: u64, report: Option<&Report>| -> Flow {
+        let mut watch = |stage: Stage, step: u64, report: Option<&Report>| -> Flow {
             last = step;
+            progress.stage(&match stage.of {
+                1 => "training on all rows".to_owned(),
+                of => format!("training on all rows, {} of {of}", stage.index + 1),
+            });
             progress.observe(step, report)
         };
         let (whole, outcome) =
-            Forecaster::<B, F>::fit_all(backend, config(), values, &evaluation, &mut observe)?;
+            Forecaster::<B, F>::fit_all(backend, &held.config, &members, &evaluation, &mut watch)?;
         if let Some(reason) = CutShort::of(outcome) {
-            return cut_short(reason);
+            return keep(&held, &evaluation, Some(reason));
         }
-        let future = match whole.forecast(backend, values) {
+        let ready = panel.known.is_empty() || input::check_ahead(panel, held.config.horizon).is_ok();
+        let future = match Future::new(backend, &whole, &members, Some(&evaluation)) {
+            _ if !ready => Future::default(),
             // The last step has no loss behind it that would have told. Where the model that was tested can forecast,
             // it is not the numbers that are too large but the weights.
-            Err(lstm_train::Error::TooLarge) if held.forecast(backend, values).is_ok() => {
-                return cut_short(CutShort::Diverged { step: last });
+            Err(lstm_train::Error::TooLarge) if held.forecast(backend, &members).is_ok() => {
+                return keep(&held, &evaluation, Some(CutShort::Diverged { step: last }));
             }
-            future => future.map_err(|error| in_file(error, file))?,
+            future => future.map_err(|error| in_file(error, &panel.file))?,
         };
-        Ok(Learned {
-            model: bytes(&whole, &evaluation, None)?,
-            evaluation: Some(evaluation),
-            future,
-            cut_short: None,
-        })
+        Ok(Learned { future, ..keep(&whole, &evaluation, None)? })
     }
 }
 
 /// Whether every number in it is one, so that it can be written as JSON and read again.
 fn is_sound(evaluation: &Evaluation) -> bool {
     let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
-    finite(&evaluation.last_forecast)
+    evaluation.last_forecast.iter().all(|forecast| finite(forecast))
         && evaluation.scores.iter().all(|score| {
             let metrics = [score.metrics.mae, score.metrics.rmse, score.metrics.smape];
-            finite(&metrics) && finite(&score.interval.half_width)
+            finite(&metrics) && score.interval.half_width.iter().all(|widths| finite(widths))
         })
 }
 
 /// What the user decided, as the library asks for it.
-fn choices(training: &Training, reading: &crate::settings::Reading) -> ForecastChoices {
+fn choices(training: &Training, reading: &Reading) -> ForecastChoices {
     ForecastChoices {
         horizon: training.horizon.map(|v| v.get()),
         lookback: training.lookback.map(|v| v.get()),
         season: reading.season.map(|v| v.get()),
-        base: training.base.map(|v| v.get()),
+        base: training.base,
+        normalise: training.normalise,
+        segment: training.segment.map(|v| v.get()),
         hidden: training.hidden.map(|v| v.get()),
         layers: training.layers.map(|v| v.get()),
         dropout: training.dropout.map(|v| v.get()),
         forget_bias: training.forget_bias.map(|v| v.get()),
+        loss: training.loss,
         optimizer: training.optimizer.map(|rule| format!("{rule:?}").to_lowercase()),
         lr: training.lr.map(|v| v.get()),
         clip: training.clip.map(|v| v.get()),
         batch: training.batch.map(|v| v.get()),
         epochs: training.epochs.map(|v| v.wide()),
+        effort: training.effort.map(|v| 1e9 * v.get()),
+        ensemble: training.ensemble.map(|v| v.get()),
+        held_out: training.held_out.map(|v| v.get()),
+        validation: training.validation.map(|v| v.get()),
         seed: training.seed.map(|v| v.wide()),
     }
+}
+
+/// The settings under which exactly this configuration is trained again, as a configuration file says them.
+fn repeated(config: &ForecastConfig) -> toml::Table {
+    let mut table = toml::Table::try_from(config).unwrap_or_default();
+    for of_data in ["known", "past", "fixed", "told-apart"] {
+        table.remove(of_data);
+    }
+    // The effort of one network; the flag counts all.
+    let effort = config.effort * config.ensemble as f64 / 1e9;
+    table.insert("effort".into(), toml::Value::Float(effort));
+    table
 }
 
 /// The file's name before what is wrong with its numbers.
@@ -272,11 +292,13 @@ pub(crate) fn in_file(error: lstm_train::Error, file: &str) -> Failure {
     }
 }
 
-fn announced(series: &Series, config: &ForecastConfig) -> String {
+fn announced(panel: &Panel, trials: &[ForecastConfig]) -> String {
+    let config = &trials[0];
     let season = if config.season > 1 { config.season.to_string() } else { "none".into() };
+    let tried = if trials.len() > 1 { format!("; {} ways are tried", trials.len()) } else { String::new() };
     format!(
-        "{}horizon {}, lookback {}, season {season}; LSTM of {} x {} units, seed {}\n",
-        series::described(series),
+        "{}horizon {}, lookback {}, season {season}; LSTM of {} x {} units, seed {}{tried}\n",
+        input::described(panel),
         config.horizon,
         config.lookback,
         config.layers,
@@ -285,28 +307,37 @@ fn announced(series: &Series, config: &ForecastConfig) -> String {
     )
 }
 
-fn held_out(evaluation: &Evaluation, rows: usize, horizon: usize) -> String {
+fn held_out(evaluation: &Evaluation, config: &ForecastConfig) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let (held, windows) = (rows - evaluation.first_row, evaluation.windows);
+    let (held, windows, horizon) = (config.held_out, evaluation.windows, config.horizon);
+    let taken = evaluation.trials.first().map_or(String::new(), |trial| {
+        let helps = match 1.0 - trial.validation / trial.base {
+            gain if gain > 0.0 => format!("and lowers its error on the validation part by {}", output::percent(gain)),
+            _ => "and does NOT lower its error on the validation part".into(),
+        };
+        format!("The network {}, {helps}.\n", trial.what)
+    });
     format!(
-        "\nOn the last {held} rows, which it has not seen ({windows} forecast{} of {horizon} step{}):\n",
+        "\n{taken}On the last {held} rows, which it has not seen ({windows} forecast{} of {horizon} step{}):\n",
         plural(windows),
         plural(horizon)
     )
 }
 
 fn metrics(
-    series: &Series,
+    panel: &Panel,
     config: &ForecastConfig,
     place: &Place,
     evaluation: Option<&Evaluation>,
 ) -> Value {
     json!({
-        "file": series.file,
-        "target": series.names.first(),
-        "rows": series.rows(),
-        "step": series.time.as_ref().map(|axis| axis.step.to_string()),
-        "repairs": series.repairs,
+        "file": panel.file,
+        "series": panel.members.len(),
+        "target": panel.members.iter().take(100).map(|member| &member.id).collect::<Vec<_>>(),
+        "rows": panel.longest(),
+        "step": panel.step().map(|step| step.to_string()),
+        "repairs": panel.repairs,
+        "notes": panel.notes,
         "config": config,
         "device": place.name(),
         "device-fallback": place.fallback(),
@@ -318,17 +349,23 @@ fn metrics(
 }
 
 /// All settings of the run, with the device that it was on, so that it can be repeated.
-fn settings_text(command: &str, file: &Path, folder: &Folder, task: &Task, machine: &Machine) -> String {
+fn settings_text(
+    command: &str,
+    files: &[PathBuf],
+    folder: &Folder,
+    task: &Task,
+    machine: &Machine,
+) -> String {
     // A table of plain values cannot fail to be one.
     let part = |table: std::result::Result<toml::Table, toml::ser::Error>| table.unwrap_or_default();
     let settings = folder.file(run::SETTINGS);
     format!(
         "# All settings of this run. It is repeated exactly by\n#   lstm {command} {} --config {} --out ANOTHER\n{}",
-        file.display(),
+        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" "),
         settings.display(),
         to_toml(&[
             ("Reading the file", part(toml::Table::try_from(&task.reading))),
-            ("Network and training", part(toml::Table::try_from(&task.config))),
+            ("Network and training", repeated(&task.config)),
             ("Machine", part(toml::Table::try_from(machine))),
         ])
     )

@@ -5,7 +5,7 @@ use crate::{Error, Model, Network, Result};
 use lstm_tensor::{Backend, Bias, Float};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Error as IoError, Write};
 use std::path::Path;
@@ -16,6 +16,8 @@ const ENTRY: &str = "lstm";
 const VERSION: u32 = 1;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 8 << 30;
+/// More networks than anybody averages.
+const MOST_MODELS: usize = 10_000;
 
 /// What a model file says besides its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +25,31 @@ const MAX_BYTES: u64 = 8 << 30;
 struct Header {
     version: u32,
     network: Network,
+    /// Networks of one shape in the file.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    models: usize,
     /// What the caller needs to use the model: scalers, columns, lookback.
     task: serde_json::Value,
+}
+
+const fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_one(models: &usize) -> bool {
+    *models == 1
+}
+
+/// Numbers that a writer keeps beside its models, in f64 whatever the models are stored in.
+pub type Extra = BTreeMap<String, Vec<f64>>;
+
+/// Prefix of the names of [`Extra`] tensors.
+const EXTRA: &str = "task.";
+
+/// Name of a tensor of the model with this index; those of the first stand under their bare names.
+fn name_of(model: usize, tensor: &str) -> String {
+    if model == 0 { tensor.to_owned() } else { format!("{model}.{tensor}") }
 }
 
 /// A model read from a file, on the host.
@@ -36,17 +61,42 @@ pub struct SavedModel {
     pub task: serde_json::Value,
     /// Element type the parameters were stored in, `"f32"` or `"f64"`.
     pub dtype: &'static str,
-    tensors: BTreeMap<String, Vec<f64>>,
+    /// What the writer kept beside it as numbers.
+    pub extra: Extra,
+    /// One set of parameters for each network.
+    tensors: Vec<BTreeMap<String, Vec<f64>>>,
 }
 
 impl SavedModel {
-    /// The model on a backend.
+    /// The model on a backend; of several, the first.
     ///
     /// # Errors
     /// [`lstm_tensor::Error::Memory`].
     pub fn load<B: Backend, F: Float>(&self, backend: &B) -> Result<Model<B, F>> {
+        self.load_one(backend, &self.tensors[0])
+    }
+
+    /// Number of models in the file.
+    #[must_use]
+    pub fn networks(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// All models of the file on a backend.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Memory`].
+    pub fn load_all<B: Backend, F: Float>(&self, backend: &B) -> Result<Vec<Model<B, F>>> {
+        self.tensors.iter().map(|tensors| self.load_one(backend, tensors)).collect()
+    }
+
+    fn load_one<B: Backend, F: Float>(
+        &self,
+        backend: &B,
+        tensors: &BTreeMap<String, Vec<f64>>,
+    ) -> Result<Model<B, F>> {
         let mut model = Model::zeros(backend, self.network.clone())?;
-        for (name, values) in &self.tensors {
+        for (name, values) in tensors {
             let values: Vec<F> = values.iter().map(|&v| F::from_f64(v)).collect();
             model.params_mut().set(backend, name, &values)?;
         }
@@ -63,14 +113,65 @@ pub fn to_bytes<B: Backend, F: Float>(
     model: &Model<B, F>,
     task: &serde_json::Value,
 ) -> Result<Vec<u8>> {
-    let header = Header { version: VERSION, network: model.network().clone(), task: task.clone() };
+    all_to_bytes(backend, std::slice::from_ref(model), &Extra::new(), task)
+}
+
+/// The bytes of a file with several models of one network, at least one, and what is kept beside them.
+///
+/// # Errors
+/// [`Error::Invalid`] for no models or models of different networks, [`Error::Format`] for a task that is no
+/// plain JSON.
+pub fn all_to_bytes<B: Backend, F: Float>(
+    backend: &B,
+    models: &[Model<B, F>],
+    extra: &Extra,
+    task: &serde_json::Value,
+) -> Result<Vec<u8>> {
+    let alike = models.first().filter(|first| models.iter().all(|model| model.network() == first.network()));
+    let Some(first) = alike else {
+        return Err(Error::Invalid {
+            what: "models",
+            value: format!("{} of different networks, or none", models.len()),
+            must: "one or more of the same network".into(),
+        });
+    };
+    let header = Header {
+        version: VERSION,
+        network: first.network().clone(),
+        models: models.len(),
+        task: task.clone(),
+    };
     // Through a value, because its maps are sorted: the canonical form.
     let json = serde_json::to_value(&header).map_err(|e| unwritable(&e))?.to_string();
     let mut tensors = BTreeMap::new();
-    for entry in model.params().layout().entries() {
-        tensors.insert(entry.name.clone(), (entry.shape.clone(), model.params().get(backend, &entry.name)?));
+    for (index, model) in models.iter().enumerate() {
+        for entry in model.params().layout().entries() {
+            let values = model.params().get(backend, &entry.name)?;
+            tensors.insert(name_of(index, &entry.name), Raw::new(&entry.shape, &values));
+        }
+    }
+    for (name, values) in extra {
+        tensors.insert(format!("{EXTRA}{name}"), Raw::new(&[values.len()], values));
     }
     encode(&tensors, Some(HashMap::from([(ENTRY.to_owned(), json)])))
+}
+
+/// A tensor as its bytes.
+struct Raw {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Raw {
+    fn new<F: Float>(shape: &[usize], values: &[F]) -> Self {
+        let dtype = if F::NAME == "f64" { Dtype::F64 } else { Dtype::F32 };
+        let bytes = values.iter().flat_map(|v| match dtype {
+            Dtype::F64 => v.to_f64().to_le_bytes().to_vec(),
+            _ => (v.to_f64() as f32).to_le_bytes().to_vec(),
+        });
+        Self { dtype, shape: shape.to_vec(), bytes: bytes.collect() }
+    }
 }
 
 /// Writes a model file.
@@ -116,32 +217,50 @@ fn from_bytes(bytes: &[u8]) -> std::result::Result<SavedModel, String> {
     }
     let header: Header = serde_json::from_value(version).map_err(|e| e.to_string())?;
     header.network.validate().map_err(|e| e.to_string())?;
+    if !(1..=MOST_MODELS).contains(&header.models) {
+        return Err(format!("it says that it holds {} models", header.models));
+    }
     let layout = header.network.param_layout();
-    let mut tensors = BTreeMap::new();
-    let mut dtype = "f32";
-    for entry in layout.entries() {
-        let tensor = file.tensor(&entry.name).map_err(|_| format!("tensor {} is missing", entry.name))?;
-        if tensor.shape() != entry.shape {
-            return Err(format!(
-                "tensor {} has shape {:?}, its network needs {:?}",
-                entry.name,
-                tensor.shape(),
-                entry.shape
-            ));
+    let (mut tensors, mut dtype, mut known) = (Vec::new(), "f32", HashSet::new());
+    for model in 0..header.models {
+        let mut own = BTreeMap::new();
+        for entry in layout.entries() {
+            let name = name_of(model, &entry.name);
+            let tensor = file.tensor(&name).map_err(|_| format!("tensor {name} is missing"))?;
+            if tensor.shape() != entry.shape {
+                return Err(format!(
+                    "tensor {name} has shape {:?}, its network needs {:?}",
+                    tensor.shape(),
+                    entry.shape
+                ));
+            }
+            if tensor.dtype() == Dtype::F64 {
+                dtype = "f64";
+            }
+            own.insert(entry.name.clone(), finite(&name, &tensor)?);
+            known.insert(name);
         }
-        let values = decode(&tensor).map_err(|e| format!("tensor {}: {e}", entry.name))?;
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
-            return Err(format!("tensor {} holds {} at index {index}", entry.name, values[index]));
-        }
-        if tensor.dtype() == Dtype::F64 {
-            dtype = "f64";
-        }
-        tensors.insert(entry.name.clone(), values);
+        tensors.push(own);
     }
-    if let Some(extra) = file.names().into_iter().find(|name| layout.get(name).is_none()) {
-        return Err(format!("tensor {extra} does not belong to its network"));
+    let mut extra = Extra::new();
+    for name in file.names() {
+        if let Some(bare) = name.strip_prefix(EXTRA) {
+            let tensor = file.tensor(name).map_err(|e| e.to_string())?;
+            extra.insert(bare.to_owned(), finite(name, &tensor)?);
+        } else if !known.contains(name) {
+            return Err(format!("tensor {name} does not belong to its network"));
+        }
     }
-    Ok(SavedModel { network: header.network, task: header.task, dtype, tensors })
+    Ok(SavedModel { network: header.network, task: header.task, dtype, extra, tensors })
+}
+
+/// The numbers of a tensor.
+fn finite(name: &str, tensor: &TensorView<'_>) -> std::result::Result<Vec<f64>, String> {
+    let values = decode(tensor).map_err(|e| format!("tensor {name}: {e}"))?;
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(format!("tensor {name} holds {} at index {index}", values[index])),
+        None => Ok(values),
+    }
 }
 
 /// The stack alone, under the bare names that `torch.nn.LSTM.load_state_dict` takes. A run-time forget
@@ -179,34 +298,20 @@ pub fn to_torch_lstm<B: Backend, F: Float>(backend: &B, model: &Model<B, F>) -> 
                     *value += F::from_f64(layer.cell.forget_bias);
                 }
             }
-            tensors.insert(name, (entry.shape.clone(), values));
+            tensors.insert(name, Raw::new(&entry.shape, &values));
         }
         if layer.cell.bias == Bias::One {
             let zeros = vec![F::ZERO; 4 * layer.hidden];
-            tensors.insert(format!("bias_hh_l{l}"), (vec![4 * layer.hidden], zeros));
+            tensors.insert(format!("bias_hh_l{l}"), Raw::new(&[4 * layer.hidden], &zeros));
         }
     }
     encode(&tensors, None)
 }
 
-fn encode<F: Float>(
-    tensors: &BTreeMap<String, (Vec<usize>, Vec<F>)>,
-    metadata: Option<HashMap<String, String>>,
-) -> Result<Vec<u8>> {
-    let dtype = if F::NAME == "f64" { Dtype::F64 } else { Dtype::F32 };
-    let raw: Vec<(&String, &[usize], Vec<u8>)> = tensors
+fn encode(tensors: &BTreeMap<String, Raw>, metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
+    let views = tensors
         .iter()
-        .map(|(name, (shape, values))| {
-            let bytes = values.iter().flat_map(|v| match dtype {
-                Dtype::F64 => v.to_f64().to_le_bytes().to_vec(),
-                _ => (v.to_f64() as f32).to_le_bytes().to_vec(),
-            });
-            (name, shape.as_slice(), bytes.collect())
-        })
-        .collect();
-    let views = raw
-        .iter()
-        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(dtype, shape.to_vec(), bytes)?)))
+        .map(|(name, raw)| Ok((name, TensorView::new(raw.dtype, raw.shape.clone(), &raw.bytes)?)))
         .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|e| unwritable(&e))?;
     serialize(views, metadata).map_err(|e| unwritable(&e))

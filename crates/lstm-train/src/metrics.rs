@@ -21,18 +21,31 @@ impl Metrics {
     /// Errors of `forecasts` against `actual`, element by element; `scale` is [`naive_scale`].
     #[must_use]
     pub fn new(actual: &[f64], forecasts: &[f64], scale: Option<f64>) -> Self {
-        let n = actual.len().max(1) as f64;
+        Self::of_panel(actual, forecasts, &|_| scale)
+    }
+
+    /// The same over several series, each scaled by its own: `scale` of the element's index. Elements of series
+    /// without a scale count for all but MASE; where `actual` is NaN nobody knows, and nothing counts.
+    #[must_use]
+    pub fn of_panel(actual: &[f64], forecasts: &[f64], scale: &dyn Fn(usize) -> Option<f64>) -> Self {
         let (mut absolute, mut squared, mut relative) = (0.0, 0.0, 0.0);
-        for (&y, &f) in actual.iter().zip(forecasts) {
+        let (mut scaled, mut with_scale, mut count) = (0.0, 0usize, 0usize);
+        for (at, (&y, &f)) in actual.iter().zip(forecasts).enumerate().filter(|(_, (y, _))| !y.is_nan()) {
+            count += 1;
             let error = (y - f).abs();
             absolute += error;
             squared += error * error;
             if error > 0.0 {
                 relative += 200.0 * error / (y.abs() + f.abs());
             }
+            if let Some(scale) = scale(at) {
+                scaled += error / scale;
+                with_scale += 1;
+            }
         }
-        let mae = absolute / n;
-        Self { mae, rmse: (squared / n).sqrt(), mase: scale.map(|s| mae / s), smape: relative / n }
+        let n = count.max(1) as f64;
+        let mase = (with_scale > 0).then(|| scaled / with_scale as f64);
+        Self { mae: absolute / n, rmse: (squared / n).sqrt(), mase, smape: relative / n }
     }
 
     /// Skill against another forecast: `1 - mae / other.mae`; above 0 is better, absent where the other

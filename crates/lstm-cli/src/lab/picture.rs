@@ -1,6 +1,6 @@
 //! The picture of a closed loop: errors, a free run, its drift, and the answers to sines.
 
-use lstm_data::Series;
+use lstm_data::panel::Member;
 use lstm_train::lab::{Drift, Findings, HorizonError, Response};
 
 use super::Plan;
@@ -9,8 +9,8 @@ use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
 /// Colours of what is measured against the truth.
 const OURS: Role = Role::Forecast;
 
-pub(super) fn figure(series: &Series, values: &[f64], plan: &Plan, findings: &Findings) -> Figure {
-    let name = series.names.first().map_or("", String::as_str);
+pub(super) fn figure(series: &Member, plan: &Plan, findings: &Findings) -> Figure {
+    let (name, values) = (series.id.as_str(), &series.values);
     let panels = vec![
         errors(&findings.errors),
         free_run(name, values, plan, findings),

@@ -1,12 +1,12 @@
 //! What the laboratory says: a table, its meaning in sentences, and all numbers as JSON.
 
-use lstm_data::Series;
+use lstm_data::panel::{Member, Panel};
 use lstm_train::lab::{Drift, Findings, Growth, HorizonError, Pace, Response, Rest};
 use serde_json::{Value, json};
 
 use super::{Plan, Subject};
 use crate::output::{bold, percent, short};
-use crate::series;
+use crate::input;
 
 /// Rows of the table at most.
 const ROWS: usize = 8;
@@ -18,7 +18,7 @@ const FAINT: f64 = 0.02;
 const NEAR: f64 = 0.02;
 
 /// The series and the loop, in two lines or three.
-pub(super) fn announced(series: &Series, subject: &Subject, plan: &Plan) -> String {
+pub(super) fn announced(panel: &Panel, subject: &Subject, plan: &Plan) -> String {
     let protocol = &plan.protocol;
     let feed = subject.feed();
     let kind = match subject {
@@ -38,7 +38,7 @@ pub(super) fn announced(series: &Series, subject: &Subject, plan: &Plan) -> Stri
     };
     format!(
         "{}The model {kind}; period {} ({share})\n{runs} free run{} of {} steps from row {} on{seen}:\n\n",
-        series::described(series),
+        input::described(panel),
         steps(protocol.period),
         plural(runs),
         protocol.steps,
@@ -227,10 +227,10 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-pub(super) fn to_json(series: &Series, subject: &Subject, plan: &Plan, findings: &Findings) -> Value {
+pub(super) fn to_json(panel: &Panel, series: &Member, subject: &Subject, plan: &Plan, findings: &Findings) -> Value {
     let protocol = &plan.protocol;
     let mut value = json!({
-        "file": series.file,
+        "file": panel.file,
         "model": subject.path(),
         "rows": series.rows(),
         "feed": subject.feed(),

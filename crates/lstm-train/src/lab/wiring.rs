@@ -2,7 +2,7 @@
 
 use super::{ClosedLoop, moments};
 use crate::Result;
-use crate::forecaster::Forecaster;
+use crate::forecaster::{Forecaster, Member, Window};
 use lstm_nn::{InferPass, Model};
 use lstm_tensor::{Backend, Error, Float, State};
 
@@ -55,7 +55,7 @@ impl<'a, B: Backend, F: Float> ForecastLoop<'a, B, F> {
 
 impl<B: Backend, F: Float> ClosedLoop for ForecastLoop<'_, B, F> {
     fn dim(&self) -> usize {
-        self.forecaster.config.needed()
+        self.forecaster.config.reach()
     }
 
     fn stride(&self) -> usize {
@@ -77,8 +77,9 @@ impl<B: Backend, F: Float> ClosedLoop for ForecastLoop<'_, B, F> {
     fn turn(&mut self, states: &mut [f64]) -> Result<Vec<f64>> {
         let (dim, horizon) = (self.dim(), self.forecaster.config.horizon);
         // Laid end to end, the states are a series: each forecast reads its own rows alone.
-        let rows: Vec<usize> = (1..=states.len() / dim).map(|row| row * dim).collect();
-        let forecasts = self.forecaster.forecast_at(self.backend, states, &rows)?;
+        let windows: Vec<Window> =
+            (1..=states.len() / dim).map(|count| Window { member: 0, row: count * dim }).collect();
+        let forecasts = self.forecaster.forecast_at(self.backend, &[Member::alone(states)], &windows)?;
         let values: Vec<f64> =
             forecasts.chunks_exact(horizon).flat_map(|f| &f[..self.stride]).copied().collect();
         shift(states, dim, &values, self.stride);

@@ -1,0 +1,158 @@
+//! From CSV files to the series that are forecast, with what stands beside them.
+
+use std::path::{Path, PathBuf};
+
+use lstm_data::calendar::Calendar;
+use lstm_data::panel::{Panel, PanelOptions, read_panels};
+use lstm_data::{Table, read_table, read_table_from};
+use lstm_train::forecaster::{Columns, Member};
+
+use crate::failure::{Failure, Result};
+use crate::settings::Reading;
+
+/// The cells of a file, or of standard input for `-`.
+///
+/// # Errors
+/// A data failure that names file and line.
+pub(crate) fn table(file: &Path, reading: &Reading) -> Result<Table> {
+    Ok(if file.as_os_str() == "-" {
+        read_table_from(std::io::stdin().lock(), "standard input", &reading.csv())?
+    } else {
+        read_table(file, &reading.csv())?
+    })
+}
+
+/// The series of one or several files.
+///
+/// # Errors
+/// A data failure that names file, line and column.
+pub(crate) fn read(files: &[PathBuf], reading: &Reading) -> Result<Panel> {
+    let panel = read_as(files, reading, &reading.panel())?;
+    panel.check_varies()?;
+    if reading.calendar && panel.members.iter().any(|member| member.axis.is_none()) {
+        return Err(Failure::data(format!(
+            "{}: --calendar needs times, and there are none; name their column with --time, or leave it out",
+            panel.file
+        )));
+    }
+    Ok(panel)
+}
+
+/// Seasons that the step suggests, shortest first.
+pub(crate) fn seasons(panel: &Panel) -> Vec<usize> {
+    panel.step().iter().flat_map(|step| [Some(step.season()), step.second_season()]).flatten().collect()
+}
+
+/// The series of files, and what is known of times to come.
+///
+/// # Errors
+/// A data failure that names file, line and column.
+pub(crate) fn read_as(files: &[PathBuf], reading: &Reading, options: &PanelOptions) -> Result<Panel> {
+    let tables = files.iter().map(|file| table(file, reading)).collect::<Result<Vec<_>>>()?;
+    let mut panel = read_panels(&tables, options)?;
+    if let Some(future) = &reading.future {
+        panel.extend(&table(future, reading)?, options)?;
+    }
+    Ok(panel)
+}
+
+/// The cycles of the calendar that the network reads, if it is told to.
+pub(crate) fn calendar(panel: &Panel, reading: &Reading) -> Option<Calendar> {
+    let step = panel.step().filter(|_| reading.calendar)?;
+    Some(Calendar::of(step, panel.longest()))
+}
+
+/// What the network may read beside the values, row after row; owns what [`Member`]s point to.
+pub(crate) struct Beside {
+    /// Of each series: known in advance, and known up to the present.
+    cells: Vec<[Vec<f64>; 2]>,
+    widths: [usize; 2],
+}
+
+impl Beside {
+    /// The covariates of a panel and, if `calendar` says so, its times, up to `ahead` rows behind the end.
+    pub(crate) fn new(panel: &Panel, calendar: Option<&Calendar>, ahead: usize) -> Self {
+        let cells = panel.members.iter().map(|member| {
+            let rows = member.rows() + ahead;
+            let times = calendar.zip(member.axis.as_ref()).map(|(calendar, axis)| calendar.columns(axis, 0..rows));
+            let mut known = Vec::new();
+            for row in 0..rows {
+                if let Some(times) = &times {
+                    known.extend(times.row(row));
+                }
+                if panel.known.is_empty() {
+                    continue;
+                }
+                match (row < member.known.nrows()).then(|| member.known.row(row)) {
+                    Some(cells) => known.extend(cells),
+                    None => break,
+                }
+            }
+            [known, member.past.iter().copied().collect()]
+        });
+        let times = calendar.map_or(0, |calendar| 2 * calendar.cycles.len());
+        Self { cells: cells.collect(), widths: [times + panel.known.len(), panel.past.len()] }
+    }
+
+    /// The series with what stands beside them.
+    pub(crate) fn members<'a>(&'a self, panel: &'a Panel) -> Vec<Member<'a>> {
+        let columns = |cells, width| Columns { cells, width };
+        panel
+            .members
+            .iter()
+            .zip(&self.cells)
+            .map(|(member, [known, past])| Member {
+                values: &member.values,
+                known: columns(known, self.widths[0]),
+                past: columns(past, self.widths[1]),
+                fixed: &member.fixed,
+                made: &member.made,
+            })
+            .collect()
+    }
+}
+
+/// Makes sure that what is known in advance reaches as far as the forecast.
+///
+/// # Errors
+/// A data failure that names the column and what to do.
+pub(crate) fn check_ahead(panel: &Panel, horizon: usize) -> Result<()> {
+    let short = panel.members.iter().find(|member| member.ahead() < horizon);
+    match (panel.known.first(), short) {
+        (Some(known), Some(member)) => Err(Failure::data(format!(
+            "{}: {} of {} is known {} rows ahead, and the forecast goes {horizon} rows; give the rows to come with \
+             --future FILE, lower --horizon, or say --past {} if nobody knows it in advance",
+            panel.file,
+            known.column,
+            member.id,
+            member.ahead(),
+            known.column
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What the series are, in a few lines: file, rows, step, first and last time, what was assumed and repaired.
+pub(crate) fn described(panel: &Panel) -> String {
+    let mut text = match panel.members.as_slice() {
+        [only] => format!("{}: {}, {} rows", panel.file, only.id, only.rows()),
+        all => {
+            let rows = match (panel.shortest(), panel.longest()) {
+                (least, most) if least == most => least.to_string(),
+                (least, most) => format!("{least} to {most}"),
+            };
+            format!("{}: {} series of {rows} rows", panel.file, all.len())
+        }
+    };
+    if let Some((member, axis)) = panel.members.first().and_then(|member| Some((member, member.axis.as_ref()?))) {
+        text += &format!(", step {}", axis.step);
+        if panel.members.len() == 1 {
+            text += &format!(", {} to {}", axis.label(0), axis.label(member.rows().saturating_sub(1)));
+        }
+    }
+    text += "\n";
+    for note in &panel.notes {
+        text += &format!("{note}\n");
+    }
+    text
+}

@@ -1,0 +1,531 @@
+//! Everything that a forecast depends on besides the series, and how what the user left open is filled in.
+
+use super::linear::Linear;
+use super::linear_error;
+use super::series::Member;
+use crate::{Error, Result};
+use lstm_nn::{Loss, Network, Readout};
+use lstm_optim::{OptimizerConfig, Schedule};
+use lstm_tensor::{LayerSpec, LossKind};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Training effort by default, in floating-point operations: a fixed number, so that the number of steps
+/// follows from the configuration and never from the clock.
+pub const EFFORT: f64 = 1.6e12;
+
+/// Longest lookback that is chosen unasked.
+const LONGEST: usize = 1024;
+
+/// The simple forecast that the network corrects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Base {
+    /// The last value.
+    Last,
+    /// The value one season before.
+    Season,
+    /// The linear forecast.
+    Linear,
+}
+
+/// What the values of a window are divided by, after its last value was subtracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalise {
+    /// The standard deviation of the window itself.
+    Window,
+    /// The standard deviation of the series in the training part.
+    Series,
+}
+
+/// What training makes small, in units of the normalised window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aim {
+    /// Squared errors below half a standard deviation, absolute ones above.
+    Huber,
+    /// Absolute errors.
+    Mae,
+    /// Squared errors.
+    Mse,
+}
+
+/// Everything that a forecast depends on besides the series; fully resolved, plain data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ForecastConfig {
+    /// Steps that are forecast.
+    pub horizon: usize,
+    /// Steps that a window reads; a multiple of `segment`.
+    pub lookback: usize,
+    /// Season of the seasonal naive forecast and of MASE, in steps; 1 = none.
+    pub season: usize,
+    /// What the network corrects.
+    pub base: Base,
+    /// What the network sees windows in units of.
+    pub normalise: Normalise,
+    /// Neighbouring values that the LSTM reads, and predicts, in one step.
+    pub segment: usize,
+    /// Columns beside the values that are known in advance.
+    pub known: usize,
+    /// Columns beside the values that are known up to the present only.
+    pub past: usize,
+    /// Numbers of a series as a whole.
+    pub fixed: usize,
+    /// Series that the network tells apart; 0 where it treats all alike.
+    pub told_apart: usize,
+    /// Hidden units of each layer.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Dropout on the output of each layer.
+    pub dropout: f64,
+    /// Forget bias, added at run time.
+    pub forget_bias: f64,
+    /// What training makes small.
+    pub loss: Aim,
+    /// Optimizer: `adam`, `adamw`, `sgd`, `rmsprop` or `adagrad`.
+    pub optimizer: String,
+    /// Learning rate, falling to 0 along a cosine.
+    pub lr: f64,
+    /// Bound on the gradient's norm; 0 = none.
+    pub clip: f64,
+    /// Samples of a step.
+    pub batch: usize,
+    /// Passes over the training windows at most.
+    pub epochs: u64,
+    /// Floating-point operations of one fit at most.
+    pub effort: f64,
+    /// Networks, trained from different seeds, whose forecasts are averaged.
+    pub ensemble: usize,
+    /// Rows at the end of each series that only measure the forecast.
+    pub held_out: usize,
+    /// Rows before these that decide when training ends.
+    pub validation: usize,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// What a user has decided; the rest follows from the series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ForecastChoices {
+    /// See [`ForecastConfig::horizon`]; so for all below.
+    pub horizon: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub lookback: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub season: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub base: Option<Base>,
+    /// See [`ForecastConfig`].
+    pub normalise: Option<Normalise>,
+    /// See [`ForecastConfig`].
+    pub segment: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub hidden: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub layers: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub dropout: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub forget_bias: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub loss: Option<Aim>,
+    /// See [`ForecastConfig`].
+    pub optimizer: Option<String>,
+    /// See [`ForecastConfig`].
+    pub lr: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub clip: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub batch: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub epochs: Option<u64>,
+    /// Floating-point operations of all trials together.
+    pub effort: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub ensemble: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub held_out: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub validation: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub seed: Option<u64>,
+}
+
+impl ForecastConfig {
+    /// Fills in what the user left open, and returns what is to be tried: one configuration for each way of
+    /// normalising, correcting and cutting that the user left open, the most promising first. `seasons` are the
+    /// candidates that the step suggests, shortest first; the one whose seasonal naive forecast errs least
+    /// before the validation and held-out parts is taken.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for impossible settings, [`Error::TooShort`] where no window fits.
+    pub fn trials(choices: &ForecastChoices, seasons: &[usize], panel: &[Member<'_>]) -> Result<Vec<Self>> {
+        let first = Self::resolve(choices, seasons, panel)?;
+        let mut trials = vec![first.clone()];
+        let mut open = |trial: Self| {
+            if trial.validate().is_ok() && trial.parts(panel).is_ok() && !trials.contains(&trial) {
+                trials.push(trial);
+            }
+        };
+        if choices.base.is_none() {
+            let base = if first.season > 1 { Base::Season } else { Base::Last };
+            open(Self { base, ..first.clone() });
+        }
+        if choices.normalise.is_none() {
+            let normalise = match first.normalise {
+                Normalise::Window => Normalise::Series,
+                Normalise::Series => Normalise::Window,
+            };
+            open(Self { normalise, ..first.clone() });
+        }
+        let effort = choices.effort.unwrap_or(EFFORT) / (trials.len() * first.ensemble) as f64;
+        trials.iter_mut().for_each(|trial| trial.effort = effort);
+        Ok(trials)
+    }
+
+    /// The first of [`ForecastConfig::trials`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve(choices: &ForecastChoices, seasons: &[usize], panel: &[Member<'_>]) -> Result<Self> {
+        let rows = panel.iter().map(Member::rows).max().unwrap_or(0);
+        let first = panel.first().copied().unwrap_or_default();
+        let candidates: Vec<usize> =
+            seasons.iter().copied().filter(|season| *season > 1 && 4 * season <= rows).collect();
+        let shortest = candidates.first().copied().unwrap_or(1);
+        let horizon = choices.horizon.unwrap_or(match shortest {
+            1 => (rows / 10).clamp(1, 24),
+            season => season.min(96),
+        });
+        let longest_season = choices.season.or(candidates.last().copied()).unwrap_or(1);
+        let most = (10 * horizon.max(longest_season)).max(500);
+        let held_out = choices.held_out.unwrap_or_else(|| (rows / 6).clamp(horizon, most));
+        let validation = choices.validation.unwrap_or_else(|| (held_out / 2).max(horizon));
+        let error = |season: usize| season_error(panel, held_out + validation, season, horizon);
+        let season = choices.season.or_else(|| {
+            candidates.iter().copied().min_by(|&a, &b| error(a).total_cmp(&error(b)))
+        });
+        let season = season.unwrap_or(1).max(1);
+        let room = rows.saturating_sub(held_out + validation) / 3;
+        let lookback = choices.lookback.unwrap_or_else(|| {
+            let unit = if season > 1 { season } else { 16 };
+            let wanted = [2, 3, 4, 8, 16, 52].map(|units| units * unit).into_iter();
+            let fitting: Vec<usize> = wanted.filter(|rows| *rows <= room.min(LONGEST)).collect();
+            let shortest = (2 * unit).min(room).max(1);
+            best_lookback(panel, &fitting, (held_out, validation), horizon).unwrap_or(shortest)
+        });
+        // As many values in a step as leave some 16 steps to read.
+        let segment = choices.segment.unwrap_or_else(|| {
+            let wanted = if shortest > 1 && lookback / shortest >= 8 { shortest } else { lookback / 16 };
+            (1..=wanted.clamp(1, 48)).rev().find(|segment| lookback.is_multiple_of(*segment)).unwrap_or(1)
+        });
+        let small = panel.iter().map(Member::rows).sum::<usize>() < 1000;
+        let config = Self {
+            horizon,
+            lookback: lookback.div_ceil(segment.max(1)) * segment.max(1),
+            season,
+            base: choices.base.unwrap_or(Base::Linear),
+            normalise: choices.normalise.unwrap_or(Normalise::Window),
+            segment,
+            known: first.known.width,
+            past: first.past.width,
+            fixed: first.fixed.len(),
+            told_apart: if (2..=32).contains(&panel.len()) { panel.len() } else { 0 },
+            hidden: choices.hidden.unwrap_or(if small { 32 } else { 64 }),
+            layers: choices.layers.unwrap_or(1),
+            dropout: choices.dropout.unwrap_or(if small { 0.2 } else { 0.0 }),
+            forget_bias: choices.forget_bias.unwrap_or(1.0),
+            loss: choices.loss.unwrap_or(Aim::Huber),
+            optimizer: choices.optimizer.clone().unwrap_or_else(|| "adam".into()),
+            lr: choices.lr.unwrap_or(3e-3),
+            clip: choices.clip.unwrap_or(1.0),
+            batch: choices.batch.unwrap_or(if small { 16 } else { 64 }),
+            epochs: choices.epochs.unwrap_or(200),
+            effort: choices.effort.unwrap_or(EFFORT),
+            ensemble: choices.ensemble.unwrap_or(if small { 5 } else { 1 }),
+            held_out,
+            validation,
+            seed: choices.seed.unwrap_or(1),
+        };
+        config.validate()?;
+        config.parts(panel)?;
+        Ok(config)
+    }
+
+    /// One value a step, and nothing beside the values.
+    pub(super) fn plain() -> Self {
+        Self {
+            horizon: 1,
+            lookback: 1,
+            season: 1,
+            base: Base::Linear,
+            normalise: Normalise::Series,
+            segment: 1,
+            known: 0,
+            past: 0,
+            fixed: 0,
+            told_apart: 0,
+            hidden: 1,
+            layers: 1,
+            dropout: 0.0,
+            forget_bias: 1.0,
+            loss: Aim::Huber,
+            optimizer: "adam".into(),
+            lr: 3e-3,
+            clip: 1.0,
+            batch: 64,
+            epochs: 200,
+            effort: EFFORT,
+            ensemble: 1,
+            held_out: 1,
+            validation: 1,
+            seed: 1,
+        }
+    }
+
+    /// Checks sizes, the optimizer and the network.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |what, value: String, must: String| Err(Error::Invalid { what, value, must });
+        let range = |what, value: usize, most: usize| {
+            if (1..=most).contains(&value) { Ok(()) } else { refuse(what, value.to_string(), format!("from 1 to {most}")) }
+        };
+        range("horizon", self.horizon, 100_000)?;
+        range("lookback", self.lookback, 1_000_000)?;
+        range("season", self.season, 1_000_000)?;
+        range("segment", self.segment, 10_000)?;
+        range("hidden", self.hidden, 1 << 14)?;
+        range("layers", self.layers, 64)?;
+        range("batch", self.batch, 1 << 20)?;
+        range("ensemble", self.ensemble, 100)?;
+        range("held-out", self.held_out, 1 << 32)?;
+        range("validation", self.validation, 1 << 32)?;
+        range("epochs", usize::try_from(self.epochs).unwrap_or(usize::MAX), 1_000_000)?;
+        if !self.lookback.is_multiple_of(self.segment) {
+            return refuse("lookback", self.lookback.to_string(), format!("a multiple of the segment, {}", self.segment));
+        }
+        if self.held_out < self.horizon || self.validation < self.horizon {
+            let must = format!("at least the horizon, {}", self.horizon);
+            return match self.held_out < self.horizon {
+                true => refuse("held-out", self.held_out.to_string(), must),
+                false => refuse("validation", self.validation.to_string(), must),
+            };
+        }
+        if self.base == Base::Season && self.season == 1 {
+            return refuse("base", "season".into(), "last or linear where there is no season".into());
+        }
+        if !(self.clip.is_finite() && self.clip >= 0.0) {
+            return refuse("clip", self.clip.to_string(), "a finite number, not negative (0 = no clipping)".into());
+        }
+        if !(self.effort.is_finite() && self.effort > 0.0) {
+            return refuse("effort", self.effort.to_string(), "a finite number above 0".into());
+        }
+        self.network().validate()?;
+        Ok(self.optimizer(1)?.validate()?)
+    }
+
+    /// The network: `layers` LSTM layers over past and future segments, and a head that answers each with the
+    /// segment's values.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        let layer = LayerSpec::new(self.hidden).forget_bias(self.forget_bias).dropout(0.0, self.dropout);
+        let network = (0..self.layers).fold(Network::new(self.inputs()), |network, _| network.layer(layer));
+        network.head(Readout::Every, self.segment)
+    }
+
+    /// Columns of a step: the values of a segment, how far ahead it lies, its covariates, whose it is.
+    pub(super) fn inputs(&self) -> usize {
+        self.segment * (1 + self.known + self.past) + 1 + self.fixed + self.told_apart
+    }
+
+    /// Steps that read the past.
+    pub(super) fn past_steps(&self) -> usize {
+        self.lookback / self.segment
+    }
+
+    /// Steps that answer.
+    pub(super) fn future_steps(&self) -> usize {
+        self.horizon.div_ceil(self.segment)
+    }
+
+    /// All steps of a sequence.
+    pub(super) fn all_steps(&self) -> usize {
+        self.past_steps() + self.future_steps()
+    }
+
+    /// Rows that a target fills: whole segments.
+    pub(super) fn answered(&self) -> usize {
+        self.future_steps() * self.segment
+    }
+
+    /// The linear forecast of a window with these weights, `[lookback - 1, whole segments of the horizon]`; none
+    /// where their number is another.
+    #[must_use]
+    pub fn linear(&self, weights: Vec<f64>) -> Option<Linear> {
+        Linear::from_weights(self.lookback, self.answered(), weights)
+    }
+
+    pub(super) fn loss(&self) -> Loss {
+        let kind = match self.loss {
+            Aim::Huber => LossKind::Huber { delta: 0.5 },
+            Aim::Mae => LossKind::Absolute,
+            Aim::Mse => LossKind::Squared,
+        };
+        let weights = (0..self.all_steps()).map(|step| if step < self.past_steps() { 0.0 } else { 1.0 });
+        Loss { step_weights: Some(weights.collect()), ..Loss::mean(kind) }
+    }
+
+    pub(super) fn optimizer(&self, steps: u64) -> Result<OptimizerConfig> {
+        let config = match self.optimizer.as_str() {
+            "adam" => OptimizerConfig::adam(self.lr),
+            "adamw" => OptimizerConfig::adamw(self.lr),
+            "sgd" => OptimizerConfig::sgd(self.lr),
+            "rmsprop" => OptimizerConfig::rmsprop(self.lr),
+            "adagrad" => OptimizerConfig::adagrad(self.lr),
+            other => {
+                return Err(Error::Invalid {
+                    what: "optimizer",
+                    value: other.to_owned(),
+                    must: "adam, adamw, sgd, rmsprop or adagrad".into(),
+                });
+            }
+        };
+        let config = config.schedule(Schedule::Cosine { period: steps, minimum: 0.0 });
+        Ok(if self.clip > 0.0 { config.clip_norm(self.clip) } else { config })
+    }
+
+    /// Rows that a forecast looks back on.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        if self.base == Base::Season { self.lookback.max(self.season) } else { self.lookback }
+    }
+
+    /// Rows that some window covers.
+    pub(super) fn span(&self) -> usize {
+        self.reach() + self.horizon
+    }
+
+    /// Cuts a series of `rows` rows into training, validation and held-out part. A window belongs to the
+    /// part that its targets lie in; its inputs may reach back.
+    pub(super) fn parts_of(&self, rows: usize) -> Parts {
+        let held = rows.saturating_sub(self.held_out);
+        let check = held.saturating_sub(self.validation);
+        Parts { train: 0..check, check: check..held, held: held..rows }
+    }
+
+    /// Makes sure that at least one series is long enough to train on.
+    pub(super) fn parts(&self, panel: &[Member<'_>]) -> Result<()> {
+        let rows = panel.iter().map(Member::rows).max().unwrap_or(0);
+        let needed = self.reach() + self.answered() + self.validation + self.held_out;
+        if rows < needed {
+            let purpose = Purpose::Training { lookback: self.lookback, horizon: self.horizon };
+            return Err(Error::TooShort { rows, needed, purpose });
+        }
+        Ok(())
+    }
+
+    /// Optimizer steps of a fit over `windows` windows.
+    pub(super) fn steps(&self, windows: usize) -> u64 {
+        let width = self.hidden as f64;
+        let below = |layer: usize| if layer == 0 { self.inputs() as f64 } else { width };
+        let per_row: f64 = (0..self.layers).map(|layer| 4.0 * (width + below(layer))).sum();
+        let multiplied = (per_row + self.segment as f64) * width;
+        let per_step = 6.0 * multiplied * (self.all_steps() * self.batch) as f64;
+        let affordable = (self.effort / per_step).max(50.0) as u64;
+        let per_epoch = windows.div_ceil(self.batch) as u64;
+        (self.epochs * per_epoch).min(affordable).max(1)
+    }
+}
+
+/// The lookback with which the linear forecast errs least in the validation part: fitting it takes no time beside
+/// training, and what helps it helps the network.
+fn best_lookback(
+    panel: &[Member<'_>],
+    lookbacks: &[usize],
+    (held_out, validation): (usize, usize),
+    horizon: usize,
+) -> Option<usize> {
+    let error = |lookback| linear_error(panel, lookback, (held_out, validation), horizon);
+    let errors = lookbacks.iter().filter_map(|lookback| Some((error(*lookback)?, *lookback)));
+    errors.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, lookback)| lookback)
+}
+
+/// Mean absolute error of seasonal naive forecasts `horizon` ahead in all but the last `hidden` rows, each
+/// series in units of its own changes.
+fn season_error(panel: &[Member<'_>], hidden: usize, season: usize, horizon: usize) -> f64 {
+    let errors = panel.iter().filter_map(|member| {
+        let values = &member.values[..member.rows().saturating_sub(hidden)];
+        let (mut sum, mut count) = (0.0, 0usize);
+        for h in 0..horizon {
+            let lag = season * (h / season + 1);
+            sum += values.iter().skip(lag).zip(values).map(|(now, before)| (now - before).abs()).sum::<f64>();
+            count += values.len().saturating_sub(lag);
+        }
+        let changes: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
+        let change = changes / values.len().saturating_sub(1) as f64;
+        (count > 0 && change > 0.0).then(|| sum / count as f64 / change)
+    });
+    let (sum, count) = errors.fold((0.0, 0usize), |(sum, count), error| (sum + error, count + 1));
+    if count == 0 { f64::INFINITY } else { sum / count as f64 }
+}
+
+/// What the rows of a series are wanted for; it decides what helps where they are too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Windows of these sizes to train, validate and test on.
+    Training {
+        /// Rows that a window reads.
+        lookback: usize,
+        /// Rows that a window predicts.
+        horizon: usize,
+    },
+    /// A forecast by a trained model, whose sizes are settled.
+    Forecast,
+    /// A comparison of a trained model's forecasts with what came.
+    Evaluation {
+        /// Rows that a forecast is held against.
+        horizon: usize,
+    },
+}
+
+impl Purpose {
+    /// So many rows are needed, and what to do.
+    pub(crate) fn needs(self, rows: usize) -> String {
+        match self {
+            Self::Training { lookback, horizon } => {
+                let advice = match (lookback > 1, horizon > 1) {
+                    (true, true) => "lower --lookback or --horizon, or give more rows",
+                    (true, false) => "lower --lookback, or give more rows",
+                    (false, true) => "lower --horizon, or give more rows",
+                    (false, false) => "give more rows",
+                };
+                format!(
+                    "a lookback of {lookback} and a horizon of {horizon} need {rows} to train, validate and test on; \
+                     {advice}"
+                )
+            }
+            Self::Forecast => {
+                format!("the model needs the last {rows} rows before the forecast; give the history too")
+            }
+            Self::Evaluation { horizon } => format!(
+                "the model needs the {} rows before a forecast and the {horizon} that it is held against, {rows} in \
+                 all; give the history too",
+                rows.saturating_sub(horizon)
+            ),
+        }
+    }
+}
+
+/// Rows of a series by use.
+pub(super) struct Parts {
+    pub(super) train: Range<usize>,
+    pub(super) check: Range<usize>,
+    pub(super) held: Range<usize>,
+}

@@ -1,0 +1,504 @@
+//! A panel of series in, forecasts with an honest comparison out.
+//!
+//! One network serves all series. It reads a window of `lookback` values in steps of `segment` values, goes
+//! on through the steps of the horizon, where it sees what a simple forecast says and what is known in
+//! advance, and answers with what that forecast misses. Each window is normalised by itself, reversibly, so
+//! that the network is asked for shape, not for level: `docs/decisions/0008-forecaster.md`.
+
+mod config;
+mod evaluation;
+mod linear;
+mod series;
+mod windows;
+
+pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Normalise, Purpose};
+pub use evaluation::{Evaluation, Interval, LEVELS, Score, Trial};
+pub use linear::Linear;
+pub use series::{Columns, Member};
+pub use windows::{Prepared, Window};
+
+use crate::metrics::{Metrics, naive_scale};
+use crate::{Error, Fit, FitConfig, Flow, Outcome, Progress, Result, Stop};
+use lstm_nn::{InferPass, Init, InitSpec, Model};
+use lstm_tensor::{Backend, Float};
+use std::ops::Range;
+use windows::Windows;
+
+/// Windows forecast at once outside training.
+const CHUNK: usize = 256;
+/// Windows of the validation part that are looked at.
+const CHECKED: usize = 1024;
+/// Forecast values of a method that an evaluation holds at most.
+const EVALUATED: usize = 2_000_000;
+/// Strengths of the ridge that are tried.
+const RIDGES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
+
+/// A network under way: which of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many there will be.
+    pub of: usize,
+}
+
+/// Is told after every step.
+pub type Watch<'a> = &'a mut dyn FnMut(Stage, u64, Option<&Progress>) -> Flow;
+
+/// Networks that forecast the series of a panel.
+pub struct Forecaster<B: Backend, F: Float> {
+    /// Settings.
+    pub config: ForecastConfig,
+    /// What formulas settled.
+    pub prepared: Prepared,
+    /// The networks, whose forecasts are averaged.
+    pub models: Vec<Model<B, F>>,
+}
+
+/// What training one configuration gave.
+struct Attempt<B: Backend, F: Float> {
+    forecaster: Forecaster<B, F>,
+    outcome: Outcome,
+    best_steps: Vec<u64>,
+    validation: f64,
+    base: f64,
+}
+
+impl<B: Backend, F: Float> Forecaster<B, F> {
+    /// Trains each of `trials` on all but the validation and held-out parts, keeps the one that does best on
+    /// the validation part, and measures it and the baselines on the held-out part.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] and those of the backend. Divergence is an [`Outcome`], with the last good model.
+    pub fn hold_out(
+        backend: &B,
+        trials: &[ForecastConfig],
+        panel: &[Member<'_>],
+        watch: Watch<'_>,
+    ) -> Result<(Self, Evaluation, Outcome)> {
+        let networks = trials.iter().map(|trial| trial.ensemble).sum();
+        let (mut begun, mut ridge, mut tried) = (0, 0.0, Vec::new());
+        let mut best: Option<(usize, Attempt<B, F>)> = None;
+        for config in trials {
+            config.parts(panel)?;
+            let (prepared, strength) = prepare(config, panel);
+            ridge = strength;
+            let attempt = Self::attempt(backend, config, panel, prepared, &mut |member, step, report| {
+                watch(Stage { index: begun + member, of: networks }, step, report)
+            })?;
+            begun += config.ensemble;
+            tried.push(Trial { what: described(config), validation: attempt.validation, base: attempt.base });
+            let cut_short = matches!(attempt.outcome, Outcome::Interrupted | Outcome::Diverged { .. });
+            if best.as_ref().is_none_or(|(_, best)| attempt.validation < best.validation) {
+                best = Some((tried.len() - 1, attempt));
+            }
+            if cut_short {
+                break;
+            }
+        }
+        let (index, attempt) = best.ok_or_else(|| Error::Invalid {
+            what: "trials",
+            value: "none".into(),
+            must: "at least one configuration".into(),
+        })?;
+        tried.swap(0, index);
+        let Attempt { forecaster, outcome, best_steps, .. } = attempt;
+        let config = &forecaster.config;
+        let train = forecaster.windows(panel, config.answered(), |_, rows| config.parts_of(rows).train);
+        let train_windows = train.len();
+        let known = Evaluation { trials: tried, best_steps, ridge, train_windows, ..Evaluation::nothing() };
+        let held = |_, rows| config.parts_of(rows).held;
+        let evaluation = forecaster.evaluate_part(backend, panel, held, known)?;
+        Ok((forecaster, evaluation, outcome))
+    }
+
+    /// Trains on all rows, for as many steps as served best in [`Forecaster::hold_out`].
+    ///
+    /// # Errors
+    /// As [`Forecaster::hold_out`].
+    pub fn fit_all(
+        backend: &B,
+        config: &ForecastConfig,
+        panel: &[Member<'_>],
+        evaluation: &Evaluation,
+        watch: Watch<'_>,
+    ) -> Result<(Self, Outcome)> {
+        let prepared = Prepared::new(config, panel, |rows| rows, evaluation.ridge);
+        let planned = config.steps(evaluation.train_windows);
+        let all = Windows::new(panel, config, &prepared, config.answered(), |_, rows| 0..rows);
+        let mut models = Vec::new();
+        let of = evaluation.best_steps.len();
+        for (index, steps) in evaluation.best_steps.iter().enumerate() {
+            let mut fit = fit(backend, config, &all, ((*steps).max(1), planned), (index, false))?;
+            let outcome = run(&mut fit, None, &mut |step, report| watch(Stage { index, of }, step, report))?;
+            models.push(fit.into_model()?);
+            if matches!(outcome, Outcome::Interrupted | Outcome::Diverged { .. }) {
+                return Ok((Self { config: config.clone(), prepared, models }, outcome));
+            }
+        }
+        Ok((Self { config: config.clone(), prepared, models }, Outcome::Finished))
+    }
+
+    fn attempt(
+        backend: &B,
+        config: &ForecastConfig,
+        panel: &[Member<'_>],
+        prepared: Prepared,
+        watch: &mut dyn FnMut(usize, u64, Option<&Progress>) -> Flow,
+    ) -> Result<Attempt<B, F>> {
+        let parts = |rows| config.parts_of(rows);
+        let train = Windows::new(panel, config, &prepared, config.answered(), |_, rows| parts(rows).train);
+        let check = Windows::new(panel, config, &prepared, config.horizon, |_, rows| parts(rows).check);
+        let checked = check.sample(CHECKED);
+        let actual = check.actual(&checked);
+        let mut inputs = vec![F::ZERO; config.all_steps() * checked.len() * config.inputs()];
+        let base = check.inputs(&checked, &mut inputs);
+        let error = |forecasts: &[f64]| error_in_spreads(config, &prepared.spreads, &checked, &actual, forecasts);
+        let steps = config.steps(train.len());
+        let mut attempt = Attempt {
+            forecaster: Self { config: config.clone(), prepared: Prepared::default(), models: Vec::new() },
+            outcome: Outcome::Finished,
+            best_steps: Vec::new(),
+            validation: 0.0,
+            base: error(&horizons(config, &base)),
+        };
+        let mut mean = vec![0.0; actual.len()];
+        for index in 0..config.ensemble {
+            let mut out = Vec::new();
+            let mut pass: Option<InferPass<B, F>> = None;
+            let mut validate = |backend: &B, model: &Model<B, F>| -> Result<f64> {
+                let pass = match &mut pass {
+                    Some(pass) => pass,
+                    none => none.insert(InferPass::new(backend, model, config.all_steps(), checked.len())?),
+                };
+                pass.predict(backend, model, &inputs, None, &mut out)?;
+                Ok(error(&check.forecasts(&checked, &base, &out)))
+            };
+            let mut fit = fit(backend, config, &train, (steps, steps), (index, true))?;
+            let outcome =
+                run(&mut fit, Some(&mut validate), &mut |step, report| watch(index, step, report))?;
+            attempt.best_steps.push(fit.best().map_or(fit.steps(), |best| best.step));
+            let model = fit.into_model()?;
+            validate(backend, &model)?;
+            let forecasts = check.forecasts(&checked, &base, &out);
+            mean.iter_mut().zip(&forecasts).for_each(|(mean, f)| *mean += f);
+            attempt.forecaster.models.push(model);
+            if matches!(outcome, Outcome::Interrupted | Outcome::Diverged { .. }) {
+                attempt.outcome = outcome;
+                break;
+            }
+        }
+        let count = attempt.forecaster.models.len() as f64;
+        mean.iter_mut().for_each(|value| *value /= count);
+        attempt.validation = error(&mean);
+        attempt.forecaster.prepared = prepared;
+        Ok(attempt)
+    }
+
+    /// Forecasts the horizon behind each series, in its unit, `[members, H]`.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] where a series is shorter than a window, [`Error::TooLarge`].
+    pub fn forecast(&self, backend: &B, panel: &[Member<'_>]) -> Result<Vec<Vec<f64>>> {
+        self.check_reach(panel)?;
+        let windows: Vec<Window> =
+            panel.iter().enumerate().map(|(member, m)| Window { member, row: m.rows() }).collect();
+        let forecasts = self.forecast_at(backend, panel, &windows)?;
+        Ok(forecasts.chunks_exact(self.config.horizon).map(<[f64]>::to_vec).collect())
+    }
+
+    fn check_reach(&self, panel: &[Member<'_>]) -> Result<()> {
+        let needed = self.config.reach();
+        match panel.iter().find(|member| member.rows() < needed) {
+            Some(short) => Err(Error::TooShort { rows: short.rows(), needed, purpose: Purpose::Forecast }),
+            None => Ok(()),
+        }
+    }
+
+    /// The forecast of a baseline behind each series, `[members, H]`: `linear`, `seasonal-naive` or `naive`.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] where a series is shorter than a window.
+    pub fn baseline(&self, method: &str, panel: &[Member<'_>]) -> Result<Vec<Vec<f64>>> {
+        self.check_reach(panel)?;
+        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        let windows: Vec<Window> =
+            panel.iter().enumerate().map(|(member, m)| Window { member, row: m.rows() }).collect();
+        let kind = match method {
+            "linear" => Base::Linear,
+            "seasonal-naive" => Base::Season,
+            _ => Base::Last,
+        };
+        let base = all.base(kind, &windows);
+        Ok(base.chunks_exact(self.config.answered()).map(|f| f[..self.config.horizon].to_vec()).collect())
+    }
+
+    /// Forecasts of a simple method at several places, `[windows, H]`.
+    #[must_use]
+    pub fn baseline_at(&self, kind: Base, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
+        horizons(&self.config, &self.windows(panel, 0, |_, rows| 0..rows).base(kind, windows))
+    }
+
+    /// What the last window of each series is divided by: the unit of [`Interval`].
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] where a series is shorter than a window.
+    pub fn scales(&self, panel: &[Member<'_>]) -> Result<Vec<f64>> {
+        self.check_reach(panel)?;
+        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        let scale = |(member, m): (usize, &Member<'_>)| all.scale(Window { member, row: m.rows() });
+        Ok(panel.iter().enumerate().map(scale).collect())
+    }
+
+    /// Forecasts at several places, `[windows, H]`; each sees only what lies before it.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] and those of the backend.
+    pub fn forecast_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<f64>> {
+        let config = &self.config;
+        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        let chunk = windows.len().min(CHUNK);
+        let mut sums = vec![0.0; windows.len() * config.horizon];
+        for model in &self.models {
+            let mut pass = InferPass::new(backend, model, config.all_steps(), chunk)?;
+            let mut x = vec![F::ZERO; config.all_steps() * chunk * config.inputs()];
+            let mut out = Vec::new();
+            let parts = windows.chunks(chunk.max(1)).zip(sums.chunks_mut(chunk.max(1) * config.horizon));
+            for (part, sums) in parts {
+                // The last chunk is filled up with copies of its last window, so that one pass serves all.
+                let mut padded = part.to_vec();
+                padded.resize(chunk, part[part.len() - 1]);
+                let base = all.inputs(&padded, &mut x);
+                pass.predict(backend, model, &x, None, &mut out)?;
+                let forecasts = all.forecasts(&padded, &base, &out);
+                sums.iter_mut().zip(forecasts).for_each(|(sum, forecast)| *sum += forecast);
+            }
+        }
+        let networks = self.models.len() as f64;
+        sums.iter_mut().for_each(|sum| *sum /= networks);
+        if sums.iter().any(|f| !f.is_finite()) {
+            return Err(Error::TooLarge);
+        }
+        Ok(sums)
+    }
+
+    /// Measures the model and the baselines on all windows whose targets lie behind the first
+    /// `first_row` rows of each series.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] where no window fits.
+    pub fn evaluate(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        first_row: &[usize],
+    ) -> Result<Evaluation> {
+        self.evaluate_part(backend, panel, |member, rows| first_row[member]..rows, Evaluation::nothing())
+    }
+
+    fn windows<'a>(
+        &'a self,
+        panel: &'a [Member<'a>],
+        rows: usize,
+        part: impl Fn(usize, usize) -> Range<usize>,
+    ) -> Windows<'a> {
+        Windows::new(panel, &self.config, &self.prepared, rows, part)
+    }
+
+    fn evaluate_part(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        part: impl Fn(usize, usize) -> Range<usize>,
+        known: Evaluation,
+    ) -> Result<Evaluation> {
+        let config = &self.config;
+        let all = self.windows(panel, config.horizon, &part);
+        if all.len() == 0 {
+            let rows = panel.iter().map(Member::rows).max().unwrap_or(0);
+            let purpose = Purpose::Evaluation { horizon: config.horizon };
+            return Err(Error::TooShort { rows, needed: config.span(), purpose });
+        }
+        // Long series are measured on evenly spaced windows, so that memory stays bounded.
+        let held = all.sample((EVALUATED / config.horizon).max(30));
+        let check = self.windows(panel, config.horizon, |_, rows| config.parts_of(rows).check);
+        let check = if known.best_steps.is_empty() { Vec::new() } else { check.sample(CHECKED) };
+        let scales: Vec<Option<f64>> = panel
+            .iter()
+            .enumerate()
+            .map(|(at, member)| naive_scale(&member.values[..part(at, member.rows()).start], config.season))
+            .collect();
+        let actual = all.actual(&held);
+        let lstm = self.forecast_at(backend, panel, &held)?;
+        let mut last_forecast = vec![Vec::new(); panel.len()];
+        for (window, forecast) in held.iter().zip(lstm.chunks_exact(config.horizon)) {
+            last_forecast[window.member] = forecast.to_vec();
+        }
+        let mut methods = vec![("lstm", lstm, self.forecast_at(backend, panel, &check)?)];
+        let baseline = |kind| (horizons(config, &all.base(kind, &held)), horizons(config, &all.base(kind, &check)));
+        if self.prepared.linear.is_some() {
+            let (held, check) = baseline(Base::Linear);
+            methods.push(("linear", held, check));
+        }
+        let (naive_held, naive_check) = baseline(Base::Last);
+        methods.push(("naive", naive_held, naive_check));
+        if config.season > 1 {
+            let (held, check) = baseline(Base::Season);
+            methods.push(("seasonal-naive", held, check));
+        }
+        let residuals = |windows: &[Window], forecasts: &[f64]| -> Vec<f64> {
+            let actual = all.actual(windows);
+            let scales = windows.iter().flat_map(|w| std::iter::repeat_n(all.scale(*w), config.horizon));
+            actual.iter().zip(forecasts).zip(scales).map(|((y, f), scale)| (y - f) / scale).collect()
+        };
+        let scores = methods.into_iter().map(|(method, forecasts, checked)| {
+            let errors = residuals(&held, &forecasts);
+            let calibrated = Interval::new(&residuals(&check, &checked), config.horizon);
+            let step = |h: usize| {
+                let pairs = actual.iter().zip(&forecasts).skip(h).step_by(config.horizon);
+                mean_of_known(pairs.map(|(y, f)| (*y, (y - f).abs())))
+            };
+            Score {
+                method: method.to_owned(),
+                metrics: Metrics::of_panel(&actual, &forecasts, &|at| scales[held[at / config.horizon].member]),
+                by_step: (0..config.horizon).map(step).collect(),
+                interval: Interval::new(&errors, config.horizon),
+                coverage: if check.is_empty() { Vec::new() } else { calibrated.coverage(&errors) },
+            }
+        });
+        let scores = scores.collect();
+        Ok(Evaluation {
+            scores,
+            first_row: all.get(0).row,
+            windows: held.len(),
+            last_forecast,
+            ..known
+        })
+    }
+}
+
+/// What formulas settle, with the ridge that does best on the validation part.
+fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64) {
+    let seen = |rows| config.parts_of(rows).train.end;
+    let attempt = |strength| {
+        let prepared = Prepared::new(config, panel, seen, strength);
+        let check = Windows::new(panel, config, &prepared, config.horizon, |_, rows| config.parts_of(rows).check);
+        let checked = check.sample(CHECKED);
+        let forecasts = horizons(config, &check.base(Base::Linear, &checked));
+        let actual = check.actual(&checked);
+        (error_in_spreads(config, &prepared.spreads, &checked, &actual, &forecasts), strength, prepared)
+    };
+    let best = RIDGES.map(attempt).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or_else(|| (Prepared::default(), 0.0), |(_, strength, prepared)| (prepared, strength))
+}
+
+/// Error of the best linear forecast of this lookback on the validation part; none where no window fits.
+fn linear_error(
+    panel: &[Member<'_>],
+    lookback: usize,
+    (held_out, validation): (usize, usize),
+    horizon: usize,
+) -> Option<f64> {
+    let config = ForecastConfig { lookback, held_out, validation, horizon, ..ForecastConfig::plain() };
+    config.parts(panel).ok()?;
+    let (prepared, _) = prepare(&config, panel);
+    let check = Windows::new(panel, &config, &prepared, horizon, |_, rows| config.parts_of(rows).check);
+    let checked = check.sample(CHECKED);
+    let forecasts = check.base(Base::Linear, &checked);
+    Some(error_in_spreads(&config, &prepared.spreads, &checked, &check.actual(&checked), &forecasts))
+}
+
+/// The horizon's part of base forecasts, which fill whole segments.
+fn horizons(config: &ForecastConfig, base: &[f64]) -> Vec<f64> {
+    base.chunks_exact(config.answered()).flat_map(|f| &f[..config.horizon]).copied().collect()
+}
+
+/// Mean error of forecasts `[windows, H]` in standard deviations of each series: what trials are compared by.
+fn error_in_spreads(
+    config: &ForecastConfig,
+    spreads: &[f64],
+    windows: &[Window],
+    actual: &[f64],
+    forecasts: &[f64],
+) -> f64 {
+    let errors = actual.iter().zip(forecasts).enumerate().map(|(at, (y, f))| {
+        let error = ((y - f) / spreads[windows[at / config.horizon].member]).abs();
+        (*y, if config.loss == Aim::Mse { error * error } else { error })
+    });
+    mean_of_known(errors)
+}
+
+/// The mean of the errors of all truths that are known.
+fn mean_of_known(errors: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let known = errors.filter(|(truth, _)| !truth.is_nan());
+    let (sum, count) = known.fold((0.0, 0usize), |(sum, count), (_, error)| (sum + error, count + 1));
+    sum / count.max(1) as f64
+}
+
+/// How a configuration differs from the others that are tried.
+fn described(config: &ForecastConfig) -> String {
+    let base = match config.base {
+        Base::Last => "last value",
+        Base::Season => "seasonal naive",
+        Base::Linear => "linear forecast",
+    };
+    let by = match config.normalise {
+        Normalise::Window => "window",
+        Normalise::Series => "series",
+    };
+    format!("corrects the {base}, normalised by {by}")
+}
+
+fn fit<'a, B: Backend, F: Float>(
+    backend: &'a B,
+    config: &ForecastConfig,
+    source: &'a Windows<'a>,
+    (steps, planned): (u64, u64),
+    (index, patient): (usize, bool),
+) -> Result<Fit<'a, B, F, Windows<'a>>> {
+    let init = InitSpec {
+        recurrent: Init::Orthogonal,
+        input: Init::Glorot,
+        bias: Init::Zeros,
+        // The first forecast is the base forecast.
+        head_weight: Init::Zeros,
+        head_bias: Init::Zeros,
+        ..InitSpec::tf1()
+    };
+    let seed = config.seed + 1000 * index as u64;
+    let model = Model::new(backend, config.network(), &init, seed)?;
+    let mut fit_config = FitConfig::new(config.batch, config.optimizer(planned)?, Stop::after(steps));
+    fit_config.loss = config.loss();
+    fit_config.check_every = (planned / 40).clamp(1, 100);
+    fit_config.stop.patience = patient.then_some(12);
+    fit_config.seed = seed;
+    Fit::new(backend, model, source, fit_config)
+}
+
+fn run<B: Backend, F: Float>(
+    fit: &mut Fit<'_, B, F, Windows<'_>>,
+    validate: Option<crate::Validate<'_, B, F>>,
+    observe: crate::Observe<'_>,
+) -> Result<Outcome> {
+    match fit.run(validate, observe) {
+        // The weights from before are worth keeping, so this is no error here.
+        Err(Error::Diverged { step, .. }) => Ok(Outcome::Diverged { step }),
+        outcome => outcome,
+    }
+}
+
+impl Evaluation {
+    /// Before anything was measured.
+    fn nothing() -> Self {
+        Self {
+            scores: Vec::new(),
+            first_row: 0,
+            windows: 0,
+            last_forecast: Vec::new(),
+            trials: Vec::new(),
+            best_steps: Vec::new(),
+            train_windows: 0,
+            ridge: 1.0,
+        }
+    }
+}

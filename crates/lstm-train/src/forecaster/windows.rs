@@ -1,0 +1,275 @@
+//! Windows of a panel as batches: normalised, cut into segments, with the base forecast ahead.
+//!
+//! A window of series `m` before row `n`, with `last` its final value, `s` its scale and `b` the base
+//! forecast, becomes a sequence of `L / segment` past and `H / segment` future steps:
+//!
+//! ```text
+//! past     (y[t] - last) / s,  covariates,  0,                    whose it is
+//! future   (b[h] - last) / s,  those known, share of the horizon, whose it is
+//! target   (y[n + h] - b[h]) / s    at future steps
+//! ```
+
+use super::config::{Base, ForecastConfig, Normalise};
+use super::linear::{Linear, Normal};
+use super::series::Member;
+use crate::baseline::seasonal_naive;
+use crate::{Error, Result, Rows, SampleShape, Source};
+use lstm_tensor::Float;
+use std::ops::Range;
+
+/// What is settled by formulas before a network is trained.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prepared {
+    /// The linear forecast.
+    pub linear: Option<Linear>,
+    /// Standard deviation of each series.
+    pub spreads: Vec<f64>,
+    /// Mean and standard deviation of each covariate: known, past, fixed.
+    pub columns: Vec<[f64; 2]>,
+}
+
+impl Prepared {
+    /// From the first rows of each series, as many as `seen` says, with a ridge of `strength`.
+    pub(super) fn new(
+        config: &ForecastConfig,
+        panel: &[Member<'_>],
+        seen: impl Fn(usize) -> usize,
+        strength: f64,
+    ) -> Self {
+        let mut prepared = Self::scales(config, panel, &seen);
+        let mut normal = Normal::new(config.lookback, config.answered());
+        for (member, spread) in panel.iter().zip(&prepared.spreads) {
+            normal.add(&member.values[..seen(member.rows())], *spread);
+        }
+        prepared.linear = normal.solve(strength);
+        prepared
+    }
+
+    /// Without a linear forecast.
+    fn scales(config: &ForecastConfig, panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Self {
+        let spreads = panel.iter().map(|member| deviation(&member.values[..seen(member.rows())])[1]).collect();
+        let column = |at: usize| {
+            let values: Vec<f64> = panel
+                .iter()
+                .flat_map(|member| {
+                    let (columns, at) = match at.checked_sub(config.known) {
+                        None => (member.known, at),
+                        Some(at) => (member.past, at),
+                    };
+                    (0..seen(member.rows())).filter_map(move |row| columns.get(row, at))
+                })
+                .collect();
+            deviation(&values)
+        };
+        let fixed = |at: usize| deviation(&panel.iter().map(|member| member.fixed[at]).collect::<Vec<_>>());
+        let moving = (0..config.known + config.past).map(column);
+        Self { linear: None, spreads, columns: moving.chain((0..config.fixed).map(fixed)).collect() }
+    }
+}
+
+/// Mean and standard deviation, which is never 0.
+fn deviation(values: &[f64]) -> [f64; 2] {
+    let n = values.len().max(1) as f64;
+    // Divided by the largest value first, whose square may not be a number.
+    let largest = values.iter().fold(f64::MIN_POSITIVE, |largest, v| v.abs().max(largest));
+    let mean = values.iter().map(|v| v / largest).sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v / largest - mean).powi(2)).sum::<f64>() / n;
+    [mean * largest, (variance.sqrt().max(1e-6 * mean.abs()) * largest).max(1e-12)]
+}
+
+/// A window: whose it is, and the first row that it predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Index of the series.
+    pub member: usize,
+    /// First row that is predicted.
+    pub row: usize,
+}
+
+/// Windows of a panel.
+pub(super) struct Windows<'a> {
+    pub(super) panel: &'a [Member<'a>],
+    pub(super) config: &'a ForecastConfig,
+    prepared: &'a Prepared,
+    /// For each series the first row that may be predicted, and the number of windows up to its first.
+    first: Vec<(usize, usize)>,
+    count: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// Windows whose first `rows` targets lie in the rows that `part` chooses of each series, by its index and rows.
+    pub(super) fn new(
+        panel: &'a [Member<'a>],
+        config: &'a ForecastConfig,
+        prepared: &'a Prepared,
+        rows: usize,
+        part: impl Fn(usize, usize) -> Range<usize>,
+    ) -> Self {
+        let mut count = 0;
+        let first = panel.iter().enumerate().map(|(index, member)| {
+            let part = part(index, member.rows());
+            let (first, before) = (part.start.max(config.reach()), count);
+            count += (part.end + 1).saturating_sub(first + rows);
+            (first, before)
+        });
+        let first = first.collect();
+        Self { panel, config, prepared, first, count }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn get(&self, index: usize) -> Window {
+        let member = self.first.partition_point(|(_, before)| *before <= index) - 1;
+        let (first, before) = self.first[member];
+        Window { member, row: first + index - before }
+    }
+
+    /// At most `most` windows, evenly spaced; the last one is always among them.
+    pub(super) fn sample(&self, most: usize) -> Vec<Window> {
+        let step = self.count.div_ceil(most).max(1);
+        (0..self.count).rev().step_by(step).map(|index| self.get(index)).rev().collect()
+    }
+
+    /// What the window's values are divided by.
+    pub(super) fn scale(&self, Window { member, row }: Window) -> f64 {
+        let own = || deviation(self.panel[member].values)[1];
+        // A panel of other series has scales of its own.
+        let same = self.prepared.spreads.len() == self.panel.len();
+        let spread = if same { self.prepared.spreads[member] } else { own() };
+        match self.config.normalise {
+            Normalise::Series => spread,
+            Normalise::Window => {
+                let window = &self.panel[member].values[row - self.config.lookback..row];
+                // A flat window must not blow up.
+                deviation(window)[1].max(1e-4 * spread)
+            }
+        }
+    }
+
+    /// Forecasts of `kind`, `[windows, answered]`.
+    pub(super) fn base(&self, kind: Base, windows: &[Window]) -> Vec<f64> {
+        let (lookback, ahead) = (self.config.lookback, self.config.answered());
+        let before = |window: &Window| &self.panel[window.member].values[..window.row];
+        let season = match (kind, &self.prepared.linear) {
+            (Base::Linear, Some(linear)) => {
+                let mut x: Vec<f64> =
+                    windows.iter().flat_map(|w| &before(w)[w.row - lookback..]).copied().collect();
+                let mut out = vec![0.0; windows.len() * ahead];
+                linear.forecast(&mut x, &mut out);
+                return out;
+            }
+            (Base::Season, _) => self.config.season,
+            _ => 1,
+        };
+        windows.iter().flat_map(|window| seasonal_naive(before(window), season, ahead)).collect()
+    }
+
+    /// Inputs `[T, B, I]` of these windows; returns their base forecasts `[B, answered]`.
+    pub(super) fn inputs<F: Float>(&self, windows: &[Window], x: &mut [F]) -> Vec<f64> {
+        let Self { config, .. } = *self;
+        let (batch, width) = (windows.len(), config.inputs());
+        let (segment, past, future) = (config.segment, config.past_steps(), config.future_steps());
+        let base = self.base(config.base, windows);
+        x.fill(F::ZERO);
+        for (b, &window) in windows.iter().enumerate() {
+            let member = &self.panel[window.member];
+            let (last, scale) = (member.values[window.row - 1], 1.0 / self.scale(window));
+            let base = &base[b * config.answered()..][..config.answered()];
+            for step in 0..past + future {
+                let ahead = step.checked_sub(past);
+                let row = window.row + step * segment - config.lookback;
+                let cells = &mut x[(step * batch + b) * width..][..width];
+                let (values, rest) = cells.split_at_mut(segment);
+                let shown = match ahead {
+                    None => &member.values[row..row + segment],
+                    Some(step) => &base[step * segment..][..segment],
+                };
+                for (cell, value) in values.iter_mut().zip(shown) {
+                    *cell = F::from_f64((value - last) * scale);
+                }
+                let columns = config.known + config.past;
+                let (told, rest) = rest.split_at_mut(segment * columns);
+                for (k, cell) in told.iter_mut().enumerate() {
+                    let (row, column) = (row + k / columns.max(1), k % columns.max(1));
+                    let value = match column.checked_sub(config.known) {
+                        None => member.known.get(row, column),
+                        Some(column) if ahead.is_none() => member.past.get(row, column),
+                        Some(_) => None,
+                    };
+                    let [mean, spread] = self.prepared.columns[column];
+                    *cell = F::from_f64(value.map_or(0.0, |value| (value - mean) / spread));
+                }
+                rest[0] = F::from_f64(ahead.map_or(0.0, |step| (step + 1) as f64 / future as f64));
+                let (fixed, whose) = rest[1..].split_at_mut(config.fixed);
+                for ((cell, value), [mean, spread]) in
+                    fixed.iter_mut().zip(member.fixed).zip(&self.prepared.columns[columns..])
+                {
+                    *cell = F::from_f64((value - mean) / spread);
+                }
+                if let Some(cell) = whose.get_mut(window.member) {
+                    *cell = F::ONE;
+                }
+            }
+        }
+        base
+    }
+
+    /// What outputs `[T, B, segment]` say, in the series' unit, `[B, H]`.
+    pub(super) fn forecasts<F: Float>(&self, windows: &[Window], base: &[f64], out: &[F]) -> Vec<f64> {
+        let config = self.config;
+        let (batch, segment) = (windows.len(), config.segment);
+        let mut forecasts = Vec::with_capacity(batch * config.horizon);
+        for (b, &window) in windows.iter().enumerate() {
+            let scale = self.scale(window);
+            for (h, base) in base[b * config.answered()..][..config.horizon].iter().enumerate() {
+                let step = config.past_steps() + h / segment;
+                let out = out[(step * batch + b) * segment + h % segment].to_f64();
+                forecasts.push(base + out * scale);
+            }
+        }
+        forecasts
+    }
+
+    /// What came, `[B, H]`; NaN where nobody knows.
+    pub(super) fn actual(&self, windows: &[Window]) -> Vec<f64> {
+        let value = |member: &Member<'_>, row| if member.is_truth(row) { member.values[row] } else { f64::NAN };
+        let of = |w: &Window| {
+            let (member, row) = (&self.panel[w.member], w.row);
+            (row..row + self.config.horizon).map(move |row| value(member, row))
+        };
+        windows.iter().flat_map(of).collect()
+    }
+}
+
+impl<F: Float> Source<F> for Windows<'_> {
+    fn shape(&self) -> SampleShape {
+        let steps = self.config.all_steps();
+        SampleShape { steps, inputs: self.config.inputs(), targets: steps * self.config.segment }
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.count)
+    }
+
+    fn fill(&self, rows: Rows<'_>, x: &mut [F], y: &mut [F]) -> Result<()> {
+        let Rows::Chosen(indices) = rows else {
+            return Err(Error::Invalid { what: "rows", value: "fresh".into(), must: "chosen".into() });
+        };
+        let windows: Vec<Window> = indices.iter().map(|index| self.get(*index)).collect();
+        let base = self.inputs(&windows, x);
+        let (batch, segment) = (windows.len(), self.config.segment);
+        let (past, answered) = (self.config.past_steps(), self.config.answered());
+        y.fill(F::ZERO);
+        for (b, &window) in windows.iter().enumerate() {
+            let scale = 1.0 / self.scale(window);
+            let actual = &self.panel[window.member].values[window.row..];
+            for (h, (base, actual)) in base[b * answered..][..answered].iter().zip(actual).enumerate() {
+                let step = past + h / segment;
+                y[(step * batch + b) * segment + h % segment] = F::from_f64((actual - base) * scale);
+            }
+        }
+        Ok(())
+    }
+}
