@@ -1,19 +1,13 @@
-//! Real files with the default options: those of the repository, and more where `LSTM_DATA_DIR` names a folder of them.
+//! Real files with the default options: those of the repository, and with `--ignored` more from the folder that
+//! `LSTM_DATA_DIR` names.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests, which say what was read or skipped"
-)]
+use std::path::{Path, PathBuf};
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-use lstm_data::{CsvOptions, Layout, Panel, PanelOptions, Repairs, Step, read_panel, read_table};
+use lstm_data::{CsvOptions, Layout, Panel, PanelOptions, Repairs, Result, Step, read_panel, read_table};
 
 const DAY: i64 = 86_400_000_000;
 
-/// What a file holds: members, shortest, longest, first id, step, rows made, rows out of order, repeated rows.
+/// What a file holds: its series, the shortest and the longest, the first one's id, the step, and the repairs.
 struct Expected {
     file: &'static str,
     members: usize,
@@ -58,15 +52,11 @@ const ELSEWHERE: [Expected; 9] = [
     },
 ];
 
-fn read(folder: &std::path::Path, file: &str) -> (Panel, Duration) {
-    let table = read_table(folder.join(file), &CsvOptions::default()).unwrap();
-    let start = Instant::now();
-    (read_panel(&table, &PanelOptions::default()).unwrap(), start.elapsed())
+fn read(folder: &Path, file: &str, options: &PanelOptions) -> Result<Panel> {
+    read_panel(&read_table(folder.join(file), &CsvOptions::default())?, options)
 }
 
-fn check(folder: &std::path::Path, expected: &Expected) {
-    let (panel, took) = read(folder, expected.file);
-    println!("{}: {took:.2?}\n  {}", expected.file, panel.notes.join("\n  "));
+fn check(expected: &Expected, panel: &Panel) {
     assert_eq!(panel.members.len(), expected.members, "{}", expected.file);
     assert_eq!((panel.shortest(), panel.longest()), expected.rows, "{}", expected.file);
     assert_eq!(panel.members[0].id, expected.first);
@@ -75,41 +65,39 @@ fn check(folder: &std::path::Path, expected: &Expected) {
     assert!(panel.members.iter().all(|member| member.values.iter().all(|value| value.is_finite())));
 }
 
+/// The folder of files that are not in the repository.
+fn elsewhere() -> PathBuf {
+    std::env::var_os("LSTM_DATA_DIR").map(PathBuf::from).unwrap_or_default()
+}
+
 #[test]
 fn shipped_files_are_read_as_they_come() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/data");
     for expected in &SHIPPED {
-        check(&folder, expected);
+        check(expected, &read(&folder, expected.file, &PanelOptions::default()).unwrap());
     }
 }
 
 #[test]
+#[ignore = "reads files that are not in the repository: set LSTM_DATA_DIR"]
 fn files_that_are_not_shipped_are_read_as_they_come() {
-    let Some(folder) = std::env::var_os("LSTM_DATA_DIR").map(PathBuf::from) else {
-        println!("SKIPPED: LSTM_DATA_DIR names no folder of data");
-        return;
-    };
+    let folder = elsewhere();
     for expected in &ELSEWHERE {
-        check(&folder, expected);
+        check(expected, &read(&folder, expected.file, &PanelOptions::default()).unwrap());
     }
-    let (m4, _) = read(&folder, "m4_hourly/Hourly-train.csv");
+    let m4 = read(&folder, "m4_hourly/Hourly-train.csv", &PanelOptions::default()).unwrap();
     assert_eq!(m4.layout, Layout::Rows);
 }
 
 #[test]
+#[ignore = "reads files that are not in the repository: set LSTM_DATA_DIR"]
 fn covariates_of_a_real_file_are_read() {
-    let Some(folder) = std::env::var_os("LSTM_DATA_DIR").map(PathBuf::from) else {
-        println!("SKIPPED: LSTM_DATA_DIR names no folder of data");
-        return;
-    };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let table = read_table(folder.join("bike_sharing.csv"), &CsvOptions::default()).unwrap();
     let options =
         PanelOptions { known: names(&["holiday", "weather"]), past: names(&["temp"]), ..Default::default() };
-    let bikes = read_panel(&table, &options).unwrap();
+    let bikes = read(&elsewhere(), "bike_sharing.csv", &options).unwrap();
     assert_eq!((bikes.known.len(), bikes.past.len()), (4, 1));
-    let table = read_table(folder.join("vic_electricity.csv"), &CsvOptions::default()).unwrap();
     let options = PanelOptions { known: names(&["Holiday", "Temperature"]), ..Default::default() };
-    let load = read_panel(&table, &options).unwrap();
+    let load = read(&elsewhere(), "vic_electricity.csv", &options).unwrap();
     assert_eq!(load.members[0].known.column(0).sum(), 1488.0);
 }
