@@ -73,10 +73,20 @@ fn sequences_are_predicted_alike_in_a_new_process() {
     assert_eq!(wrong.code, 2, "{}", wrong.err);
 }
 
-/// A small form of a shipped experiment on waves.
-fn small_waves(name: &str, changes: &[(&str, &str)]) -> String {
+/// The text of a shipped experiment, with these changes.
+#[allow(clippy::unwrap_used, reason = "a broken assumption ends the test")]
+fn shipped(name: &str, changes: &[(&str, &str)]) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments");
     let mut text = std::fs::read_to_string(format!("{folder}/{name}.toml")).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// A shipped experiment on waves by L-BFGS in small, with these changes.
+fn small_waves(name: &str, changes: &[(&str, &str)]) -> String {
     let small = [
         ("length = 1000", "length = 60"),
         ("count = 100", "count = 5"),
@@ -86,11 +96,7 @@ fn small_waves(name: &str, changes: &[(&str, &str)]) -> String {
         ("batch = 97", "batch = 2"),
         ("max-steps = 15", "max-steps = 3"),
     ];
-    for (from, to) in small.iter().chain(changes) {
-        assert!(text.contains(from), "{from}");
-        text = text.replace(from, to);
-    }
-    text
+    shipped(name, &[&small, changes].concat())
 }
 
 #[test]
@@ -153,10 +159,7 @@ fn waves_are_learnt_with_weights_and_with_noise() {
     let small = [("length = 1000", "length = 60"), ("forecast = 1000", "forecast = 50")];
     let mut errors = Vec::new();
     for name in ["002-adagrad", "002-adagrad-weighted", "002-adagrad-denoising"] {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments");
-        let mut text = std::fs::read_to_string(format!("{folder}/{name}.toml")).unwrap();
-        small.iter().for_each(|(from, to)| text = text.replace(from, to));
-        place.write(&format!("{name}.toml"), &text);
+        place.write(&format!("{name}.toml"), shipped(name, &small));
         let run = format!("repro --file {name}.toml --steps 120 --out cells --json");
         let figures = place.lstm(&run).fine().json()["experiments"][0]["figures"].clone();
         let error = figures["test-mse"]["values"][0].as_f64().unwrap();
