@@ -1,14 +1,21 @@
 //! The laboratory's loops around real models: they predict what the models predict, and disturbances fade as the weights
 //! say.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use lstm_cpu::Cpu;
+use lstm_data::generate::Sequences;
 use lstm_nn::{InitSpec, Model, Network, Readout};
+use lstm_optim::OptimizerConfig;
 use lstm_tensor::LayerSpec;
 use lstm_train::forecaster::{ForecastChoices, ForecastConfig, Forecaster};
 use lstm_train::free_run::{carry_state, recompute};
-use lstm_train::lab::{ClosedLoop, ForecastLoop, Scale, StateLoop, WindowLoop, free_runs, growth};
+use lstm_train::lab::{
+    ClosedLoop, ForecastLoop, Protocol, Rest, Scale, StateLoop, WindowLoop, examine, free_runs, growth,
+};
+use lstm_train::{Fit, FitConfig, Flow, SequenceSource, Stop};
+use ndarray::Array3;
+use std::f64::consts::TAU;
 
 fn series(rows: usize) -> Vec<f64> {
     (0..rows).map(|t| 0.4 * (0.45 * t as f64).sin() + 0.1 * ((t * 7919 % 13) as f64 / 13.0)).collect()
@@ -101,4 +108,35 @@ fn cells_forget_as_their_gates_say() {
         assert!((factor - expected).abs() < 1e-6, "{found:?}");
     }
     assert!(found.factors[2] < 1e-6, "{found:?}");
+}
+
+/// A network that has learnt to continue sines of one size and frequency swings on by itself: it keeps a cycle of about
+/// that period and size, along which a shift stays and towards which everything else returns.
+#[test]
+fn a_network_that_learnt_a_sine_keeps_a_cycle() {
+    let cpu = Cpu::new(1).unwrap();
+    let (period, rows) = (20.0, 40);
+    let sine = |t: usize, row: usize| (TAU * (t as f64 / period + row as f64 / rows as f64)).sin();
+    let shifted = |by: usize| Array3::from_shape_fn((60, rows, 1), |(t, row, _)| sine(t + by, row));
+    let data = Sequences { inputs: shifted(0), targets: shifted(1) };
+    let untrained = model(&cpu, Network::new(1).lstm(12).head(Readout::Every, 1));
+    let config = FitConfig::new(rows, OptimizerConfig::adam(0.01), Stop::after(600));
+    let source = SequenceSource(&data);
+    let mut fit = Fit::new(&cpu, untrained, &source, config).unwrap();
+    fit.run(None, &mut |_, _| Flow::Continue).unwrap();
+
+    let series: Vec<f64> = (0..500).map(|t| sine(t, 0)).collect();
+    let mut subject = StateLoop::new(&cpu, fit.into_model().unwrap(), Scale::NONE).unwrap();
+    let protocol = Protocol { rows: vec![200, 307, 400], steps: 100, period, season: 20, longest: 80.0 };
+    let found = examine(&mut subject, &series, &protocol).unwrap();
+    let Rest::Cycle { period: own, level, deviation } = found.rest else { panic!("{:?}", found.rest) };
+    assert!((own - period).abs() < 0.5 && level.abs() < 0.1, "{:?}", found.rest);
+    assert!((deviation - 0.5f64.sqrt()).abs() < 0.1, "{:?}", found.rest);
+    let factors = found.growth.unwrap().factors;
+    assert!((factors[0] - 1.0).abs() < 0.01 && factors[1] < 0.9, "{factors:?}");
+    // The cycle's own period is what the phase drifts by in each of the truth's.
+    let pace = found.pace.unwrap();
+    assert!((pace.phase - (period - own)).abs() < 0.1, "{pace:?} {own}");
+    let answer = found.at_period.unwrap();
+    assert!((answer.gain - 1.0).abs() < 0.05 && answer.lead.abs() < 3.0, "{answer:?}");
 }

@@ -14,8 +14,6 @@ const STRETCHES: (usize, usize) = (15, 25);
 const LEAST_TURNS: usize = 300;
 /// Logarithm of the factor below which differences are noise.
 const NOISE: f64 = -27.0;
-/// Fluctuation of a logarithm of growth that counts as none.
-const STEADY: f64 = 1e-4;
 
 /// Where a free run ends up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -163,23 +161,28 @@ pub fn growth(subject: &mut dyn ClosedLoop, mut state: Vec<f64>, period: f64, st
     Ok(Growth { steps, factors })
 }
 
-/// Mean growth of each direction. The volume of the first directions grows evenly where these do not mix with the
-/// others; between two such places the mean is shared.
+/// Mean growth of each direction. Two that turn about each other swing against each other, far more than their area
+/// does and by more than their means differ: they share the mean.
 fn shared(stretches: &[Vec<f64>]) -> Vec<f64> {
     let count = stretches.first().map_or(0, Vec::len);
-    let volumes = (0..count).map(|i| {
-        let volume: Vec<f64> = stretches.iter().map(|logs| logs[..=i].iter().sum()).collect();
-        let (mean, fluctuation) = moments(&volume);
-        (mean, fluctuation < STEADY * mean.abs().max(1.0))
-    });
-    let volumes: Vec<(f64, bool)> = volumes.collect();
-    let (mut logs, mut below) = (Vec::new(), 0.0);
-    for (i, (mean, steady)) in volumes.iter().enumerate() {
-        // Where nothing is steady from here on, each direction has its own mean.
-        if *steady || !volumes[i..].iter().any(|(_, steady)| *steady) {
-            let each = (mean - below) / (i + 1 - logs.len()) as f64;
-            logs.resize(i + 1, each);
-            below = *mean;
+    let volume = |i: usize| {
+        let logs: Vec<f64> = stretches.iter().map(|logs| logs[..=i].iter().sum()).collect();
+        moments(&logs)
+    };
+    let volumes: Vec<(f64, f64)> = (0..count).map(volume).collect();
+    let below = |i: usize| if i == 0 { 0.0 } else { volumes[i - 1].0 };
+    let mut logs = Vec::with_capacity(count);
+    while logs.len() < count {
+        let i = logs.len();
+        let one = volumes[i].0 - below(i);
+        match volumes.get(i + 1) {
+            Some(&(both, area))
+                if volumes[i].1 > 10.0 * area
+                    && (2.0 * volumes[i].0 - below(i) - both).abs() < volumes[i].1 =>
+            {
+                logs.resize(i + 2, 0.5 * (both - below(i)));
+            }
+            _ => logs.push(one),
         }
     }
     logs
