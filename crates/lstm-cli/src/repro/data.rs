@@ -167,16 +167,15 @@ const OF_VALUES: [&str; 9] = [
 ];
 
 /// Figures of every experiment on one sine from many starting points.
-const OF_WAVES: [&str; 9] = [
-    "test-mse",
+const OF_WAVES: [&str; 8] = [
     "free-run-mse",
+    "test-mse",
     "least-test-mse",
     "least-free-run-mse",
     "diverged",
     "diverged-at",
     "evaluations",
     "last-logged-loss",
-    "final-loss",
 ];
 
 impl Data {

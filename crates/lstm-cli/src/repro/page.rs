@@ -124,7 +124,7 @@ fn plates(program: &str, results: &[Results<'_>]) -> Result<Vec<Plate>> {
             Data::Sines(_) => format!("Predictions of {name}, its error by frequency, and its losses"),
             Data::Times(_) => format!("Outputs of {name} before and after training, and their errors"),
             Data::Values(_) => format!("Forecasts of {name}, and its errors while it was trained"),
-            Data::Waves(_) => format!("Waves that {name} draws, and its errors while it was trained"),
+            Data::Waves(_) => format!("Waves that {name} reads, and then draws by itself"),
         };
         plates.push(Plate {
             words,

@@ -77,15 +77,16 @@ pub(super) fn errors(shown: &[(&Experiment, &Cell)]) -> Figure {
     type Of = fn(&Errors) -> f64;
     let parts: [(&str, Of); 2] =
         [("MSE of the next value", |errors| errors.test), ("MSE of the free run", |errors| errors.free_run)];
+    // Each keeps its colour, whichever panel it is in.
     let (whole, batches): (Vec<_>, Vec<_>) =
-        shown.iter().partition(|(experiment, _)| experiment.training.lbfgs.is_some());
-    let panel = |some: &[&(&Experiment, &Cell)], (title, of): (&str, Of)| {
-        let line = |(number, (experiment, cell)): (usize, &&(&Experiment, &Cell))| {
+        shown.iter().enumerate().partition(|(_, (experiment, _))| experiment.training.lbfgs.is_some());
+    let panel = |some: &[(usize, &(&Experiment, &Cell))], (title, of): (&str, Of)| {
+        let line = |(number, (experiment, cell)): &(usize, &(&Experiment, &Cell))| {
             let Shown::Waves { errors, .. } = &cell.shown else { return None };
             let (x, y) = errors.iter().map(|errors| (errors.step as f64, of(errors))).unzip();
-            Some(Layer::line(Role::Other(number), experiment.title.as_str(), x, y))
+            Some(Layer::line(Role::Other(*number), experiment.title.as_str(), x, y))
         };
-        let layers = some.iter().enumerate().filter_map(line).collect();
+        let layers = some.iter().filter_map(line).collect();
         Panel { title: format!("{title}, by step"), log_y: true, layers, ..Panel::default() }
     };
     let groups = [whole, batches].into_iter().filter(|group| !group.is_empty());
