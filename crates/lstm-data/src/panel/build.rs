@@ -130,6 +130,8 @@ fn grouped(
     tally: &mut Tally,
 ) -> Result<(Vec<Member>, Option<String>)> {
     let (targets, choice) = target::choose(table, shape, options)?;
+    let read = |at| Ok((at, numbers(table, at, options.fill)?));
+    let targets = targets.into_iter().map(read).collect::<Result<Vec<_>>>()?;
     let named = matches!(options.time, TimeChoice::Column(_));
     let anew = shape.layout == Layout::Long;
     let times = match shape.time {
@@ -158,10 +160,7 @@ fn grouped(
         table,
         options,
         pace: times.and_then(|times| time::pace(&runs, times.style)),
-        targets: targets
-            .into_iter()
-            .map(|at| Ok((at, numbers(table, at, options.fill)?)))
-            .collect::<Result<_>>()?,
+        targets,
         past: pair(&covariates.past, read(&covariates.past)?),
         known: pair(&covariates.known, read(&covariates.known)?),
         fixed: pair(&covariates.fixed, read(&covariates.fixed)?),
