@@ -8,7 +8,7 @@ use lstm_data::generate::Sequences;
 use lstm_nn::{InitSpec, Model, Network, Readout};
 use lstm_optim::OptimizerConfig;
 use lstm_tensor::LayerSpec;
-use lstm_train::forecaster::{ForecastChoices, ForecastConfig, Forecaster};
+use lstm_train::forecaster::{Base, ForecastChoices, ForecastConfig, Forecaster, Member};
 use lstm_train::free_run::{carry_state, recompute};
 use lstm_train::lab::{
     ClosedLoop, ForecastLoop, Protocol, Rest, Scale, StateLoop, WindowLoop, examine, free_runs, growth,
@@ -72,19 +72,25 @@ fn a_forecaster_is_fed_with_what_it_forecast() {
         lookback: Some(10),
         hidden: Some(5),
         season: Some(7),
-        base: Some(7),
+        base: Some(Base::Season),
+        epochs: Some(1),
         ..ForecastChoices::default()
     };
-    let config = ForecastConfig::resolve(&choices, &[7], &values).unwrap();
-    let forecaster = || Forecaster { model: model(&cpu, config.network()), config: config.clone() };
+    let panel = [Member::alone(&values)];
+    let config = ForecastConfig::resolve(&choices, &[7], &panel).unwrap();
+    let forecaster = || -> Forecaster<Cpu, f64> {
+        let trials = std::slice::from_ref(&config);
+        Forecaster::hold_out(&cpu, trials, &panel, &mut |_, _, _| Flow::Continue).unwrap().0
+    };
+    let trained = forecaster();
     for stride in [1, 3, 4] {
         let mut subject = ForecastLoop::new(&cpu, forecaster(), stride, &values).unwrap();
         let runs = free_runs(&mut subject, &values, &[50, 90], 9).unwrap();
         for (row, run) in [50, 90].iter().zip(runs.chunks_exact(9)) {
             let mut known = values[..*row].to_vec();
             while known.len() < row + 9 {
-                let forecast = forecaster().forecast(&cpu, &known).unwrap();
-                known.extend(&forecast[..stride]);
+                let forecasts = trained.forecast(&cpu, &[Member::alone(&known)]).unwrap();
+                known.extend(&forecasts[0][..stride]);
             }
             assert_close(run, &known[*row..row + 9]);
         }
