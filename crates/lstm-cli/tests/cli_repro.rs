@@ -298,3 +298,40 @@ fn an_unknown_name_is_told_with_a_suggestion() {
     assert_eq!(place.lstm("repro").code, 2);
     assert_eq!(place.lstm("repro list --seeds 0").code, 2);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_a_step_of_l_bfgs_between_two_evaluations() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let place = Place::new();
+    // One step without an end.
+    let endless = "learning-rate = 1e-6\nmax-iterations = 1000000000\ntolerance-change = 0.0";
+    place.write("endless.toml", small_waves("002-lbfgs", &[("learning-rate = 0.8", endless)]));
+    let child = Command::new(assert_cmd::cargo::cargo_bin!("lstm"))
+        .args(["repro", "--file", "endless.toml", "--out", "cells", "--device", "cpu"])
+        .current_dir(place.path("."))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    // Bit 1 of the signals that the process catches is Ctrl-C.
+    let listens = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
+    };
+    while !listens() {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(err.contains("interrupted; the results that were finished are kept"), "{err}");
+    assert!(!place.path("cells").exists());
+}
