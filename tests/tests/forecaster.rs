@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use lstm_cpu::Cpu;
-use lstm_train::forecaster::{Evaluation, ForecastChoices, ForecastConfig, Forecaster};
+use lstm_train::forecaster::{
+    Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, LEVELS, Member, Normalise, Window,
+};
 use lstm_train::{Error, Flow};
 
 /// A wave of period 12 on a rising line.
@@ -13,31 +15,44 @@ fn series(rows: usize) -> Vec<f64> {
 }
 
 fn choices() -> ForecastChoices {
-    ForecastChoices { epochs: Some(4), hidden: Some(8), ..ForecastChoices::default() }
+    ForecastChoices {
+        epochs: Some(4),
+        hidden: Some(8),
+        ensemble: Some(1),
+        normalise: Some(Normalise::Window),
+        ..ForecastChoices::default()
+    }
 }
 
-fn hold_out(cpu: &Cpu, choices: &ForecastChoices, values: &[f64]) -> (Forecaster<Cpu, f32>, Evaluation) {
-    let config = ForecastConfig::resolve(choices, &[12], values).unwrap();
+type Trained = (Forecaster<Cpu, f32>, Evaluation);
+
+fn hold_out(cpu: &Cpu, choices: &ForecastChoices, panel: &[Member<'_>]) -> Trained {
+    let trials = ForecastConfig::trials(choices, &[12], panel).unwrap();
     let (forecaster, evaluation, _) =
-        Forecaster::hold_out(cpu, config, values, &mut |_, _| Flow::Continue).unwrap();
+        Forecaster::hold_out(cpu, &trials, panel, &mut |_, _, _| Flow::Continue).unwrap();
     (forecaster, evaluation)
+}
+
+fn one(values: &[f64]) -> [Member<'_>; 1] {
+    [Member::alone(values)]
 }
 
 #[test]
 fn held_out_rows_reach_neither_settings_nor_weights() {
     let cpu = Cpu::new(1).unwrap();
     let values = series(240);
-    for horizon in [None, Some(60)] {
+    for horizon in [None, Some(30)] {
         let choices = ForecastChoices { horizon, ..choices() };
-        let (forecaster, evaluation) = hold_out(&cpu, &choices, &values);
+        let (forecaster, evaluation) = hold_out(&cpu, &choices, &one(&values));
         let mut other = values.clone();
         // Enough to change every choice, if it were seen.
         for (t, value) in other.iter_mut().enumerate().skip(evaluation.first_row) {
             *value = 1e3 * (t % 5) as f64;
         }
-        let (blind, changed) = hold_out(&cpu, &choices, &other);
+        let (blind, changed) = hold_out(&cpu, &choices, &one(&other));
         assert_eq!(forecaster.config, blind.config);
-        let weights = |f: &Forecaster<Cpu, f32>| f.model.download(&cpu).unwrap();
+        assert_eq!(forecaster.prepared, blind.prepared);
+        let weights = |f: &Forecaster<Cpu, f32>| f.models[0].download(&cpu).unwrap();
         assert!(weights(&forecaster) == weights(&blind), "horizon {horizon:?}");
         assert!(changed.scores[0].metrics.mae > evaluation.scores[0].metrics.mae);
     }
@@ -47,78 +62,171 @@ fn held_out_rows_reach_neither_settings_nor_weights() {
 fn scores_are_those_of_the_forecasts() {
     let cpu = Cpu::new(2).unwrap();
     let values = series(240);
-    let (forecaster, evaluation) = hold_out(&cpu, &choices(), &values);
+    let (forecaster, evaluation) = hold_out(&cpu, &choices(), &one(&values));
     let (config, first) = (&forecaster.config, evaluation.first_row);
     assert_eq!((config.season, config.horizon, evaluation.windows), (12, 12, 240 - first - 11));
     // Every window again, one at a time, each from its past alone.
     let mut sum = 0.0;
     let mut sizes = Vec::new();
     for row in first..=240 - 12 {
-        let forecast = forecaster.forecast(&cpu, &values[..row]).unwrap();
+        let forecast = &forecaster.forecast(&cpu, &one(&values[..row])).unwrap()[0];
         assert_eq!(forecast.len(), 12);
-        for (y, f) in values[row..].iter().zip(&forecast) {
+        let scale = forecaster.scales(&one(&values[..row])).unwrap()[0];
+        for (y, f) in values[row..].iter().zip(forecast) {
             sum += (y - f).abs();
-            sizes.push((y - f).abs());
+            sizes.push((y - f).abs() / scale);
         }
     }
     let mae = sum / sizes.len() as f64;
     let lstm = evaluation.score("lstm").unwrap();
     assert!((lstm.metrics.mae - mae).abs() < 1e-9 * mae, "{} {mae}", lstm.metrics.mae);
+    let by_step = lstm.by_step.iter().sum::<f64>() / 12.0;
+    assert!((by_step - mae).abs() < 1e-9 * mae, "{by_step} {mae}");
     let naive = evaluation.score("naive").unwrap();
     let changes = (first..=228).flat_map(|row| values[row..row + 12].iter().map(move |y| (row, y)));
     let expected: f64 = changes.map(|(row, y)| (y - values[row - 1]).abs()).sum::<f64>() / sizes.len() as f64;
     assert!((naive.metrics.mae - expected).abs() < 1e-9);
-    // At least 80 % of the errors lie inside the interval they made.
-    let half = lstm.interval.half_width[0];
-    let inside = sizes.iter().filter(|size| **size <= half * (1.0 + 1e-9)).count();
-    assert!(inside as f64 >= 0.8 * sizes.len() as f64);
+    // At least the share of the errors lies inside the interval they made.
+    for (widths, level) in lstm.interval.half_width.iter().zip(LEVELS) {
+        let inside = sizes.iter().filter(|size| **size <= widths[0] * (1.0 + 1e-9)).count();
+        assert!(inside as f64 >= level * sizes.len() as f64, "{level}");
+    }
 }
 
 #[test]
 fn the_same_command_gives_the_same_bits_on_any_number_of_threads() {
     let values = series(200);
+    let choices = ForecastChoices { ensemble: Some(2), normalise: None, ..choices() };
     let run = |threads| {
         let cpu = Cpu::new(threads).unwrap();
-        let (forecaster, evaluation) = hold_out(&cpu, &choices(), &values);
-        let config = forecaster.config.clone();
-        let go = &mut |_: u64, _: Option<&_>| Flow::Continue;
-        let (all, _) = Forecaster::<Cpu, f32>::fit_all(&cpu, config, &values, &evaluation, go).unwrap();
-        (evaluation, all.forecast(&cpu, &values).unwrap())
+        let (forecaster, evaluation) = hold_out(&cpu, &choices, &one(&values));
+        assert_eq!((evaluation.trials.len(), forecaster.models.len()), (3, 2));
+        let go = &mut |_: lstm_train::forecaster::Stage, _: u64, _: Option<&_>| Flow::Continue;
+        let (all, _) =
+            Forecaster::<Cpu, f32>::fit_all(&cpu, &forecaster.config, &one(&values), &evaluation, go).unwrap();
+        (evaluation, all.forecast(&cpu, &one(&values)).unwrap())
     };
-    let one = run(1);
-    assert!([2, 3, 4].into_iter().all(|threads| run(threads) == one));
+    let alone = run(1);
+    assert!([2, 3, 4].into_iter().all(|threads| run(threads) == alone));
 }
 
 #[test]
 fn levels_and_sizes_never_seen_are_no_surprise() {
     let cpu = Cpu::new(1).unwrap();
     let values = series(240);
-    let (forecaster, _) = hold_out(&cpu, &choices(), &values);
-    let plain = forecaster.forecast(&cpu, &values).unwrap();
-    let moved: Vec<f64> = values.iter().map(|v| 1000.0 * v - 5e4).collect();
-    for (a, b) in plain.iter().zip(forecaster.forecast(&cpu, &moved).unwrap()) {
-        assert!((1000.0 * a - 5e4 - b).abs() < 1.0, "{a} {b}");
+    for base in [Base::Last, Base::Season, Base::Linear] {
+        let choices = ForecastChoices { base: Some(base), ..choices() };
+        let (forecaster, _) = hold_out(&cpu, &choices, &one(&values));
+        let plain = forecaster.forecast(&cpu, &one(&values)).unwrap().remove(0);
+        let moved: Vec<f64> = values.iter().map(|v| 1000.0 * v - 5e4).collect();
+        for (a, b) in plain.iter().zip(&forecaster.forecast(&cpu, &one(&moved)).unwrap()[0]) {
+            assert!((1000.0 * a - 5e4 - b).abs() < 1.0, "{a} {b}");
+        }
     }
+}
+
+/// A series that does what a column beside it says one step before.
+fn driven(rows: usize) -> (Vec<f64>, Vec<f64>) {
+    let push: Vec<f64> = (0..=rows + 24).map(|t| if (t * 7919) % 23 < 9 { 1.0 } else { -1.0 }).collect();
+    let values = (0..rows).map(|t| 10.0 * push[t] + (t * 31 % 7) as f64 * 0.1).collect();
+    (values, push)
+}
+
+#[test]
+fn what_is_known_in_advance_is_used_and_what_is_past_is_not_looked_up() {
+    let cpu = Cpu::new(2).unwrap();
+    let (values, push) = driven(400);
+    let choices = ForecastChoices {
+        horizon: Some(4),
+        lookback: Some(8),
+        segment: Some(1),
+        base: Some(Base::Last),
+        normalise: Some(Normalise::Series),
+        epochs: Some(40),
+        ensemble: Some(1),
+        hidden: Some(8),
+        dropout: Some(0.0),
+        ..ForecastChoices::default()
+    };
+    let column = |rows: usize| Columns { cells: &push[..rows], width: 1 };
+    let known = [Member { known: column(424), ..Member::alone(&values) }];
+    let (forecaster, evaluation) = hold_out(&cpu, &choices, &known);
+    let (lstm, naive) = (evaluation.score("lstm").unwrap(), evaluation.score("naive").unwrap());
+    assert!(lstm.metrics.mae < 0.3 * naive.metrics.mae, "{:?} {:?}", lstm.metrics, naive.metrics);
+    // The column ahead decides the forecast.
+    let mut other = push.clone();
+    other[400..].iter_mut().for_each(|value| *value = -*value);
+    let turned = [Member { known: Columns { cells: &other[..424], width: 1 }, ..Member::alone(&values) }];
+    let (a, b) = (forecaster.forecast(&cpu, &known).unwrap(), forecaster.forecast(&cpu, &turned).unwrap());
+    assert!(a[0].iter().zip(&b[0]).all(|(a, b)| (a - b).abs() > 5.0), "{a:?} {b:?}");
+    // As a column of the past the same numbers ahead of the forecast change nothing.
+    let past = |cells| [Member { past: Columns { cells, width: 1 }, ..Member::alone(&values) }];
+    let (forecaster, _) = hold_out(&cpu, &choices, &past(&push));
+    let forecasts = [&push, &other].map(|cells| forecaster.forecast(&cpu, &past(cells)).unwrap());
+    assert_eq!(forecasts[0], forecasts[1]);
+}
+
+#[test]
+fn series_of_different_length_share_a_network_and_keep_their_scales() {
+    let cpu = Cpu::new(2).unwrap();
+    let long = series(240);
+    let small: Vec<f64> = series(150).iter().map(|v| 1e-3 * v).collect();
+    // Too short for a window of its own to train on, long enough for a forecast.
+    let short: Vec<f64> = series(60).iter().map(|v| 50.0 * v).collect();
+    let panel: Vec<Member<'_>> = [&long, &small, &short].into_iter().map(|v| Member::alone(v)).collect();
+    let choices = ForecastChoices { held_out: Some(24), validation: Some(12), lookback: Some(24), ..choices() };
+    let (forecaster, evaluation) = hold_out(&cpu, &choices, &panel);
+    assert_eq!((forecaster.config.told_apart, evaluation.windows), (3, 3 * 13));
+    let forecasts = forecaster.forecast(&cpu, &panel).unwrap();
+    for (member, forecast) in panel.iter().zip(&forecasts) {
+        let last = member.values[member.rows() - 12..].iter().sum::<f64>();
+        let ratio = forecast.iter().sum::<f64>() / last;
+        assert!((0.8..1.3).contains(&ratio), "{ratio}");
+    }
+    // A panel's forecasts at one place are those of all places.
+    let at = [Window { member: 1, row: 150 }, Window { member: 2, row: 60 }];
+    assert_eq!(forecaster.forecast_at(&cpu, &panel, &at).unwrap(), forecasts[1..].concat());
+}
+
+#[test]
+fn values_that_a_repair_made_are_no_truth() {
+    let cpu = Cpu::new(1).unwrap();
+    let values = series(240);
+    let (forecaster, evaluation) = hold_out(&cpu, &choices(), &one(&values));
+    let first = evaluation.first_row;
+    let mut spoilt = values.clone();
+    spoilt[235] = 1e6;
+    let made = [235..236];
+    let marked = [Member { made: &made, ..Member::alone(&spoilt) }];
+    let plain = forecaster.evaluate(&cpu, &one(&spoilt), &[first]).unwrap();
+    let known = forecaster.evaluate(&cpu, &marked, &[first]).unwrap();
+    let mae = |evaluation: &Evaluation| evaluation.score("naive").unwrap().metrics.mae;
+    // Forecasts from behind the spoilt row would repeat it; the last window begins before it.
+    assert_eq!(known.windows, plain.windows);
+    assert!(mae(&plain) > 1e3 && mae(&known) < 100.0, "{} {}", mae(&plain), mae(&known));
 }
 
 #[test]
 fn what_cannot_be_done_is_said() {
     let cpu = Cpu::new(1).unwrap();
     let values = series(240);
-    let (forecaster, _) = hold_out(&cpu, &choices(), &values);
-    assert!(matches!(forecaster.forecast(&cpu, &values[..20]), Err(Error::TooShort { .. })));
+    let (forecaster, _) = hold_out(&cpu, &choices(), &one(&values));
+    assert!(matches!(forecaster.forecast(&cpu, &one(&values[..20])), Err(Error::TooShort { .. })));
     let huge: Vec<f64> = values.iter().map(|v| v * 1e306 * if *v > 120.0 { -1.0 } else { 1.0 }).collect();
-    assert!(matches!(forecaster.forecast(&cpu, &huge), Err(Error::TooLarge)));
-    let resolve = |choices: ForecastChoices, rows| ForecastConfig::resolve(&choices, &[12], &series(rows));
-    assert!(matches!(resolve(ForecastChoices::default(), 10), Err(Error::TooShort { .. }) | Ok(_)));
+    assert!(matches!(forecaster.forecast(&cpu, &one(&huge)), Err(Error::TooLarge)));
+    let trials = |choices: ForecastChoices, rows| ForecastConfig::trials(&choices, &[12], &one(&series(rows)));
+    assert!(matches!(trials(ForecastChoices::default(), 3), Err(Error::TooShort { .. })));
     let too_far = ForecastChoices { horizon: Some(200), ..ForecastChoices::default() };
-    assert!(matches!(resolve(too_far, 240), Err(Error::TooShort { .. })));
+    assert!(matches!(trials(too_far, 240), Err(Error::TooShort { .. })));
     for wrong in [
         ForecastChoices { horizon: Some(0), ..ForecastChoices::default() },
         ForecastChoices { lr: Some(f64::NAN), ..ForecastChoices::default() },
         ForecastChoices { dropout: Some(1.0), ..ForecastChoices::default() },
         ForecastChoices { optimizer: Some("adm".into()), ..ForecastChoices::default() },
+        ForecastChoices { season: Some(1), base: Some(Base::Season), ..ForecastChoices::default() },
+        ForecastChoices { held_out: Some(3), ..ForecastChoices::default() },
+        ForecastChoices { effort: Some(0.0), ..ForecastChoices::default() },
     ] {
-        assert!(resolve(wrong.clone(), 240).is_err(), "{wrong:?}");
+        assert!(trials(wrong.clone(), 240).is_err(), "{wrong:?}");
     }
 }

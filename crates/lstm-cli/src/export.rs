@@ -76,18 +76,22 @@ fn inputs(config: &ForecastConfig) -> String {
         Base::Linear => "the linear forecast (task.linear)".into(),
     };
     format!(
-        "steps of {} values, the last value subtracted, over {by}; in the steps ahead {base} takes the place of the \
+        "steps of {}, the last value subtracted, over {by}; in the steps ahead {base} takes the place of the \
          values; then covariates, the share of the horizon, and which series it is",
-        config.segment
+        values(config.segment)
     )
+}
+
+fn values(count: usize) -> String {
+    if count == 1 { "1 value".into() } else { format!("{count} values") }
 }
 
 /// What is left out.
 fn head(saved: &Saved) -> String {
     format!(
-        "The head, which turns each hidden state into {} values of the forecast, is left out: it is head.weight and \
+        "The head, which turns each hidden state into {} of the forecast, is left out: it is head.weight and \
          head.bias in {}.",
-        saved.task.config.segment,
+        values(saved.task.config.segment),
         saved.path.display()
     )
 }

@@ -111,7 +111,7 @@ impl From<lstm_data::Error> for Failure {
         use lstm_data::Error as E;
         let kind = match error {
             // The file is fine; the command line does not say enough, or the wrong thing.
-            E::Setting { .. } | E::BadDelimiter { .. } | E::SeveralTargets { .. } => Kind::Usage,
+            E::Setting { .. } | E::BadDelimiter { .. } => Kind::Usage,
             _ => Kind::Data,
         };
         let remedy = if matches!(error, E::Io { .. }) { "; check the path and its permissions" } else { "" };

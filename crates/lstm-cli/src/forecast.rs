@@ -31,9 +31,7 @@ pub(crate) fn run(args: Forecast) -> Result<()> {
     let settings = args.settings.with_file()?;
     match &args.model {
         Some(model) => with_model(model, &args.files, &settings),
-        None if args.files.is_empty() => {
-            Err(Failure::usage("name a CSV file, or a run folder with --model"))
-        }
+        None if args.files.is_empty() => Err(Failure::usage("name a CSV file, or a run folder with --model")),
         None => by_training(&args.files, &settings),
     }
 }
@@ -234,7 +232,8 @@ impl Prediction<'_> {
     /// Times of the forecast steps; without a time column the numbers of the rows, from 1.
     fn times(&self, member: &Member) -> Vec<String> {
         let rows = member.rows()..member.rows() + self.config.horizon;
-        rows.map(|row| member.axis.as_ref().map_or_else(|| (row + 1).to_string(), |axis| axis.label(row))).collect()
+        rows.map(|row| member.axis.as_ref().map_or_else(|| (row + 1).to_string(), |axis| axis.label(row)))
+            .collect()
     }
 
     /// Calls `each` with series, time, method, mean, and edges by level of every forecast value.
@@ -318,7 +317,11 @@ fn names() -> [String; 2 * LEVELS.len()] {
 
 /// A field of a CSV file, in quotes where it needs them.
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
 }
 
 /// What is forecast, in words: a step of one unit needs no naming of steps.

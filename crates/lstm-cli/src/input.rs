@@ -74,7 +74,8 @@ impl Beside {
     pub(crate) fn new(panel: &Panel, calendar: Option<&Calendar>, ahead: usize) -> Self {
         let cells = panel.members.iter().map(|member| {
             let rows = member.rows() + ahead;
-            let times = calendar.zip(member.axis.as_ref()).map(|(calendar, axis)| calendar.columns(axis, 0..rows));
+            let times =
+                calendar.zip(member.axis.as_ref()).map(|(calendar, axis)| calendar.columns(axis, 0..rows));
             let mut known = Vec::new();
             for row in 0..rows {
                 if let Some(times) = &times {
@@ -144,7 +145,9 @@ pub(crate) fn described(panel: &Panel) -> String {
             format!("{}: {} series of {rows} rows", panel.file, all.len())
         }
     };
-    if let Some((member, axis)) = panel.members.first().and_then(|member| Some((member, member.axis.as_ref()?))) {
+    if let Some((member, axis)) =
+        panel.members.first().and_then(|member| Some((member, member.axis.as_ref()?)))
+    {
         text += &format!(", step {}", axis.step);
         if panel.members.len() == 1 {
             text += &format!(", {} to {}", axis.label(0), axis.label(member.rows().saturating_sub(1)));

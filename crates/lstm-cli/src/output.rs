@@ -108,8 +108,10 @@ pub(crate) fn skill(evaluation: &Evaluation) -> Option<f64> {
 /// The table of methods and errors, and who wins, in one sentence.
 pub(crate) fn comparison(evaluation: &Evaluation) -> String {
     let best = best_baseline(evaluation);
-    let mut text =
-        bold(&format!("{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}{:>10}\n", "", "MAE", "RMSE", "MASE", "sMAPE", "skill", "in 80%"));
+    let mut text = bold(&format!(
+        "{:<16}{:>11}{:>11}{:>9}{:>9}{:>9}{:>10}\n",
+        "", "MAE", "RMSE", "MASE", "sMAPE", "skill", "in 80%"
+    ));
     for score in &evaluation.scores {
         let metrics = &score.metrics;
         let skill = best.and_then(|best| metrics.skill(&best.metrics)).map_or("-".into(), percent);

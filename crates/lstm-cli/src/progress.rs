@@ -40,7 +40,11 @@ impl Progress {
         } else {
             Display::Lines { begun: now, told: now }
         };
-        Self { display, stage: String::new(), history: "stage,step,epoch,loss,validation,learning-rate\n".into() }
+        Self {
+            display,
+            stage: String::new(),
+            history: "stage,step,epoch,loss,validation,learning-rate\n".into(),
+        }
     }
 
     /// Names the stretch of training that is under way; another name begins another.
@@ -52,7 +56,9 @@ impl Progress {
         stage.clone_into(&mut self.stage);
         match &mut self.display {
             Display::Bar(bar) => {
-                *bar = ProgressBar::no_length().with_style(style(WITHOUT_LENGTH)).with_prefix(self.stage.clone());
+                *bar = ProgressBar::no_length()
+                    .with_style(style(WITHOUT_LENGTH))
+                    .with_prefix(self.stage.clone());
             }
             Display::Lines { begun, told } => (*begun, *told) = (Instant::now(), Instant::now()),
             Display::Nothing => {}

@@ -225,9 +225,8 @@ impl Task {
     /// A data failure that says what differs.
     pub(crate) fn fits(&self, panel: &Panel) -> Result<()> {
         if (&self.known, &self.past, &self.fixed) != (&panel.known, &panel.past, &panel.fixed) {
-            let names = |features: &[Feature]| {
-                features.iter().map(Feature::name).collect::<Vec<_>>().join(", ")
-            };
+            let names =
+                |features: &[Feature]| features.iter().map(Feature::name).collect::<Vec<_>>().join(", ");
             let own = [&self.known[..], &self.past, &self.fixed].concat();
             return Err(Failure::data(format!(
                 "{}: the model reads {} beside the values; give these columns, or train a new model",
@@ -273,7 +272,9 @@ impl Task {
             return Err("its network is not the one that its settings describe".into());
         }
         let times = self.calendar.as_ref().map_or(0, |calendar| 2 * calendar.cycles.len());
-        if [config.known, config.past, config.fixed] != [times + self.known.len(), self.past.len(), self.fixed.len()] {
+        if [config.known, config.past, config.fixed]
+            != [times + self.known.len(), self.past.len(), self.fixed.len()]
+        {
             return Err("its columns are not those that its settings describe".into());
         }
         if members.is_empty() || (config.told_apart > 0 && config.told_apart != members.len()) {
@@ -328,7 +329,8 @@ pub(crate) fn to_bytes<B: Backend, F: Float>(
     }
     extra.insert(kept::SPREADS.into(), prepared.spreads.clone());
     extra.insert(kept::COLUMNS.into(), prepared.columns.as_flattened().to_vec());
-    let ends = panel.members.iter().zip(&task.members).map(|(member, ended)| (member, ended.rows - ended.kept));
+    let ends =
+        panel.members.iter().zip(&task.members).map(|(member, ended)| (member, ended.rows - ended.kept));
     let mut put = |name: &str, cells: Vec<f64>| {
         extra.insert(name.to_owned(), cells);
     };
@@ -381,7 +383,11 @@ impl Saved {
     ///
     /// # Errors
     /// A model failure where memory is short.
-    pub(crate) fn forecaster<B: Backend, F: Float>(&self, backend: &B, panel: &Panel) -> Result<Forecaster<B, F>> {
+    pub(crate) fn forecaster<B: Backend, F: Float>(
+        &self,
+        backend: &B,
+        panel: &Panel,
+    ) -> Result<Forecaster<B, F>> {
         let mut prepared = self.prepared.clone();
         if !self.task.same_series(panel) {
             // Other series have scales of their own.
@@ -414,12 +420,18 @@ fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Prepared,
     let numbers = |name: &str| extra.get(name).map(Vec::as_slice);
     let all = |name: &str, count: usize| {
         let found = numbers(name).unwrap_or(&[]);
-        if found.len() == count { Ok(found) } else { Err(format!("task.{name} has {} numbers, not {count}", found.len())) }
+        if found.len() == count {
+            Ok(found)
+        } else {
+            Err(format!("task.{name} has {} numbers, not {count}", found.len()))
+        }
     };
     let config = &task.config;
     let linear = match numbers(kept::LINEAR) {
         None => None,
-        Some(weights) => Some(config.linear(weights.to_vec()).ok_or("the weights of its linear forecast do not fit")?),
+        Some(weights) => {
+            Some(config.linear(weights.to_vec()).ok_or("the weights of its linear forecast do not fit")?)
+        }
     };
     let columns = all(kept::COLUMNS, 2 * (config.known + config.past + config.fixed))?;
     let spreads = all(kept::SPREADS, task.members.len())?;

@@ -515,6 +515,6 @@ mod tests {
         }
         assert!(message("hidden = = 3").starts_with("a.toml, line 1: not TOML: "));
         assert!(message("[train]\nhidden = 3").contains("unknown key 'train'"));
-        assert!(message("zebra = 3").contains("; the keys are target, time, "));
+        assert!(message("zebra = 3").contains("; the keys are target, id, "));
     }
 }

@@ -8,7 +8,7 @@ use lstm_data::Element;
 use lstm_data::calendar::Calendar;
 use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{Evaluation, ForecastChoices, ForecastConfig, Forecaster, Stage};
+use lstm_train::forecaster::{EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Stage};
 use lstm_train::{Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
@@ -93,7 +93,13 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     let begun = Instant::now();
     let mut progress = Progress::new(settings.output.say);
     let reading = settings.reading.resolved(&panel);
-    let job = Learn { panel: &panel, calendar: calendar.as_ref(), trials: &trials, reading, progress: &mut progress };
+    let job = Learn {
+        panel: &panel,
+        calendar: calendar.as_ref(),
+        trials: &trials,
+        reading,
+        progress: &mut progress,
+    };
     let learned = place.run(job).inspect_err(|_| folder.abandon());
     progress.finish();
     let learned = learned?;
@@ -102,7 +108,9 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     folder.write(run::MODEL, &learned.model)?;
     let machine = place.resolved(&settings.machine);
     let config = learned.task.config.clone();
-    folder.write(run::SETTINGS, settings_text(command, files, &folder, &learned.task, &machine).as_bytes())?;
+    let training = repeated(&trials, &settings.training);
+    let text = settings_text((command, files), &folder, &learned.task.reading, training, &machine);
+    folder.write(run::SETTINGS, text.as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
     let mut metrics = metrics(&panel, &config, &place, known);
     metrics["cut-short"] = json!(learned.cut_short.as_ref().map(CutShort::to_string));
@@ -270,14 +278,17 @@ fn choices(training: &Training, reading: &Reading) -> ForecastChoices {
     }
 }
 
-/// The settings under which exactly this configuration is trained again, as a configuration file says them.
-fn repeated(config: &ForecastConfig) -> toml::Table {
-    let mut table = toml::Table::try_from(config).unwrap_or_default();
-    for of_data in ["known", "past", "fixed", "told-apart"] {
-        table.remove(of_data);
+/// The settings under which the same is tried again, as a configuration file says them: all that was settled, and what
+/// the trials decide left open.
+fn repeated(trials: &[ForecastConfig], training: &Training) -> toml::Table {
+    let mut table = toml::Table::try_from(&trials[0]).unwrap_or_default();
+    let of_data = ["known", "past", "fixed", "told-apart"];
+    let open = [("base", training.base.is_none()), ("normalise", training.normalise.is_none())];
+    for name in of_data.into_iter().chain(open.into_iter().filter(|(_, open)| *open).map(|(name, _)| name)) {
+        table.remove(name);
     }
-    // The effort of one network; the flag counts all.
-    let effort = config.effort * config.ensemble as f64 / 1e9;
+    // That of all trials, not of one network.
+    let effort = training.effort.map_or(EFFORT / 1e9, |effort| effort.get());
     table.insert("effort".into(), toml::Value::Float(effort));
     table
 }
@@ -312,7 +323,9 @@ fn held_out(evaluation: &Evaluation, config: &ForecastConfig) -> String {
     let (held, windows, horizon) = (config.held_out, evaluation.windows, config.horizon);
     let taken = evaluation.trials.first().map_or(String::new(), |trial| {
         let helps = match 1.0 - trial.validation / trial.base {
-            gain if gain > 0.0 => format!("and lowers its error on the validation part by {}", output::percent(gain)),
+            gain if gain > 0.0 => {
+                format!("and lowers its error on the validation part by {}", output::percent(gain))
+            }
             _ => "and does NOT lower its error on the validation part".into(),
         };
         format!("The network {}, {helps}.\n", trial.what)
@@ -324,12 +337,7 @@ fn held_out(evaluation: &Evaluation, config: &ForecastConfig) -> String {
     )
 }
 
-fn metrics(
-    panel: &Panel,
-    config: &ForecastConfig,
-    place: &Place,
-    evaluation: Option<&Evaluation>,
-) -> Value {
+fn metrics(panel: &Panel, config: &ForecastConfig, place: &Place, evaluation: Option<&Evaluation>) -> Value {
     json!({
         "file": panel.file,
         "series": panel.members.len(),
@@ -350,10 +358,10 @@ fn metrics(
 
 /// All settings of the run, with the device that it was on, so that it can be repeated.
 fn settings_text(
-    command: &str,
-    files: &[PathBuf],
+    (command, files): (&str, &[PathBuf]),
     folder: &Folder,
-    task: &Task,
+    reading: &Reading,
+    training: toml::Table,
     machine: &Machine,
 ) -> String {
     // A table of plain values cannot fail to be one.
@@ -364,8 +372,8 @@ fn settings_text(
         files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" "),
         settings.display(),
         to_toml(&[
-            ("Reading the file", part(toml::Table::try_from(&task.reading))),
-            ("Network and training", repeated(&task.config)),
+            ("Reading the file", part(toml::Table::try_from(reading))),
+            ("Network and training", training),
             ("Machine", part(toml::Table::try_from(machine))),
         ])
     )

@@ -268,10 +268,10 @@ where
 
 /// Names of columns: with commas between them as a flag, a text or a list of texts in a configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "OneOrMany", into = "Vec<String>")]
+#[serde(from = "OneOrMany", into = "OneOrMany")]
 pub(crate) struct Names(pub(crate) Vec<String>);
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged, expecting = "names of columns, as a text or a list of texts")]
 enum OneOrMany {
     One(String),
@@ -296,9 +296,12 @@ impl From<OneOrMany> for Names {
     }
 }
 
-impl From<Names> for Vec<String> {
+impl From<Names> for OneOrMany {
     fn from(names: Names) -> Self {
-        names.0
+        match names.0.as_slice() {
+            [only] if !only.contains(',') => Self::One(only.clone()),
+            _ => Self::Many(names.0),
+        }
     }
 }
 

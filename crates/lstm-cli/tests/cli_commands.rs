@@ -8,30 +8,42 @@ use common::{Place, csv, days};
 use serde_json::json;
 
 /// A run that takes no time.
-const TINY: &str = "--epochs 2 --hidden 4 --quiet";
+const TINY: &str = "--epochs 2 --hidden 4 --ensemble 1 --quiet";
 
 #[test]
 fn forecast_writes_a_run_that_can_be_repeated_exactly() {
     let place = Place::new();
-    let done = place.lstm("forecast good.csv --epochs 20 --hidden 8 --seed 7").fine();
-    for words in
-        ["good.csv: sales, 90 rows, step 1 day", "LSTM ", "naive", "seasonal naive", "MASE", "The LSTM "]
-    {
+    let done = place.lstm("forecast good.csv --epochs 20 --hidden 8 --ensemble 2 --seed 7").fine();
+    for words in [
+        "good.csv: sales, 90 rows, step 1 day",
+        "LSTM ",
+        "linear",
+        "naive",
+        "seasonal naive",
+        "MASE",
+        "The LSTM ",
+    ] {
         assert!(done.out.contains(words), "{words}: {}", done.out);
     }
     assert!(done.out.contains("⣀") || done.out.contains("⠁"), "no plot: {}", done.out);
     assert!(!done.out.contains('\x1b') && !done.err.contains('\x1b'), "colours off a terminal");
     let forecast = place.text("runs/good/forecast.csv");
     let lines: Vec<&str> = forecast.lines().collect();
-    assert_eq!(lines[0], "time,model,mean,lo-80,hi-80");
-    assert!(lines[1].starts_with("2020-03-31,lstm,"), "{}", lines[1]);
+    assert_eq!(lines[0], "series,time,model,mean,lo-50,hi-50,lo-80,hi-80,lo-95,hi-95");
+    assert!(lines[1].starts_with("sales,2020-03-31,lstm,"), "{}", lines[1]);
+    let edges: Vec<f64> = lines[1].split(',').skip(3).map(|cell| cell.parse().unwrap()).collect();
+    let [mean, lo50, hi50, lo80, hi80, lo95, hi95] = edges[..] else { panic!("{edges:?}") };
+    let widening = [lo95, lo80, lo50, mean, hi50, hi80, hi95];
+    assert!(widening.is_sorted(), "{widening:?}");
     assert!(lines.len() == 8 || lines.len() == 15, "{forecast}");
     assert!(place.read("runs/good/forecast.png").starts_with(b"\x89PNG"));
     assert!(place.text("runs/good/history.csv").lines().count() > 2);
     assert_eq!(place.lstm("inspect runs/good --json").fine().json()["task"]["config"]["seed"], 7);
 
     place.lstm("forecast good.csv --config runs/good/settings.toml --out again --threads 1 --quiet").fine();
-    for name in ["model.safetensors", "forecast.csv", "forecast.png", "metrics.json", "history.csv"] {
+    for name in
+        ["model.safetensors", "forecast.csv", "forecast.png", "forecast.svg", "metrics.json", "history.csv"]
+    {
         assert!(
             place.read(&format!("runs/good/{name}")) == place.read(&format!("again/{name}")),
             "{name} differs"
@@ -106,7 +118,7 @@ fn large_numbers_give_numbers() {
     place.lstm(&format!("train good.csv --out run {TINY}")).fine();
     place.lstm("forecast --model run large.csv --out large --quiet").fine();
     let forecast = place.text("large/forecast.csv");
-    let numbers = forecast.lines().skip(1).flat_map(|line| line.split(',').skip(2)).map(str::parse::<f64>);
+    let numbers = forecast.lines().skip(1).flat_map(|line| line.split(',').skip(3)).map(str::parse::<f64>);
     assert!(numbers.into_iter().all(|number| number.unwrap().is_finite()), "{forecast}");
 }
 
@@ -124,7 +136,7 @@ fn the_steps_apart_agree_with_the_whole() {
     // From a series that goes on, the forecast goes on.
     place.write("longer.csv", csv(&days(97)));
     place.lstm("forecast --model parts longer.csv --out longer --quiet").fine();
-    assert!(place.text("longer/forecast.csv").contains("\n2020-04-07,lstm,"));
+    assert!(place.text("longer/forecast.csv").contains("\nsales,2020-04-07,lstm,"));
 }
 
 #[test]
@@ -139,7 +151,7 @@ fn eval_uses_rows_that_the_model_has_not_seen() {
         (&new["first-row"], &new["windows"], &new["seen-in-training"]),
         (&json!(90), &json!(24), &json!(false))
     );
-    assert_eq!(new["scores"].as_array().unwrap().len(), 3);
+    assert_eq!(new["scores"].as_array().unwrap().len(), 4);
     // Without times the same rows are known by their numbers.
     place.lstm(&format!("train good.csv --time none --season 7 --out rows {TINY}")).fine();
     assert_eq!(place.lstm("eval rows longer.csv --json").fine().json()["first-row"], 90);
@@ -148,16 +160,84 @@ fn eval_uses_rows_that_the_model_has_not_seen() {
 #[test]
 fn a_baseline_that_wins_is_named_and_its_forecast_is_given() {
     let place = Place::new();
-    let done = place.lstm("forecast good.csv --epochs 1 --hidden 1 --lr 1e-9 --base 1 --out run").fine();
-    assert!(done.out.contains("The LSTM does NOT beat the seasonal naive forecast here"), "{}", done.out);
-    let forecast = place.text("run/forecast.csv");
-    assert_eq!(forecast.matches(",seasonal-naive,").count(), 7, "{forecast}");
+    let command = "forecast good.csv --epochs 1 --hidden 1 --ensemble 1 --lr 1e-9 --base last --out run";
+    let done = place.lstm(command).fine();
     let json = place.lstm("forecast good.csv --config run/settings.toml --out json --json").fine().json();
-    assert_eq!(
-        (json["winner"].as_str(), json["forecast"].as_array().map(Vec::len)),
-        (Some("seasonal-naive"), Some(14))
-    );
+    let winner = json["winner"].as_str().unwrap();
+    assert!(["linear", "seasonal-naive"].contains(&winner), "{winner}");
+    let words = format!("The LSTM does NOT beat the {} forecast here", winner.replace('-', " "));
+    assert!(done.out.contains(&words), "{}", done.out);
+    let forecast = place.text("run/forecast.csv");
+    assert_eq!(forecast.matches(&format!(",{winner},")).count(), 7, "{forecast}");
+    assert_eq!(json["forecast"].as_array().map(Vec::len), Some(14));
     assert!(json["skill"].as_f64().unwrap() < 0.0);
+}
+
+#[test]
+fn many_series_are_forecast_by_one_network() {
+    let place = Place::new();
+    let mut wide = String::from("day,north,south\n");
+    let mut long = String::from("unique_id,ds,y\n");
+    for (t, (day, value)) in days(90).into_iter().enumerate() {
+        let south = 1000.0 + 3.0 * value.parse::<f64>().unwrap() + t as f64;
+        wide += &format!("{day},{value},{south}\n");
+        long += &format!("north,{day},{value}\nsouth,{day},{south}\n");
+    }
+    place.write("wide.csv", &wide);
+    place.write("long.csv", &long);
+    place.lstm(&format!("forecast wide.csv --target all --out wide {TINY}")).fine();
+    place.lstm(&format!("forecast long.csv --out long {TINY}")).fine();
+    let forecast = place.text("wide/forecast.csv");
+    assert_eq!(forecast, place.text("long/forecast.csv"));
+    for series in ["north", "south"] {
+        let lines = forecast
+            .lines()
+            .filter(|line| line.starts_with(&format!("{series},")) && line.contains(",lstm,"));
+        assert_eq!(lines.count(), 7, "{forecast}");
+    }
+    // The same from what the model keeps of the series.
+    place.lstm("forecast --model long --out kept --quiet").fine();
+    assert_eq!(place.text("kept/forecast.csv"), forecast);
+    place.lstm("forecast --model long long.csv --out file --quiet").fine();
+    assert_eq!(place.text("file/forecast.csv"), forecast);
+    let fewer = place.lstm("forecast --model wide wide.csv --target north --out other --quiet");
+    assert_eq!(fewer.code, 3);
+    assert!(fewer.err.contains("the model tells 2 series apart, from north to south"), "{}", fewer.err);
+}
+
+#[test]
+fn columns_beside_the_values_are_read_and_asked_for() {
+    let place = Place::new();
+    let mut text = String::from("day,sales,price,sky\n");
+    let mut future = String::from("day,price\n");
+    for (t, (day, value)) in days(97).into_iter().enumerate() {
+        let price = 5 + t * 7 % 3;
+        if t < 90 {
+            text += &format!("{day},{value},{price},{}\n", if t % 4 == 0 { "rain" } else { "sun" });
+        } else {
+            future += &format!("{day},{price}\n");
+        }
+    }
+    place.write("shop.csv", &text);
+    place.write("future.csv", &future);
+    let reading = "--target sales --known price --past sky --calendar";
+    let without = place.lstm(&format!("forecast shop.csv {reading} --out run {TINY}"));
+    assert_eq!(without.code, 3);
+    assert!(
+        without.err.contains("price of sales is known 0 rows ahead, and the forecast goes 7"),
+        "{}",
+        without.err
+    );
+    place.lstm(&format!("forecast shop.csv {reading} --future future.csv --out run {TINY}")).fine();
+    let forecast = place.text("run/forecast.csv");
+    place.lstm(&format!("train shop.csv {reading} --out trained {TINY}")).fine();
+    place.lstm("forecast --model trained shop.csv --future future.csv --out apart --quiet").fine();
+    assert_eq!(place.text("apart/forecast.csv"), forecast);
+    let bare = place.lstm("forecast --model trained --out bare --quiet");
+    assert_eq!(bare.code, 3);
+    assert!(bare.err.contains("--future FILE"), "{}", bare.err);
+    let other = place.lstm("forecast --model trained shop.csv --known price --past price --out bare --quiet");
+    assert_ne!(other.code, 0);
 }
 
 #[test]
@@ -180,8 +260,8 @@ fn files_of_many_kinds_are_read() {
         "tabs.csv --delimiter tab",
         "windows.csv",
         "bare.csv --no-header",
-        "mixed.csv --sort --duplicates mean --fill linear",
-        "mixed.csv --sort --duplicates first --fill season --out season",
+        "mixed.csv",
+        "mixed.csv --duplicates first --fill season --out season",
     ] {
         place.lstm(&format!("train {command} {TINY}")).fine();
     }
@@ -243,9 +323,12 @@ fn an_export_holds_what_torch_takes() {
     place.lstm(&format!("train good.csv --layers 2 --dtype f64 --out run {TINY}")).fine();
     let told = place.lstm("export run --to torch-lstm -o lstm.safetensors").fine().out;
     assert!(told.contains(" bytes for torch.nn.LSTM(2, 4, 2, dtype=torch.float64)\n"), "{told}");
-    assert!(told.contains("(y[t] - last) / spread and (y[t] - y[t - 7]) / spread, "), "{told}");
     assert!(
-        told.contains("into the 7 steps") && told.contains("head.bias in run/model.safetensors"),
+        told.contains("Inputs: steps of 1 value, the last value subtracted, over the standard deviation"),
+        "{told}"
+    );
+    assert!(
+        told.contains("into 1 value of the forecast") && told.contains("head.bias in run/model.safetensors"),
         "{told}"
     );
     let bytes = place.read("lstm.safetensors");
@@ -264,9 +347,9 @@ fn an_export_holds_what_torch_takes() {
     );
     assert_eq!(header["weight_ih_l0"]["shape"], json!([16, 2]));
     assert_eq!(place.lstm("inspect run --json").fine().json()["dtype"], "f64");
-    place.lstm(&format!("train good.csv --base 1 --out plain {TINY}")).fine();
+    place.lstm(&format!("train good.csv --segment 7 --base last --out plain {TINY}")).fine();
     let plain = place.lstm("export plain --to torch-lstm --json").fine().json();
-    assert_eq!(plain["constructor"], "torch.nn.LSTM(1, 4, 1)");
+    assert_eq!(plain["constructor"], "torch.nn.LSTM(8, 4, 1)");
 }
 
 #[test]

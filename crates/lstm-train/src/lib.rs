@@ -4,10 +4,12 @@
 //! - [`FullBatch`]: the same by L-BFGS, on all data at once
 //! - [`Source`]: where batches come from
 //! - [`forecaster`]: a series in, a forecast with an honest comparison out
+//! - [`backtest`]: what its forecasts would have been worth, had they been made earlier
 //! - [`free_run`]: a network fed with its own predictions
 //! - [`lab`]: what becomes of it then, and why
 //! - [`metrics`], [`baseline`]: what a forecast is held against
 
+pub mod backtest;
 pub mod baseline;
 mod error;
 mod fit;

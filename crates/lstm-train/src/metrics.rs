@@ -1,6 +1,8 @@
 //! Errors of forecasts. `y` is what happened, `f` what was forecast.
 
+use crate::forecaster::LEVELS;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 /// Errors of one set of forecasts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,9 +71,141 @@ pub fn naive_scale(values: &[f64], season: usize) -> Option<f64> {
     (scale > 0.0 && scale.is_finite()).then_some(scale)
 }
 
+/// Sums over forecast values, from which the measures follow: as small for a million values as for one, and those of
+/// several series are added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    values: u64,
+    with_scale: u64,
+    absolute: f64,
+    squared: f64,
+    relative: f64,
+    scaled: f64,
+    size: f64,
+    quantile_loss: f64,
+    inside: [u64; LEVELS.len()],
+}
+
+/// What forecasts with intervals were worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
+    /// Values that a forecast was held against.
+    pub values: u64,
+    /// Errors of the forecast itself.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Weighted absolute percentage error, `100 Σ |y - f| / Σ |y|`, in percent; absent where all truths are 0.
+    pub wape: Option<f64>,
+    /// The continuous ranked probability score, from the quantiles that the intervals give, as mean weighted quantile
+    /// loss: the mean over these quantiles `q` of `2 Σ (y - f_q) (q - [y < f_q]) / Σ |y|`; the median is the forecast
+    /// itself. Absent where all truths are 0.
+    pub crps: Option<f64>,
+    /// Share of truths inside the interval of each of [`LEVELS`].
+    pub coverage: Vec<f64>,
+}
+
+impl Tally {
+    /// Takes a value that was forecast as `f` and came as `y`, with the half widths of its intervals at [`LEVELS`];
+    /// `scale` is the [`naive_scale`] of its series. Where `y` is NaN nobody knows, and nothing counts.
+    pub fn add(&mut self, y: f64, f: f64, half_widths: [f64; LEVELS.len()], scale: Option<f64>) {
+        if y.is_nan() {
+            return;
+        }
+        let error = (y - f).abs();
+        self.values += 1;
+        self.size += y.abs();
+        self.absolute += error;
+        self.squared += error * error;
+        if error > 0.0 {
+            self.relative += 200.0 * error / (y.abs() + f.abs());
+        }
+        if let Some(scale) = scale {
+            self.with_scale += 1;
+            self.scaled += error / scale;
+        }
+        self.quantile_loss += quantile_loss(y, f, 0.5);
+        for ((level, width), inside) in LEVELS.into_iter().zip(half_widths).zip(&mut self.inside) {
+            *inside += u64::from(error <= width);
+            let outside = 0.5 * (1.0 - level);
+            self.quantile_loss +=
+                quantile_loss(y, f - width, outside) + quantile_loss(y, f + width, 1.0 - outside);
+        }
+    }
+
+    /// The measures; none before a value counts.
+    #[must_use]
+    pub fn measures(&self) -> Option<Measures> {
+        let n = (self.values > 0).then_some(self.values as f64)?;
+        let of_size = |sum: f64| (self.size > 0.0).then(|| sum / self.size);
+        let metrics = Metrics {
+            mae: self.absolute / n,
+            rmse: (self.squared / n).sqrt(),
+            mase: (self.with_scale > 0).then(|| self.scaled / self.with_scale as f64),
+            smape: self.relative / n,
+        };
+        let quantiles = 1 + 2 * LEVELS.len();
+        Some(Measures {
+            values: self.values,
+            metrics,
+            wape: of_size(100.0 * self.absolute),
+            crps: of_size(self.quantile_loss / quantiles as f64),
+            coverage: self.inside.iter().map(|inside| *inside as f64 / n).collect(),
+        })
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.values += other.values;
+        self.with_scale += other.with_scale;
+        self.absolute += other.absolute;
+        self.squared += other.squared;
+        self.relative += other.relative;
+        self.scaled += other.scaled;
+        self.size += other.size;
+        self.quantile_loss += other.quantile_loss;
+        self.inside.iter_mut().zip(other.inside).for_each(|(inside, more)| *inside += more);
+    }
+}
+
+/// Twice the quantile loss (pinball loss) of forecasting the quantile `level` as `f`: at the median the absolute error.
+fn quantile_loss(y: f64, f: f64, level: f64) -> f64 {
+    2.0 * (y - f) * (level - f64::from(y < f))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tally_measures_as_the_formulas_say() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.measures(), None);
+        // Off by 1 within the wider two intervals, and right on.
+        tally.add(4.0, 5.0, [0.5, 1.0, 2.0], Some(0.5));
+        tally.add(f64::NAN, 5.0, [0.5, 1.0, 2.0], Some(0.5));
+        let mut other = Tally::default();
+        other.add(-6.0, -6.0, [0.0; 3], None);
+        tally += other;
+        let measures = tally.measures().unwrap();
+        assert_eq!(measures.values, 2);
+        let metrics = Metrics { mae: 0.5, rmse: 0.5f64.sqrt(), mase: Some(2.0), smape: 100.0 / 9.0 };
+        assert_eq!(measures.metrics, metrics);
+        assert_eq!(measures.wape, Some(10.0));
+        assert_eq!(measures.coverage, [0.5, 1.0, 1.0]);
+        // Of 4: the median 5 costs 1; 4.5 and 5.5 cost 2 * 0.5 * 0.75 and 2 * 1.5 * 0.25; 4 and 6 cost 0 and
+        // 2 * 2 * 0.1; 3 and 7 cost 2 * 1 * 0.025 and 2 * 3 * 0.025. The other value costs nothing.
+        let loss = 1.0 + 0.75 + 0.75 + 0.0 + 0.4 + 0.05 + 0.15;
+        assert!((measures.crps.unwrap() - loss / 7.0 / 10.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn zeros_have_no_relative_errors() {
+        let mut tally = Tally::default();
+        tally.add(0.0, 1.0, [2.0; 3], None);
+        let measures = tally.measures().unwrap();
+        assert_eq!((measures.wape, measures.crps, measures.metrics.mase), (None, None, None));
+    }
 
     #[test]
     fn formulas() {

@@ -5,8 +5,8 @@ use lstm_train::lab::{Drift, Findings, Growth, HorizonError, Pace, Response, Res
 use serde_json::{Value, json};
 
 use super::{Plan, Subject};
-use crate::output::{bold, percent, short};
 use crate::input;
+use crate::output::{bold, percent, short};
 
 /// Rows of the table at most.
 const ROWS: usize = 8;
@@ -227,7 +227,13 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-pub(super) fn to_json(panel: &Panel, series: &Member, subject: &Subject, plan: &Plan, findings: &Findings) -> Value {
+pub(super) fn to_json(
+    panel: &Panel,
+    series: &Member,
+    subject: &Subject,
+    plan: &Plan,
+    findings: &Findings,
+) -> Value {
     let protocol = &plan.protocol;
     let mut value = json!({
         "file": panel.file,

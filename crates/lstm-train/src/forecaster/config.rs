@@ -207,9 +207,9 @@ impl ForecastConfig {
         let held_out = choices.held_out.unwrap_or_else(|| (rows / 6).clamp(horizon, most));
         let validation = choices.validation.unwrap_or_else(|| (held_out / 2).max(horizon));
         let error = |season: usize| season_error(panel, held_out + validation, season, horizon);
-        let season = choices.season.or_else(|| {
-            candidates.iter().copied().min_by(|&a, &b| error(a).total_cmp(&error(b)))
-        });
+        let season = choices
+            .season
+            .or_else(|| candidates.iter().copied().min_by(|&a, &b| error(a).total_cmp(&error(b))));
         let season = season.unwrap_or(1).max(1);
         let room = rows.saturating_sub(held_out + validation) / 3;
         let lookback = choices.lookback.unwrap_or_else(|| {
@@ -295,7 +295,11 @@ impl ForecastConfig {
     pub fn validate(&self) -> Result<()> {
         let refuse = |what, value: String, must: String| Err(Error::Invalid { what, value, must });
         let range = |what, value: usize, most: usize| {
-            if (1..=most).contains(&value) { Ok(()) } else { refuse(what, value.to_string(), format!("from 1 to {most}")) }
+            if (1..=most).contains(&value) {
+                Ok(())
+            } else {
+                refuse(what, value.to_string(), format!("from 1 to {most}"))
+            }
         };
         range("horizon", self.horizon, 100_000)?;
         range("lookback", self.lookback, 1_000_000)?;
@@ -309,7 +313,11 @@ impl ForecastConfig {
         range("validation", self.validation, 1 << 32)?;
         range("epochs", usize::try_from(self.epochs).unwrap_or(usize::MAX), 1_000_000)?;
         if !self.lookback.is_multiple_of(self.segment) {
-            return refuse("lookback", self.lookback.to_string(), format!("a multiple of the segment, {}", self.segment));
+            return refuse(
+                "lookback",
+                self.lookback.to_string(),
+                format!("a multiple of the segment, {}", self.segment),
+            );
         }
         if self.held_out < self.horizon || self.validation < self.horizon {
             let must = format!("at least the horizon, {}", self.horizon);
@@ -322,7 +330,11 @@ impl ForecastConfig {
             return refuse("base", "season".into(), "last or linear where there is no season".into());
         }
         if !(self.clip.is_finite() && self.clip >= 0.0) {
-            return refuse("clip", self.clip.to_string(), "a finite number, not negative (0 = no clipping)".into());
+            return refuse(
+                "clip",
+                self.clip.to_string(),
+                "a finite number, not negative (0 = no clipping)".into(),
+            );
         }
         if !(self.effort.is_finite() && self.effort > 0.0) {
             return refuse("effort", self.effort.to_string(), "a finite number above 0".into());

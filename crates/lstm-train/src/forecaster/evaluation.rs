@@ -44,8 +44,9 @@ impl Interval {
     pub fn coverage(&self, residuals: &[f64]) -> Vec<f64> {
         let share = |widths: &Vec<f64>| {
             let known = residuals.iter().zip(widths.iter().cycle()).filter(|(r, _)| !r.is_nan());
-            let (inside, all) =
-                known.fold((0, 0usize), |(inside, all), (r, width)| (inside + usize::from(r.abs() <= *width), all + 1));
+            let (inside, all) = known.fold((0, 0usize), |(inside, all), (r, width)| {
+                (inside + usize::from(r.abs() <= *width), all + 1)
+            });
             inside as f64 / all.max(1) as f64
         };
         self.half_width.iter().map(share).collect()

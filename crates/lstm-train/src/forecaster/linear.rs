@@ -25,7 +25,11 @@ impl Linear {
     /// From weights `[lookback - 1, horizon]`; none where their number is another.
     #[must_use]
     pub fn from_weights(lookback: usize, horizon: usize, weights: Vec<f64>) -> Option<Self> {
-        (lookback >= 1 && weights.len() == (lookback - 1) * horizon).then_some(Self { lookback, horizon, weights })
+        (lookback >= 1 && weights.len() == (lookback - 1) * horizon).then_some(Self {
+            lookback,
+            horizon,
+            weights,
+        })
     }
 
     /// The weights `[lookback - 1, horizon]`.
@@ -74,7 +78,9 @@ impl Normal {
     /// their ends, so this takes `O(N (L + H) + (L + H)²)` operations.
     pub(crate) fn add(&mut self, values: &[f64], scale: f64) {
         let span = self.lookback + self.horizon;
-        let Some(windows) = (values.len() + 1).checked_sub(span).filter(|windows| *windows > 0) else { return };
+        let Some(windows) = (values.len() + 1).checked_sub(span).filter(|windows| *windows > 0) else {
+            return;
+        };
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let x: Vec<f64> = values.iter().map(|value| (value - mean) / scale).collect();
         let mut diagonal = vec![0.0; span];
@@ -101,7 +107,7 @@ impl Normal {
     pub(crate) fn solve(&self, strength: f64) -> Option<Linear> {
         let (lookback, horizon) = (self.lookback, self.horizon);
         let (span, free) = (lookback + horizon, lookback - 1);
-        if self.windows == 0 {
+        if self.windows == 0 || lookback == 0 || horizon == 0 {
             return None;
         }
         let product = |i: usize, j: usize| self.products[i.min(j) * span + i.max(j)];
@@ -186,7 +192,8 @@ mod tests {
         normal.add(&values, 1.0);
         let windows = values.len() - 5;
         let cost = |linear: &Linear| {
-            let mut sum = strength * windows as f64 / 1000.0 * linear.weights.iter().map(|w| w * w).sum::<f64>();
+            let mut sum =
+                strength * windows as f64 / 1000.0 * linear.weights.iter().map(|w| w * w).sum::<f64>();
             for window in values.windows(lookback + horizon) {
                 let (mut x, mut out) = (window[..lookback].to_vec(), vec![0.0; horizon]);
                 linear.forecast(&mut x, &mut out);

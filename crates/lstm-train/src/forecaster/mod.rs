@@ -8,12 +8,14 @@
 mod config;
 mod evaluation;
 mod linear;
+mod places;
 mod series;
 mod windows;
 
 pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Normalise, Purpose};
 pub use evaluation::{Evaluation, Interval, LEVELS, Score, Trial};
 pub use linear::Linear;
+pub use places::OfMethod;
 pub use series::{Columns, Member};
 pub use windows::{Prepared, Window};
 
@@ -69,13 +71,17 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// the validation part, and measures it and the baselines on the held-out part.
     ///
     /// # Errors
-    /// [`Error::TooShort`] and those of the backend. Divergence is an [`Outcome`], with the last good model.
+    /// [`Error::TooShort`], [`Error::TooLarge`] and those of the backend. Divergence is an [`Outcome`], with the last
+    /// good model.
     pub fn hold_out(
         backend: &B,
         trials: &[ForecastConfig],
         panel: &[Member<'_>],
         watch: Watch<'_>,
     ) -> Result<(Self, Evaluation, Outcome)> {
+        if panel.iter().any(|member| !range(member.values).is_finite()) {
+            return Err(Error::TooLarge);
+        }
         let networks = trials.iter().map(|trial| trial.ensemble).sum();
         let (mut begun, mut ridge, mut tried) = (0, 0.0, Vec::new());
         let mut best: Option<(usize, Attempt<B, F>)> = None;
@@ -153,7 +159,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let actual = check.actual(&checked);
         let mut inputs = vec![F::ZERO; config.all_steps() * checked.len() * config.inputs()];
         let base = check.inputs(&checked, &mut inputs);
-        let error = |forecasts: &[f64]| error_in_spreads(config, &prepared.spreads, &checked, &actual, forecasts);
+        let error =
+            |forecasts: &[f64]| error_in_spreads(config, &prepared.spreads, &checked, &actual, forecasts);
         let steps = config.steps(train.len());
         let mut attempt = Attempt {
             forecaster: Self { config: config.clone(), prepared: Prepared::default(), models: Vec::new() },
@@ -175,8 +182,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 Ok(error(&check.forecasts(&checked, &base, &out)))
             };
             let mut fit = fit(backend, config, &train, (steps, steps), (index, true))?;
-            let outcome =
-                run(&mut fit, Some(&mut validate), &mut |step, report| watch(index, step, report))?;
+            let outcome = run(&mut fit, Some(&mut validate), &mut |step, report| watch(index, step, report))?;
             attempt.best_steps.push(fit.best().map_or(fit.steps(), |best| best.step));
             let model = fit.into_model()?;
             validate(backend, &model)?;
@@ -255,6 +261,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// # Errors
     /// [`Error::TooLarge`] and those of the backend.
     pub fn forecast_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<f64>> {
+        if windows.is_empty() {
+            return Ok(Vec::new());
+        }
         let config = &self.config;
         let all = self.windows(panel, 0, |_, rows| 0..rows);
         let chunk = windows.len().min(CHUNK);
@@ -263,7 +272,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let mut pass = InferPass::new(backend, model, config.all_steps(), chunk)?;
             let mut x = vec![F::ZERO; config.all_steps() * chunk * config.inputs()];
             let mut out = Vec::new();
-            let parts = windows.chunks(chunk.max(1)).zip(sums.chunks_mut(chunk.max(1) * config.horizon));
+            let parts = windows.chunks(chunk).zip(sums.chunks_mut(chunk * config.horizon));
             for (part, sums) in parts {
                 // The last chunk is filled up with copies of its last window, so that one pass serves all.
                 let mut padded = part.to_vec();
@@ -287,12 +296,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     ///
     /// # Errors
     /// [`Error::TooShort`] where no window fits.
-    pub fn evaluate(
-        &self,
-        backend: &B,
-        panel: &[Member<'_>],
-        first_row: &[usize],
-    ) -> Result<Evaluation> {
+    pub fn evaluate(&self, backend: &B, panel: &[Member<'_>], first_row: &[usize]) -> Result<Evaluation> {
         self.evaluate_part(backend, panel, |member, rows| first_row[member]..rows, Evaluation::nothing())
     }
 
@@ -335,7 +339,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             last_forecast[window.member] = forecast.to_vec();
         }
         let mut methods = vec![("lstm", lstm, self.forecast_at(backend, panel, &check)?)];
-        let baseline = |kind| (horizons(config, &all.base(kind, &held)), horizons(config, &all.base(kind, &check)));
+        let baseline =
+            |kind| (horizons(config, &all.base(kind, &held)), horizons(config, &all.base(kind, &check)));
         if self.prepared.linear.is_some() {
             let (held, check) = baseline(Base::Linear);
             methods.push(("linear", held, check));
@@ -360,20 +365,16 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             };
             Score {
                 method: method.to_owned(),
-                metrics: Metrics::of_panel(&actual, &forecasts, &|at| scales[held[at / config.horizon].member]),
+                metrics: Metrics::of_panel(&actual, &forecasts, &|at| {
+                    scales[held[at / config.horizon].member]
+                }),
                 by_step: (0..config.horizon).map(step).collect(),
                 interval: Interval::new(&errors, config.horizon),
                 coverage: if check.is_empty() { Vec::new() } else { calibrated.coverage(&errors) },
             }
         });
         let scores = scores.collect();
-        Ok(Evaluation {
-            scores,
-            first_row: all.get(0).row,
-            windows: held.len(),
-            last_forecast,
-            ..known
-        })
+        Ok(Evaluation { scores, first_row: all.get(0).row, windows: held.len(), last_forecast, ..known })
     }
 }
 
@@ -382,7 +383,8 @@ fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64) {
     let seen = |rows| config.parts_of(rows).train.end;
     let attempt = |strength| {
         let prepared = Prepared::new(config, panel, seen, strength);
-        let check = Windows::new(panel, config, &prepared, config.horizon, |_, rows| config.parts_of(rows).check);
+        let check =
+            Windows::new(panel, config, &prepared, config.horizon, |_, rows| config.parts_of(rows).check);
         let checked = check.sample(CHECKED);
         let forecasts = horizons(config, &check.base(Base::Linear, &checked));
         let actual = check.actual(&checked);
@@ -406,6 +408,12 @@ fn linear_error(
     let checked = check.sample(CHECKED);
     let forecasts = check.base(Base::Linear, &checked);
     Some(error_in_spreads(&config, &prepared.spreads, &checked, &check.actual(&checked), &forecasts))
+}
+
+/// The largest difference between two values.
+fn range(values: &[f64]) -> f64 {
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), v| (v.min(low), v.max(high)));
+    if values.is_empty() { 0.0 } else { high - low }
 }
 
 /// The horizon's part of base forecasts, which fill whole segments.

@@ -47,7 +47,8 @@ impl Prepared {
 
     /// Without a linear forecast.
     fn scales(config: &ForecastConfig, panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Self {
-        let spreads = panel.iter().map(|member| deviation(&member.values[..seen(member.rows())])[1]).collect();
+        let spreads =
+            panel.iter().map(|member| deviation(&member.values[..seen(member.rows())])[1]).collect();
         let column = |at: usize| {
             let values: Vec<f64> = panel
                 .iter()
@@ -234,7 +235,8 @@ impl<'a> Windows<'a> {
 
     /// What came, `[B, H]`; NaN where nobody knows.
     pub(super) fn actual(&self, windows: &[Window]) -> Vec<f64> {
-        let value = |member: &Member<'_>, row| if member.is_truth(row) { member.values[row] } else { f64::NAN };
+        let value =
+            |member: &Member<'_>, row| if member.is_truth(row) { member.values[row] } else { f64::NAN };
         let of = |w: &Window| {
             let (member, row) = (&self.panel[w.member], w.row);
             (row..row + self.config.horizon).map(move |row| value(member, row))

@@ -1,0 +1,61 @@
+//! Every method at any place of the series, and how sure it was before: what a backtest is made of.
+
+use super::evaluation::Interval;
+use super::windows::Windows;
+use super::{Base, CHECKED, Forecaster, Member, Window};
+use crate::Result;
+use lstm_tensor::{Backend, Float};
+
+/// Forecasts of a method, `[windows, H]`, by its name.
+pub type OfMethod = (&'static str, Vec<f64>);
+
+impl<B: Backend, F: Float> Forecaster<B, F> {
+    /// Forecasts of every method at several places: the LSTM's first, then those of the baselines. Each sees only
+    /// what lies before its place.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) and those of the backend.
+    pub fn methods_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<OfMethod>> {
+        let mut methods = vec![("lstm", self.forecast_at(backend, panel, windows)?)];
+        let mut add = |name, kind| methods.push((name, self.baseline_at(kind, panel, windows)));
+        if self.prepared.linear.is_some() {
+            add("linear", Base::Linear);
+        }
+        add("naive", Base::Last);
+        if self.config.season > 1 {
+            add("seasonal-naive", Base::Season);
+        }
+        Ok(methods)
+    }
+
+    /// What each of these windows is divided by: the unit of its [`Interval`].
+    #[must_use]
+    pub fn scales_at(&self, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
+        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        windows.iter().map(|window| all.scale(*window)).collect()
+    }
+
+    /// What came behind each of these places, `[windows, H]`; NaN where nobody knows.
+    #[must_use]
+    pub fn actual_at(&self, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
+        self.windows(panel, 0, |_, rows| 0..rows).actual(windows)
+    }
+
+    /// How far each method was off in the validation part, as intervals around forecasts of later rows: for a
+    /// forecaster that [`Forecaster::hold_out`] has trained on the rows before that part.
+    ///
+    /// # Errors
+    /// As [`Forecaster::methods_at`].
+    pub fn calibrated(&self, backend: &B, panel: &[Member<'_>]) -> Result<Vec<(&'static str, Interval)>> {
+        let horizon = self.config.horizon;
+        let part = |_, rows| self.config.parts_of(rows).check;
+        let check = Windows::new(panel, &self.config, &self.prepared, horizon, part).sample(CHECKED);
+        let (actual, scales) = (self.actual_at(panel, &check), self.scales_at(panel, &check));
+        let interval = |(method, forecasts): OfMethod| {
+            let errors = actual.iter().zip(&forecasts).enumerate();
+            let residuals: Vec<f64> = errors.map(|(at, (y, f))| (y - f) / scales[at / horizon]).collect();
+            (method, Interval::new(&residuals, horizon))
+        };
+        Ok(self.methods_at(backend, panel, &check)?.into_iter().map(interval).collect())
+    }
+}
