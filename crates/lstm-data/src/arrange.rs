@@ -3,24 +3,9 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::series::{Duplicates, Fill, Repairs, SeriesOptions};
+use crate::repair::{Duplicates, Repairs};
 use crate::table::Table;
 use crate::time::{self, Gap, Grid, Pace, TimeAxis, Times};
-
-/// What may be done to rows that are out of order, repeated, or missing.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Policy {
-    pub(crate) sort: bool,
-    pub(crate) duplicates: Duplicates,
-    /// Whether rows may be made where some are missing.
-    pub(crate) fill: bool,
-}
-
-impl From<&SeriesOptions> for Policy {
-    fn from(options: &SeriesOptions) -> Self {
-        Self { sort: options.sort, duplicates: options.duplicates, fill: options.fill != Fill::None }
-    }
-}
 
 /// Rows of a table in the order of time, each time once.
 pub(crate) struct Ordered {
@@ -38,16 +23,16 @@ impl Ordered {
         table: &Table,
         times: Option<&Times>,
         rows: Vec<usize>,
-        policy: Policy,
+        duplicates: Duplicates,
     ) -> Result<Self> {
         let Some(times) = times else {
             let ranges = (0..rows.len()).map(|row| row..row + 1).collect();
             let groups = Groups { order: rows, ranges };
             return Ok(Self { groups, stamps: Vec::new(), repairs: Repairs::default(), repeat: None });
         };
-        let (order, unsorted) = in_order(table, times, rows, policy.sort)?;
+        let (order, unsorted) = in_order(times, rows);
         let count = order.len();
-        let (groups, repeat) = without_duplicates(table, times, order, policy.duplicates)?;
+        let (groups, repeat) = without_duplicates(table, times, order, duplicates)?;
         let repairs = Repairs { unsorted, duplicates: count - groups.len(), ..Repairs::default() };
         let stamps = groups.iter().filter_map(|rows| rows.first()).map(|row| times.stamps[*row]).collect();
         Ok(Self { groups, stamps, repairs, repeat })
@@ -65,27 +50,21 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// All rows of the table, as one series.
-    pub(crate) fn arrange(table: &Table, times: Option<&Times>, policy: Policy) -> Result<Self> {
-        let ordered = Ordered::new(table, times, (0..table.rows()).collect(), policy)?;
-        let pace = times.and_then(|times| time::pace(&[&ordered.stamps], times.style));
-        Self::lay(table, times, ordered, pace, policy)
-    }
-
-    /// Ordered rows on the even grid of `pace`; without one they follow one another.
+    /// Ordered rows on the even grid of `pace`; without one they follow one another. Missing rows are made where they
+    /// `may_fill`, else refused.
     pub(crate) fn lay(
         table: &Table,
         times: Option<&Times>,
         ordered: Ordered,
         pace: Option<Pace>,
-        policy: Policy,
+        may_fill: bool,
     ) -> Result<Self> {
         let Ordered { groups, stamps, mut repairs, .. } = ordered;
         let (Some(times), Some(pace), Some(first)) = (times, pace, stamps.first().copied()) else {
             return Ok(Self { total: groups.len(), groups, gaps: Vec::new(), axis: None, repairs });
         };
         let grid = pace.lay(&stamps);
-        check_grid(table, times, &grid, &groups, policy.fill)?;
+        check_grid(table, times, &grid, &groups, may_fill)?;
         repairs.rows = grid.gaps.iter().map(|gap| made(*gap)).sum();
         let total = stamps.len() + repairs.rows;
         let axis = Some(time::axis(times, pace, first, total));
@@ -129,22 +108,11 @@ impl Groups {
 }
 
 /// The rows of the table by time, and how many stood out of order.
-fn in_order(table: &Table, times: &Times, mut order: Vec<usize>, sort: bool) -> Result<(Vec<usize>, usize)> {
-    let mut backward = order.windows(2).filter(|pair| times.stamps[pair[1]] < times.stamps[pair[0]]);
-    let Some(first) = backward.next() else { return Ok((order, 0)) };
-    let count = 1 + backward.count();
-    if !sort {
-        let write = |row: usize| times.style.write(times.stamps[row]);
-        return Err(Error::Unsorted {
-            at: time::place(table, times, first[1]),
-            time: write(first[1]),
-            previous: write(first[0]),
-            count,
-        });
-    }
+fn in_order(times: &Times, mut order: Vec<usize>) -> (Vec<usize>, usize) {
+    let unsorted = order.windows(2).filter(|pair| times.stamps[pair[1]] < times.stamps[pair[0]]).count();
     // Stable, so that "first" and "last" of equal times keep their meaning.
     order.sort_by_key(|row| times.stamps[*row]);
-    Ok((order, count))
+    (order, unsorted)
 }
 
 /// Groups of rows with one time each, and the first two rows that share a time.

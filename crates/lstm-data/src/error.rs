@@ -206,14 +206,6 @@ pub enum Error {
         /// All names with what they hold.
         columns: String,
     },
-    /// Several columns could be the target.
-    #[error("{at}: several columns hold numbers ({columns}); choose one with --target")]
-    SeveralTargets {
-        /// Where.
-        at: Place,
-        /// The names, shortened.
-        columns: String,
-    },
     /// The chosen column holds something else than numbers.
     #[error(
         "{at}: holds {kind} ('{cell}'), where numbers are needed; choose \
@@ -460,21 +452,6 @@ pub enum Error {
         at: Place,
         /// The first date.
         cell: String,
-    },
-    /// Times go backwards.
-    #[error(
-        "{at}: time {time} comes after {previous} ({count} such row{}); pass \
-         --sort to order the rows by time", plural(*count)
-    )]
-    Unsorted {
-        /// Where.
-        at: Place,
-        /// Its time.
-        time: String,
-        /// The time of the row before.
-        previous: String,
-        /// How many rows go backwards.
-        count: usize,
     },
     /// A time stands twice.
     #[error(

@@ -1,20 +1,22 @@
 //! Series for forecasting: CSV reading, windows, splits, scalers, generators.
 //!
-//! Everything here is host memory and plain data: a file becomes a [`Table`] of text cells, chosen columns of
-//! it become a [`Series`] of numbers on a time axis, and [`WindowSet`] cuts batches out of that without copying
-//! the series. Nothing prints, draws, or knows of a device.
+//! Everything here is host memory and plain data: a file becomes a [`Table`] of text cells, [`read_panel`] makes a
+//! [`Panel`] of series on a time axis of it, and [`WindowSet`] cuts batches out of a series without copying it.
+//! Nothing prints, draws, or knows of a device.
 //!
 //! ```
-//! use lstm_data::{Method, Part, Scaler, Series, Split, TimeChoice, WindowSet, Windows};
+//! use lstm_data::{Method, Part, Scaler, Split, WindowSet, Windows};
+//! use ndarray::{Axis, aview1};
 //!
 //! let text = "month,load\n2020-01,3\n2020-02,5\n2020-03,4\n2020-04,6\n2020-05,5\n2020-06,7\n";
 //! let table = lstm_data::read_table_from(text.as_bytes(), "load.csv", &Default::default())?;
-//! let target = lstm_data::choose_target(&table, None, &TimeChoice::Auto)?;
-//! let series = Series::from_table(&table, &[target], &Default::default())?;
+//! let panel = lstm_data::read_panel(&table, &Default::default())?;
+//! let load = &panel.members[0];
+//! assert_eq!(load.axis.as_ref().map(|axis| axis.next(1)), Some(vec!["2020-07".to_owned()]));
 //!
-//! let split = Split::by_time(series.rows(), None, Part::Count(0), Part::Count(2))?;
-//! let scaler = Scaler::fit(Method::Standard, series.values.view(), split.train.clone())?;
-//! let scaled = scaler.apply(series.values.view())?;
+//! let values = aview1(&load.values).insert_axis(Axis(1));
+//! let split = Split::by_time(load.rows(), None, Part::Count(0), Part::Count(2))?;
+//! let scaled = Scaler::fit(Method::Standard, values, split.train.clone())?.apply(values)?;
 //!
 //! let windows = Windows::new(2, 1);
 //! let set = WindowSet::new(scaled.view(), windows, &[0])?;
@@ -22,7 +24,6 @@
 //! let (mut x, mut y) = (vec![0_f32; set.x_len(starts.len())], vec![0_f32; set.y_len(starts.len())]);
 //! set.fill_batch(&starts, &mut x, &mut y)?;
 //! assert_eq!(starts, [0, 1]);
-//! assert_eq!(series.time.map(|axis| axis.next(1)), Some(vec!["2020-07".to_owned()]));
 //! # Ok::<(), lstm_data::Error>(())
 //! ```
 
@@ -37,8 +38,8 @@ pub mod generate;
 pub mod inspect;
 pub mod order;
 pub mod panel;
+pub mod repair;
 pub mod scale;
-pub mod series;
 pub mod split;
 pub mod stamp;
 pub mod table;
@@ -52,8 +53,8 @@ pub use crate::generate::{Generator, Sequences};
 pub use crate::inspect::{Summary, summarise};
 pub use crate::order::{random_start, shuffled};
 pub use crate::panel::{Feature, Layout, Member, Panel, PanelOptions, Targets, read_panel, read_panels};
+pub use crate::repair::{Duplicates, Fill, Repairs};
 pub use crate::scale::{Affine, Method, Scaler};
-pub use crate::series::{Duplicates, Fill, Repairs, Series, SeriesOptions, choose_target};
 pub use crate::split::{Part, Split};
 pub use crate::stamp::DateOrder;
 pub use crate::table::{Column, Kind, Table};

@@ -19,7 +19,7 @@ use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Place, Result};
-use crate::series::{Duplicates, Fill, Repairs};
+use crate::repair::{Duplicates, Fill, Repairs};
 use crate::stamp::DateOrder;
 use crate::table::Table;
 use crate::time::{Step, TimeAxis, TimeChoice};

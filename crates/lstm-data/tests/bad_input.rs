@@ -17,7 +17,7 @@ fn load(bytes: &[u8]) -> lstm_data::Result<Vec<f64>> {
 }
 
 /// Name of the fault, the file, and how the message goes on after `f.csv`.
-const FAULTS: [(&str, &[u8], &str); 33] = [
+const FAULTS: [(&str, &[u8], &str); 37] = [
     ("empty", b"", ": is empty; a header line and rows below it are expected"),
     ("blank", b"\r\n\r\n", ": is empty; a header line and rows below it are expected"),
     ("mark only", b"\xef\xbb\xbf", ": is empty; a header line and rows below it are expected"),
@@ -86,12 +86,12 @@ const FAULTS: [(&str, &[u8], &str); 33] = [
     (
         "decimal comma",
         b"t;v\n2020-01;1,5\n2020-02;2\n2020-03;3\n",
-        ", line 2, column 'v': '1,5' is not a number; write",
+        ", line 2, column 'v': '1,5' is not a number; write decimals with a point and no thousands separator",
     ),
     (
         "text",
         b"t,v\n2020-01,1\n2020-02,two\n2020-03,3\n",
-        ", line 3, column 'v': 'two' is not a number; correct",
+        ", line 3, column 'v': 'two' is not a number; correct the cell or remove the row",
     ),
     (
         "empty cell",
@@ -100,13 +100,20 @@ const FAULTS: [(&str, &[u8], &str); 33] = [
     ),
     (
         "NaN",
-        b"t,v\n2020-01,1\n2020-02,NaN\n2020-03,3\n",
-        ", line 3, column 'v': the value is missing (1 of 3 rows)",
+        b"t,v\n2020-01,1\n2020-02,NaN\n2020-03,\n2020-04,3\n",
+        ", line 3, column 'v': the value is missing (2 of 4 rows); fill in the cells, or pass --fill linear (or \
+         previous, season)",
     ),
     (
         "infinity",
         b"t,v\n2020-01,1\n2020-02,1e999\n2020-03,3\n",
-        ", line 3, column 'v': '1e999' is not a finite number",
+        ", line 3, column 'v': '1e999' is not a finite number; correct it, or pass --fill linear to treat it as \
+         missing",
+    ),
+    (
+        "infinity in words",
+        b"t,v\n2020-01,1\n2020-02,inf\n2020-03,3\n",
+        ", line 3, column 'v': 'inf' is not a finite number; correct it, or pass --fill linear",
     ),
     (
         "no date",
@@ -126,12 +133,30 @@ const FAULTS: [(&str, &[u8], &str); 33] = [
     (
         "time twice",
         b"t,v\n2020-01,1\n2020-01,2\n",
-        ", line 3, column 't': time 2020-01 stands in line 2 already (1",
+        ", line 3, column 't': time 2020-01 stands in line 2 already (1 duplicate); pass",
+    ),
+    (
+        "time thrice",
+        b"t,v\n2020-01-01,1\n2020-01-02,2\n2020-01-02,3\n2020-01-02,3\n",
+        ", line 4, column 't': time 2020-01-02 stands in line 3 already (2 duplicates); pass --duplicates first (or \
+         last, mean)",
     ),
     (
         "gap",
         b"t,v\n2020-01,1\n2020-02,2\n2020-05,3\n",
         ", line 4, column 't': 2 rows are missing between 2020-02 and",
+    ),
+    (
+        "gap of a day",
+        b"t,v\n2020-01-01,1\n2020-01-02,2\n2020-01-04,3\n",
+        ", line 4, column 't': 1 row is missing between 2020-01-02 and 2020-01-04 at a step of 1 day (1 missing in \
+         all); pass --fill linear (or previous, season), or --time none to number the rows",
+    ),
+    (
+        "off the grid",
+        b"t,v\n2020-01-01 00:00,1\n2020-01-01 01:00,2\n2020-01-01 02:00,3\n2020-01-01 02:20,3\n",
+        ", line 5, column 't': 2020-01-01 02:20 is no whole number of steps (1 hour) after 2020-01-01 02:00 (1 such \
+         row); resample the rows to an even step, or pass --time none to number them",
     ),
     (
         "far future",
@@ -141,7 +166,7 @@ const FAULTS: [(&str, &[u8], &str); 33] = [
     (
         "constant",
         b"t,v\n2020-01,3\n2020-02,3\n",
-        ", column 'v': every value is 3, so there is nothing to learn",
+        ", column 'v': every value is 3, so there is nothing to learn; choose another --target",
     ),
 ];
 

@@ -9,11 +9,11 @@ use super::feature::{Covariate, Feature};
 use super::layout::{self, Layout, Shape};
 use super::notes::{self, Tally};
 use super::{Member, Panel, PanelOptions, rows, target};
-use crate::arrange::{Ordered, Policy, Rows};
+use crate::arrange::{Ordered, Rows};
 use crate::cell::{self, Cell};
 use crate::error::{Error, Place, Result, shown};
 use crate::fill;
-use crate::series::{Duplicates, Fill};
+use crate::repair::{Duplicates, Fill};
 use crate::table::{Column, Table};
 use crate::time::{self, Pace, TimeChoice, Times};
 
@@ -139,14 +139,11 @@ fn grouped(
         None => None,
     };
     let times = times.as_ref();
-    let policy = Policy {
-        sort: true,
-        duplicates: options.duplicates.unwrap_or(Duplicates::Mean),
-        fill: options.fill != Some(Fill::None),
-    };
+    let duplicates = options.duplicates.unwrap_or(Duplicates::Mean);
+    let may_fill = options.fill != Some(Fill::None);
     let mut groups = Vec::new();
     for (id, rows) in groups_of(table, &shape.id)? {
-        groups.push((id, Ordered::new(table, times, rows, policy)?));
+        groups.push((id, Ordered::new(table, times, rows, duplicates)?));
     }
     check_duplicates(table, times, &groups, options, tally)?;
     let runs: Vec<&[i64]> = groups.iter().map(|(_, ordered)| ordered.stamps.as_slice()).collect();
@@ -167,7 +164,7 @@ fn grouped(
     };
     let mut members = Vec::new();
     for (id, ordered) in groups {
-        let rows = Rows::lay(table, times, ordered, reader.pace, policy)?;
+        let rows = Rows::lay(table, times, ordered, reader.pace, may_fill)?;
         reader.group(&id, &rows, tally, &mut members)?;
     }
     Ok((members, choice))

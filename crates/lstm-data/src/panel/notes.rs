@@ -1,7 +1,7 @@
 //! What a person is told about a panel: what was assumed, and what was repaired.
 
 use super::layout::Layout;
-use crate::series::{Duplicates, Repairs};
+use crate::repair::{Duplicates, Repairs};
 use crate::time::Step;
 
 /// What was found and done on the way from table to panel.

@@ -6,7 +6,7 @@ use super::layout::{self, Shape};
 use super::notes::Tally;
 use super::{Member, PanelOptions, build};
 use crate::error::{Error, Result};
-use crate::series::Fill;
+use crate::repair::Fill;
 use crate::table::{Column, Table};
 use crate::time::{self, TimeAxis, Times};
 

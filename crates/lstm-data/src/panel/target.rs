@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::PanelOptions;
 use super::layout::Shape;
 use crate::cell::{self, Cell};
-use crate::error::{Error, Place, Result, listed};
-use crate::series::check_numeric;
+use crate::error::{Error, Place, Result, listed, shown};
 use crate::table::{Column, Kind, Table};
 
 /// Which columns are forecast; in a TOML file a list of names, empty for one that is chosen, `["all"]` for all numbers.
@@ -136,6 +135,19 @@ pub(super) fn choose(
     Ok((vec![chosen], note))
 }
 
+/// Refuses a column of which most cells are no numbers.
+fn check_numeric(table: &Table, at: usize, column: &Column) -> Result<()> {
+    match column.kind() {
+        Kind::Number | Kind::Boolean => Ok(()),
+        Kind::Empty => Err(Error::AllMissing { at: Place::file(table.file()).column(column.name()) }),
+        kind @ (Kind::Text | Kind::Time) => {
+            let row = column.cells().position(|cell| cell::read(cell) == Cell::Text).unwrap_or(0);
+            let cell = shown(column.cell(row));
+            Err(Error::NotNumeric { at: table.place(row, at), kind: kind.words(), cell })
+        }
+    }
+}
+
 fn column(table: &Table, at: usize) -> Option<&Column> {
     table.columns().get(at)
 }
@@ -184,6 +196,7 @@ fn none(table: &Table) -> Error {
 mod tests {
     use super::*;
     use crate::csv::{CsvOptions, read_table_from};
+    use crate::time::TimeChoice;
 
     fn chosen(text: &str, targets: &[&str]) -> Result<(Vec<String>, Option<String>)> {
         let table = read_table_from(text.as_bytes(), "a.csv", &CsvOptions::default()).unwrap();
@@ -222,6 +235,37 @@ mod tests {
         assert_eq!(chosen(text, &["all"]).unwrap().0, ["b"]);
         assert!(matches!(chosen(text, &["t"]), Err(Error::NotNumeric { .. })));
         assert!(matches!(chosen(text, &["A1"]), Err(Error::UnknownColumn { .. })));
-        assert!(matches!(chosen("t,n\n2020-01,x\n2020-02,y\n", &[]), Err(Error::NoTarget { .. })));
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_forecast_is_named() {
+        let text = "t,load,price,note\n2020-01-01,1,2,x\n2020-01-02,2,3,y\n";
+        let message = |text, targets: &[&str]| chosen(text, targets).unwrap_err().to_string();
+        assert_eq!(
+            message(text, &["laod"]),
+            "a.csv: no column is called 'laod' (did you mean 'load'?); the columns are t, load, price, note"
+        );
+        assert_eq!(
+            message(text, &["note"]),
+            "a.csv, line 2, column 'note': holds text ('x'), where numbers are needed; choose another column with \
+             --target"
+        );
+        assert_eq!(
+            message("t,y\n2020-01,\n2020-02,NA\n", &["y"]),
+            "a.csv, column 'y': every value is missing; choose another column with --target"
+        );
+        assert_eq!(
+            message("t,note\n2020-01-01,x\n2020-01-02,y\n", &[]),
+            "a.csv: no column holds numbers to forecast; the columns are t (times), note (text): look for a wrong \
+             delimiter or lines above the header"
+        );
+    }
+
+    #[test]
+    fn a_column_named_for_time_is_not_forecast() {
+        let text = "t,load,price,note\n2020-01-01,1,2,x\n2020-01-02,2,3,y\n";
+        let table = read_table_from(text.as_bytes(), "a.csv", &CsvOptions::default()).unwrap();
+        let options = PanelOptions { time: TimeChoice::Column("load".into()), ..PanelOptions::default() };
+        assert_eq!(choose(&table, &Shape::of(&table, &options).unwrap(), &options).unwrap().0, [2]);
     }
 }

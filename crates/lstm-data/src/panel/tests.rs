@@ -35,6 +35,64 @@ fn days(count: usize, value: impl Fn(usize) -> Option<String>) -> String {
 }
 
 #[test]
+fn a_plain_file_is_one_series() {
+    let got = panel("Month,#Passengers\n1949-01,112\n1949-02,118\n1949-03,132\n");
+    let only = &got.members[0];
+    assert_eq!((got.members.len(), only.id.as_str()), (1, "#Passengers"));
+    assert_eq!((&only.values[..], got.step().unwrap().season()), (&[112.0, 118.0, 132.0][..], 12));
+    assert_eq!(only.axis.as_ref().unwrap().next(2), ["1949-04", "1949-05"]);
+    assert!(panel("y\n1\n2\n").members[0].axis.is_none());
+}
+
+#[test]
+fn named_columns_are_series_in_that_order_and_flags_are_numbers() {
+    let options = PanelOptions { targets: names(&["b", "a"]).into(), ..PanelOptions::default() };
+    let got =
+        read_panel(&table("t,a,b,note\n2020-01-01,1,TRUE,x\n2020-01-02,2,FALSE,y\n"), &options).unwrap();
+    let read: Vec<(&str, &[f64])> = got.members.iter().map(|m| (m.id.as_str(), &m.values[..])).collect();
+    assert_eq!(read, [("b", &[1.0, 0.0][..]), ("a", &[1.0, 2.0])]);
+}
+
+#[test]
+fn the_order_of_day_and_month_is_as_asked() {
+    let second = |order| {
+        let options = PanelOptions { date_order: Some(order), ..PanelOptions::default() };
+        let got = read_panel(&table("t,y\n01/02/2020,1\n02/02/2020,2\n"), &options).unwrap();
+        (got.step().unwrap(), got.members[0].axis.as_ref().unwrap().next(1).remove(0))
+    };
+    assert_eq!(second(DateOrder::Dmy), (Step::Micros(86_400_000_000), "03/02/2020".into()));
+    assert_eq!(second(DateOrder::Mdy), (Step::Months(1), "03/02/2020".into()));
+}
+
+#[test]
+fn repairs_are_done_as_asked_and_counted() {
+    let text = "t,y\n2020-01-04,4\n2020-01-01,1\n2020-01-02,2\n2020-01-02,4\n2020-01-06,\n2020-01-07,7\n";
+    let options = PanelOptions {
+        duplicates: Some(Duplicates::Mean),
+        fill: Some(Fill::Linear),
+        ..PanelOptions::default()
+    };
+    let got = read_panel(&table(text), &options).unwrap();
+    let only = &got.members[0];
+    assert_eq!(only.values, [1.0, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0]);
+    assert_eq!(only.made, [2..3, 4..6]);
+    assert_eq!(got.repairs, Repairs { unsorted: 1, duplicates: 1, rows: 2, values: 3 });
+    assert_eq!(only.axis.as_ref().unwrap().label(4), "2020-01-05");
+    for (duplicates, kept) in [(Duplicates::First, 2.0), (Duplicates::Last, 4.0)] {
+        let options = PanelOptions { duplicates: Some(duplicates), ..options.clone() };
+        assert_eq!(read_panel(&table(text), &options).unwrap().members[0].values[1], kept);
+    }
+    let far = "t,y\n2020-01-01 00:00,1\n2020-01-01 00:01,2\n9020-01-01 00:00,3\n";
+    assert!(message(far, &options).contains("look for a wrong time near that line"));
+}
+
+#[test]
+fn a_season_must_be_known_to_fill_by_it() {
+    let options = PanelOptions { fill: Some(Fill::Season), ..PanelOptions::default() };
+    assert!(message("y\n1\nNA\n2\n", &options).contains("use --fill linear"));
+}
+
+#[test]
 fn ends_are_cut_and_little_is_filled() {
     // 40 values between the first and the last, of which two are missing: one as a cell, one with its row.
     let text = days(44, |day| match day {
@@ -374,8 +432,12 @@ fn options_are_read_from_toml_and_written_back() {
     let options: PanelOptions = toml::from_str(text).unwrap();
     assert_eq!((options.targets.clone(), options.fixed.clone()), (Targets::All, names(&["size"])));
     assert_eq!((options.layout, options.duplicates), (Some(Layout::Long), Some(Duplicates::Last)));
+    let none: PanelOptions = toml::from_str("time = \"none\"\ndate_order = \"dmy\"\n").unwrap();
+    assert_eq!((&none.time, none.date_order), (&TimeChoice::None, Some(DateOrder::Dmy)));
+    assert_eq!(options.time, TimeChoice::Column("when".into()));
     let written = toml::to_string(&options).unwrap();
     assert_eq!(toml::from_str::<PanelOptions>(&written).unwrap(), options);
+    assert!(toml::from_str::<PanelOptions>("fil = \"linear\"\n").is_err());
     assert!(toml::from_str::<PanelOptions>("sort = true\n").is_err());
 }
 
@@ -455,6 +517,51 @@ proptest! {
         prop_assert_eq!(got.repairs.rows, holes.iter().filter(|day| rows[**day]).count());
         for (row, value) in y.values.iter().enumerate() {
             prop_assert!(value.is_finite() && (holes.contains(&row) || *value == f64::from(values[row])));
+        }
+    }
+
+    #[test]
+    fn a_filled_series_is_finite_whatever_the_order(
+        days in proptest::collection::vec((1_u8..29, prop_oneof![Just("NA".to_owned()), "[1-9]{1,3}"]), 2..30),
+        fill in prop_oneof![Just(Fill::Linear), Just(Fill::Previous), Just(Fill::Season)],
+    ) {
+        let rows: String = days.iter().map(|(day, cell)| format!("2020-03-{day:02},{cell}\n")).collect();
+        let options = PanelOptions {
+            targets: names(&["y"]).into(),
+            duplicates: Some(Duplicates::Mean),
+            fill: Some(fill),
+            season: Some(7),
+            layout: Some(Layout::Columns),
+            ..PanelOptions::default()
+        };
+        match read_panel(&table(&format!("t,y\n{rows}")), &options) {
+            Ok(got) => {
+                let only = &got.members[0];
+                prop_assert!(only.values.iter().all(|value| value.is_finite()));
+                prop_assert_eq!(only.axis.as_ref().map_or(1, TimeAxis::rows), only.rows());
+            }
+            Err(error) => prop_assert!(
+                matches!(error, Error::AllMissing { .. } | Error::Irregular { .. } | Error::TooManyGaps { .. }),
+                "{}", error
+            ),
+        }
+    }
+
+    #[test]
+    fn any_column_is_read_or_refused(text in "(t|y|date),v\n([0-9a-z/:. -]{0,12},[0-9.eE+-]{0,6}\n){1,6}") {
+        if let Ok(table) = read_table_from(text.as_bytes(), "a.csv", &CsvOptions::default()) {
+            let all: Vec<String> = table.columns().iter().map(|column| column.name().to_owned()).collect();
+            for targets in [all, names(&["v"])] {
+                let options = PanelOptions {
+                    targets: targets.into(),
+                    duplicates: Some(Duplicates::First),
+                    fill: Some(Fill::Linear),
+                    ..PanelOptions::default()
+                };
+                if let Ok(got) = read_panel(&table, &options) {
+                    prop_assert!(got.members.iter().flat_map(|member| &member.values).all(|value| value.is_finite()));
+                }
+            }
         }
     }
 
