@@ -186,9 +186,9 @@ How to read the tables:
   forecast of zero scores 0.5, a wave of the opposite phase 2. `least-test-mse` and `least-free-run-mse` are the smallest
   ones seen while it was trained; no weights are chosen by them. `diverged` is 1 where `test-mse` rose above 0.5 after
   the first look or a number was no longer finite, first seen after step `diverged-at`. Data and test sequences are the
-  same for all seeds, which draw the initial weights and the noise. A step of L-BFGS follows up to 20 directions. What
-  Adagrad's rate, sizes, weights and noise were is lost with the original's code: those here are ours. The last
-  experiment, with strong noise, is not of the original.
+  same for all seeds, which draw the initial weights and the noise. A step of L-BFGS follows up to 20 directions. From
+  the same weights its first 50 losses are PyTorch's, with and without line search. What Adagrad's rate, sizes, weights
+  and noise were is lost with the original's code: those here are ours. `002-denoising` is not of the original.
 - In seed program 003 `last-step-mse` is the error of the ninth output, the only one that the original trains,
   `first-step-mse` that of the first, `every-step-mse` that of all nine, and `longer-mse` that of the nine outputs
   behind them, where the network reads on.
