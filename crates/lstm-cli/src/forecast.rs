@@ -308,7 +308,7 @@ impl Prediction<'_> {
 }
 
 /// Names of the edges of all levels, narrowest first.
-fn names() -> [String; 2 * LEVELS.len()] {
+pub(crate) fn names() -> [String; 2 * LEVELS.len()] {
     std::array::from_fn(|at| {
         let edge = if at % 2 == 0 { "lo" } else { "hi" };
         format!("{edge}-{:.0}", 100.0 * LEVELS[at / 2])
@@ -316,7 +316,7 @@ fn names() -> [String; 2 * LEVELS.len()] {
 }
 
 /// A field of a CSV file, in quotes where it needs them.
-fn quoted(field: &str) -> String {
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

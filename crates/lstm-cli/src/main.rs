@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "errors and progress of a command-line program go to standard error")]
 
 mod args;
+mod backtest;
 mod device;
 mod devices;
 mod eval;
@@ -47,6 +48,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Forecast(args) => forecast::run(*args),
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),

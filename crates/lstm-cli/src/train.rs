@@ -247,12 +247,14 @@ fn is_sound(evaluation: &Evaluation) -> bool {
     evaluation.last_forecast.iter().all(|forecast| finite(forecast))
         && evaluation.scores.iter().all(|score| {
             let metrics = [score.metrics.mae, score.metrics.rmse, score.metrics.smape];
-            finite(&metrics) && score.interval.half_width.iter().all(|widths| finite(widths))
+            finite(&metrics)
+                && finite(&score.standardised)
+                && score.interval.half_width.iter().all(|widths| finite(widths))
         })
 }
 
 /// What the user decided, as the library asks for it.
-fn choices(training: &Training, reading: &Reading) -> ForecastChoices {
+pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices {
     ForecastChoices {
         horizon: training.horizon.map(|v| v.get()),
         lookback: training.lookback.map(|v| v.get()),
