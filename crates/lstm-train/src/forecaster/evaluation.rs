@@ -66,6 +66,9 @@ pub struct Score {
     pub method: String,
     /// Errors over all held-out windows.
     pub metrics: Metrics,
+    /// Mean absolute and mean squared error in standard deviations of each series in the rows learnt from: of one
+    /// size for all series of a panel.
+    pub standardised: [f64; 2],
     /// Mean absolute error at each step of the horizon.
     pub by_step: Vec<f64>,
     /// Spread of its held-out errors, for forecasts of what follows.

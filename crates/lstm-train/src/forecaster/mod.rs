@@ -357,6 +357,12 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             actual.iter().zip(forecasts).zip(scales).map(|((y, f), scale)| (y - f) / scale).collect()
         };
         let scores = methods.into_iter().map(|(method, forecasts, checked)| {
+            let in_spreads = |power: i32| {
+                let pairs = actual.iter().zip(&forecasts).enumerate();
+                mean_of_known(pairs.map(|(at, (y, f))| {
+                    (*y, ((y - f) / all.spread(held[at / config.horizon].member)).abs().powi(power))
+                }))
+            };
             let errors = residuals(&held, &forecasts);
             let calibrated = Interval::new(&residuals(&check, &checked), config.horizon);
             let step = |h: usize| {
@@ -368,6 +374,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 metrics: Metrics::of_panel(&actual, &forecasts, &|at| {
                     scales[held[at / config.horizon].member]
                 }),
+                standardised: [in_spreads(1), in_spreads(2)],
                 by_step: (0..config.horizon).map(step).collect(),
                 interval: Interval::new(&errors, config.horizon),
                 coverage: if check.is_empty() { Vec::new() } else { calibrated.coverage(&errors) },

@@ -133,12 +133,18 @@ impl<'a> Windows<'a> {
         (0..self.count).rev().step_by(step).map(|index| self.get(index)).rev().collect()
     }
 
+    /// Standard deviation of a series: in the rows learnt from, or of all for one that is new.
+    pub(super) fn spread(&self, member: usize) -> f64 {
+        match self.prepared.spreads.get(member) {
+            // A panel of other series has scales of its own.
+            Some(spread) if self.prepared.spreads.len() == self.panel.len() => *spread,
+            _ => deviation(self.panel[member].values)[1],
+        }
+    }
+
     /// What the window's values are divided by.
     pub(super) fn scale(&self, Window { member, row }: Window) -> f64 {
-        let own = || deviation(self.panel[member].values)[1];
-        // A panel of other series has scales of its own.
-        let same = self.prepared.spreads.len() == self.panel.len();
-        let spread = if same { self.prepared.spreads[member] } else { own() };
+        let spread = self.spread(member);
         match self.config.normalise {
             Normalise::Series => spread,
             Normalise::Window => {
