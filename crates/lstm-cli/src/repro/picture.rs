@@ -75,6 +75,8 @@ pub(super) fn losses(shown: &[(&Experiment, &Cell)]) -> Figure {
 /// Errors of several experiments on waves, by step: those by L-BFGS, whose steps are long, apart from the others.
 pub(super) fn errors(shown: &[(&Experiment, &Cell)]) -> Figure {
     type Of = fn(&Errors) -> f64;
+    /// Lines that differ by colour; those after them by their strokes as well.
+    const COLOURS: usize = 6;
     let parts: [(&str, Of); 2] =
         [("MSE of the next value", |errors| errors.test), ("MSE of the free run", |errors| errors.free_run)];
     // Each keeps its colour, whichever panel it is in.
@@ -84,7 +86,8 @@ pub(super) fn errors(shown: &[(&Experiment, &Cell)]) -> Figure {
         let line = |(number, (experiment, cell)): &(usize, &(&Experiment, &Cell))| {
             let Shown::Waves { errors, .. } = &cell.shown else { return None };
             let (x, y) = errors.iter().map(|errors| (errors.step as f64, of(errors))).unzip();
-            Some(Layer::line(Role::Other(*number), experiment.title.as_str(), x, y))
+            let style = if *number < COLOURS { Style::Solid } else { Style::Dashed };
+            Some(Layer::Line { x, y, style, role: Role::Other(*number), label: experiment.title.clone() })
         };
         let layers = some.iter().filter_map(line).collect();
         Panel { title: format!("{title}, by step"), log_y: true, layers, ..Panel::default() }
