@@ -9,7 +9,7 @@ use crate::output::spoken;
 use crate::plot::{self, Axis, Figure, Layer, Role};
 
 /// Horizons that the strip shows at most: in more a forecast is a dot.
-const HORIZONS: usize = 40;
+const HORIZONS: usize = 14;
 
 /// A forecast of the LSTM.
 pub(super) struct Shown {
@@ -39,14 +39,16 @@ impl Shown {
 pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
     let horizon = found.config.horizon;
     let end = found.shown.last().map_or(0, |shown| shown.row + horizon);
-    let mut free = end.saturating_sub(HORIZONS * horizon);
+    // From the last one back, so that the strip ends with the series.
+    let (oldest, mut free) = (end.saturating_sub(HORIZONS * horizon), end);
     let mut shown: Vec<&Shown> = Vec::new();
-    for forecast in &found.shown {
-        if forecast.row >= free {
-            free = forecast.row + horizon;
+    for forecast in found.shown.iter().rev() {
+        if forecast.row >= oldest && forecast.row + horizon <= free {
+            free = forecast.row;
             shown.push(forecast);
         }
     }
+    shown.reverse();
     let Some(first) = shown.first() else { return Figure::stacked("", Axis::Numbers, Vec::new()) };
     let member = &panel.members[first.member];
     let from = first.row.saturating_sub(2 * horizon);

@@ -147,7 +147,7 @@ fn by_series(panel: &Panel, found: &Found) -> String {
     text += &format!("The LSTM is better than all simple forecasts on {wins} of {} series", counted.len());
     match panel.members.len() - counted.len() {
         0 => text += ".\n",
-        short => text += &format!("; {short} have too few rows for a forecast.\n"),
+        short => text += &format!("; {short} had too few rows for a forecast.\n"),
     }
     text
 }
