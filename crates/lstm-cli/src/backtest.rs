@@ -17,7 +17,7 @@ use lstm_train::forecaster::{ForecastChoices, ForecastConfig, Trial};
 use lstm_train::metrics::{Tally, naive_scale};
 use lstm_train::{Outcome, Progress as Report};
 
-use self::picture::Shown;
+use self::picture::{Shown, Subject};
 use self::sheet::Sheet;
 use crate::device::{self, Job, Place, Work};
 use crate::failure::{Failure, Kind, Result};
@@ -209,7 +209,8 @@ struct Found {
     methods: Vec<Method>,
     /// Forecasts of each series.
     forecasts: Vec<usize>,
-    /// Those of the first series that has any, by the LSTM.
+    /// What the picture shows.
+    subject: Subject,
     shown: Vec<Shown>,
 }
 
@@ -268,7 +269,7 @@ impl Job for Roll<'_> {
         let wrong = |error| in_file(error, &panel.file);
         let mut test =
             Backtest::<B, F>::new(backend, trials, &members, origins.clone(), *refit).map_err(wrong)?;
-        let mut found = Found::nothing(panel, &trials[0]);
+        let mut found = Found::nothing(panel, plan);
         // In units of what was known before the first forecast.
         let scales: Vec<Option<f64>> = members
             .iter()
@@ -300,9 +301,15 @@ impl Job for Roll<'_> {
 }
 
 impl Found {
-    fn nothing(panel: &Panel, config: &ForecastConfig) -> Self {
-        let forecasts = vec![0; panel.members.len()];
-        Self { config: config.clone(), tried: Vec::new(), methods: Vec::new(), forecasts, shown: Vec::new() }
+    fn nothing(panel: &Panel, plan: &Plan) -> Self {
+        Self {
+            config: plan.trials[0].clone(),
+            tried: Vec::new(),
+            methods: Vec::new(),
+            forecasts: vec![0; panel.members.len()],
+            subject: Subject::of(panel, plan),
+            shown: Vec::new(),
+        }
     }
 
     /// Counts the forecasts of some origins; `scales` are those of each series.
@@ -327,9 +334,8 @@ impl Found {
                 }
             }
         }
-        let first = self.forecasts.iter().position(|count| *count > 0);
-        if let Some((lstm, first)) = batch.methods.first().zip(first) {
-            self.shown.extend(Shown::of(lstm, &batch.windows, horizon).filter(|shown| shown.member == first));
+        if let Some(lstm) = batch.methods.first() {
+            self.shown.extend(Shown::of(lstm, &batch.windows, horizon, &self.subject));
         }
     }
 }

@@ -1,33 +1,66 @@
 //! The pictures of a backtest: forecasts over the truth, and errors by steps ahead.
 
 use lstm_data::panel::{Member, Panel};
-use lstm_train::backtest::Forecasts;
-use lstm_train::forecaster::{LEVELS, Window};
+use lstm_train::backtest::{Forecasts, Origins};
+use lstm_train::forecaster::{ForecastConfig, LEVELS, Window};
 
-use super::Found;
+use super::{Found, Plan};
 use crate::output::spoken;
 use crate::plot::{self, Axis, Figure, Layer, Role};
 
-/// Horizons that the strip shows at most: in more a forecast is a dot.
-const HORIZONS: usize = 14;
+/// Forecasts that the strip shows at most: of more each would be a dot.
+const SHOWN: usize = 14;
+
+/// The series that the strip shows, and from where on.
+pub(super) struct Subject {
+    pub(super) member: usize,
+    /// Rows that the forecasts shown begin at, rising.
+    rows: Vec<usize>,
+}
+
+impl Subject {
+    /// The first series that is long enough for all origins; of its forecasts those that do not overlap, from the last one
+    /// back, so that the strip ends with the series.
+    pub(super) fn of(panel: &Panel, plan: &Plan) -> Self {
+        let Origins { held_out, offsets } = &plan.origins;
+        let reach = plan.trials.iter().map(ForecastConfig::reach).max().unwrap_or(0);
+        let before = |member: &Member| member.rows().checked_sub(*held_out).filter(|before| *before >= reach);
+        let found = panel.members.iter().enumerate().find_map(|(at, member)| Some((at, before(member)?)));
+        let Some((member, before)) = found else { return Self { member: 0, rows: Vec::new() } };
+        let horizon = plan.trials[0].horizon;
+        let mut rows: Vec<usize> = Vec::new();
+        for row in offsets.iter().rev().map(|offset| before + offset) {
+            if rows.last().is_none_or(|later| row + horizon <= *later) && rows.len() < SHOWN {
+                rows.push(row);
+            }
+        }
+        rows.reverse();
+        Self { member, rows }
+    }
+
+    fn shows(&self, window: &Window) -> bool {
+        window.member == self.member && self.rows.binary_search(&window.row).is_ok()
+    }
+}
 
 /// A forecast of the LSTM.
 pub(super) struct Shown {
-    pub(super) member: usize,
     row: usize,
     mean: Vec<f64>,
     half_widths: Vec<[f64; LEVELS.len()]>,
 }
 
 impl Shown {
+    /// Those of the subject among the forecasts of some origins.
     pub(super) fn of<'a>(
         lstm: &'a Forecasts,
         windows: &'a [Window],
         horizon: usize,
+        subject: &'a Subject,
     ) -> impl Iterator<Item = Self> + 'a {
         let forecasts = lstm.mean.chunks_exact(horizon).zip(lstm.half_widths.chunks_exact(horizon));
-        windows.iter().zip(forecasts).map(|(window, (mean, half_widths))| Self {
-            member: window.member,
+        let shown = windows.iter().zip(forecasts).filter(|(window, _)| subject.shows(window));
+        shown.map(|(window, (mean, half_widths))| Self {
             row: window.row,
             mean: mean.to_vec(),
             half_widths: half_widths.to_vec(),
@@ -35,22 +68,12 @@ impl Shown {
     }
 }
 
-/// Forecasts of one series that do not overlap, over what came.
+/// Forecasts of one series over what came.
 pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
-    let horizon = found.config.horizon;
-    let end = found.shown.last().map_or(0, |shown| shown.row + horizon);
-    // From the last one back, so that the strip ends with the series.
-    let (oldest, mut free) = (end.saturating_sub(HORIZONS * horizon), end);
-    let mut shown: Vec<&Shown> = Vec::new();
-    for forecast in found.shown.iter().rev() {
-        if forecast.row >= oldest && forecast.row + horizon <= free {
-            free = forecast.row;
-            shown.push(forecast);
-        }
-    }
-    shown.reverse();
+    let (horizon, shown) = (found.config.horizon, &found.shown);
+    let end = shown.last().map_or(0, |shown| shown.row + horizon);
     let Some(first) = shown.first() else { return Figure::stacked("", Axis::Numbers, Vec::new()) };
-    let member = &panel.members[first.member];
+    let member = &panel.members[found.subject.member];
     let from = first.row.saturating_sub(2 * horizon);
     let mut layers = Vec::new();
     for (at, forecast) in shown.iter().enumerate() {
@@ -83,7 +106,7 @@ pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
             Layer::Points { x, y: forecast.mean.clone(), role: Role::Forecast, label: label.into() }
         });
     }
-    for forecast in &shown {
+    for forecast in shown {
         let x = places(member, forecast.row - 1..forecast.row).remove(0);
         layers.push(Layer::VerticalLine { x, label: String::new() });
     }
@@ -91,7 +114,7 @@ pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
         Some(time) if !time.counts() => Axis::Times,
         _ => Axis::Numbers,
     };
-    let title = match (shown.len(), found.shown.len()) {
+    let title = match (shown.len(), found.forecasts[found.subject.member]) {
         (some, all) if some < all => format!("{}: {some} of {all} forecasts, from the lines on", member.id),
         (all, _) => format!("{}: {all} forecasts, from the lines on", member.id),
     };
