@@ -103,7 +103,8 @@ fn the_same_command_gives_the_same_bits_on_any_number_of_threads() {
         assert_eq!((evaluation.trials.len(), forecaster.models.len()), (3, 2));
         let go = &mut |_: lstm_train::forecaster::Stage, _: u64, _: Option<&_>| Flow::Continue;
         let (all, _) =
-            Forecaster::<Cpu, f32>::fit_all(&cpu, &forecaster.config, &one(&values), &evaluation, go).unwrap();
+            Forecaster::<Cpu, f32>::fit_all(&cpu, &forecaster.config, &one(&values), &evaluation, go)
+                .unwrap();
         (evaluation, all.forecast(&cpu, &one(&values)).unwrap())
     };
     let alone = run(1);
@@ -174,7 +175,8 @@ fn series_of_different_length_share_a_network_and_keep_their_scales() {
     // Too short for a window of its own to train on, long enough for a forecast.
     let short: Vec<f64> = series(60).iter().map(|v| 50.0 * v).collect();
     let panel: Vec<Member<'_>> = [&long, &small, &short].into_iter().map(|v| Member::alone(v)).collect();
-    let choices = ForecastChoices { held_out: Some(24), validation: Some(12), lookback: Some(24), ..choices() };
+    let choices =
+        ForecastChoices { held_out: Some(24), validation: Some(12), lookback: Some(24), ..choices() };
     let (forecaster, evaluation) = hold_out(&cpu, &choices, &panel);
     assert_eq!((forecaster.config.told_apart, evaluation.windows), (3, 3 * 13));
     let forecasts = forecaster.forecast(&cpu, &panel).unwrap();
@@ -196,8 +198,8 @@ fn values_that_a_repair_made_are_no_truth() {
     let first = evaluation.first_row;
     let mut spoilt = values.clone();
     spoilt[235] = 1e6;
-    let made = [235..236];
-    let marked = [Member { made: &made, ..Member::alone(&spoilt) }];
+    let made = std::slice::from_ref(&(235..236));
+    let marked = [Member { made, ..Member::alone(&spoilt) }];
     let plain = forecaster.evaluate(&cpu, &one(&spoilt), &[first]).unwrap();
     let known = forecaster.evaluate(&cpu, &marked, &[first]).unwrap();
     let mae = |evaluation: &Evaluation| evaluation.score("naive").unwrap().metrics.mae;
@@ -214,7 +216,8 @@ fn what_cannot_be_done_is_said() {
     assert!(matches!(forecaster.forecast(&cpu, &one(&values[..20])), Err(Error::TooShort { .. })));
     let huge: Vec<f64> = values.iter().map(|v| v * 1e306 * if *v > 120.0 { -1.0 } else { 1.0 }).collect();
     assert!(matches!(forecaster.forecast(&cpu, &one(&huge)), Err(Error::TooLarge)));
-    let trials = |choices: ForecastChoices, rows| ForecastConfig::trials(&choices, &[12], &one(&series(rows)));
+    let trials =
+        |choices: ForecastChoices, rows| ForecastConfig::trials(&choices, &[12], &one(&series(rows)));
     assert!(matches!(trials(ForecastChoices::default(), 3), Err(Error::TooShort { .. })));
     let too_far = ForecastChoices { horizon: Some(200), ..ForecastChoices::default() };
     assert!(matches!(trials(too_far, 240), Err(Error::TooShort { .. })));

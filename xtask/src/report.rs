@@ -56,7 +56,7 @@ fn experiments(folder: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["run", "--quiet", "--locked", "--release", "--package", "lstm-cli", "--", "repro"])
-        .args(["--out", "experiments/results", "--quiet", "--force", "--report"])
+        .args(["--out", "experiments/results", "--force", "--report"])
         .arg(folder.join("experiments.md"))
         .current_dir(root())
         .status()
