@@ -191,6 +191,46 @@ fn series_of_different_length_share_a_network_and_keep_their_scales() {
 }
 
 #[test]
+fn a_series_without_a_past_does_not_outweigh_the_others() {
+    let cpu = Cpu::new(2).unwrap();
+    let (long, late) = (series(300), series(70));
+    let flat = [vec![0.0; 260], series(40)].concat();
+    let panel: Vec<Member<'_>> = [&long, &late, &flat].into_iter().map(|v| Member::alone(v)).collect();
+    let choices = ForecastChoices {
+        held_out: Some(40),
+        validation: Some(30),
+        lookback: Some(24),
+        normalise: Some(Normalise::Series),
+        ..choices()
+    };
+    let (forecaster, evaluation) = hold_out(&cpu, &choices, &panel);
+    let spreads = &forecaster.prepared.spreads;
+    assert!(spreads.iter().all(|spread| *spread > 0.1 * spreads[0]), "{spreads:?}");
+    let lstm = evaluation.score("lstm").unwrap();
+    assert!(lstm.standardised[0] < 20.0, "{:?}", lstm.standardised);
+    let scales = forecaster.scales(&panel).unwrap();
+    let widest = lstm.interval.around(2, scales[0]).into_iter().fold(0.0, f64::max);
+    assert!(widest < 1e4, "{widest}");
+}
+
+#[test]
+fn other_series_are_forecast_in_their_own_scale_and_see_no_later_rows() {
+    let cpu = Cpu::new(1).unwrap();
+    let values = series(240);
+    let choices = ForecastChoices { normalise: Some(Normalise::Series), ..choices() };
+    let (forecaster, _) = hold_out(&cpu, &choices, &one(&values));
+    let moved: Vec<f64> = values.iter().map(|v| 1000.0 * v).collect();
+    let mut spoilt = moved.clone();
+    spoilt[200..].iter_mut().for_each(|value| *value *= 50.0);
+    let others = forecaster.for_others(&one(&moved), |_| 200);
+    let at = [Window { member: 0, row: 200 }];
+    let forecast = |values: &[f64]| others.forecast_at(&cpu, &one(values), &at).unwrap();
+    assert_eq!(forecast(&moved), forecast(&spoilt));
+    let ratio = forecast(&moved)[0] / moved[199];
+    assert!((0.7..1.4).contains(&ratio), "{ratio}");
+}
+
+#[test]
 fn values_that_a_repair_made_are_no_truth() {
     let cpu = Cpu::new(1).unwrap();
     let values = series(240);
@@ -229,6 +269,7 @@ fn what_cannot_be_done_is_said() {
         ForecastChoices { season: Some(1), base: Some(Base::Season), ..ForecastChoices::default() },
         ForecastChoices { held_out: Some(3), ..ForecastChoices::default() },
         ForecastChoices { effort: Some(0.0), ..ForecastChoices::default() },
+        ForecastChoices { lookback: Some(20), segment: Some(6), ..ForecastChoices::default() },
     ] {
         assert!(trials(wrong.clone(), 240).is_err(), "{wrong:?}");
     }

@@ -264,7 +264,7 @@ impl Job for Roll<'_> {
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Found> {
         let Roll { panel, calendar, plan, progress, sheet } = self;
         let Plan { trials, origins, refit } = plan;
-        let beside = Beside::new(panel, calendar, 2 * trials[0].horizon);
+        let beside = Beside::new(panel, calendar, trials[0].horizon + trials[0].segment);
         let members = beside.members(panel);
         let wrong = |error| in_file(error, &panel.file);
         let mut test =

@@ -98,9 +98,10 @@ impl Job for Measure<'_> {
         let Self { saved, panel, first_row } = self;
         let config = &saved.task.config;
         let beside = Beside::new(panel, saved.task.calendar.as_ref(), config.segment);
-        let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel)?;
-        forecaster
-            .evaluate(backend, &beside.members(panel), first_row)
-            .map_err(|error| in_file(error, &panel.file))
+        let members = beside.members(panel);
+        // The first window reads at least so many rows.
+        let seen = |member: usize| first_row[member].max(config.reach());
+        let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel, (&members, seen))?;
+        forecaster.evaluate(backend, &members, first_row).map_err(|error| in_file(error, &panel.file))
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Export) -> Result<()> {
             "file": path,
             "bytes": bytes.len(),
             "constructor": constructor(&saved),
+            "networks": saved.model.networks(),
             "inputs": inputs(&saved.task.config),
             "head": head(&saved),
         }));
@@ -46,8 +47,12 @@ pub(crate) fn run(args: &Export) -> Result<()> {
     if args.say.quiet {
         return Ok(());
     }
+    let of = match saved.model.networks() {
+        1 => String::new(),
+        count => format!(", the first of {count} networks whose forecasts are averaged"),
+    };
     let text = format!(
-        "{}: {} bytes for {}\nInputs: {}.\n{}\n",
+        "{}: {} bytes for {}{of}\nInputs: {}.\n{}\n",
         path.display(),
         bytes.len(),
         constructor(&saved),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lstm_data::panel::{Member, Panel, PanelOptions};
 use lstm_data::{Element, Step};
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{self, Evaluation, ForecastConfig, Forecaster, LEVELS};
+use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Window};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -131,8 +131,10 @@ impl Job for Predict<'_> {
         let Self { saved, panel } = self;
         let config = &saved.task.config;
         let beside = Beside::new(panel, saved.task.calendar.as_ref(), config.horizon + config.segment);
-        let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel)?;
-        Future::new(backend, &forecaster, &beside.members(panel), saved.task.evaluation.as_ref())
+        let members = beside.members(panel);
+        let all = |member: usize| panel.members[member].rows();
+        let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel, (&members, all))?;
+        Future::new(backend, &forecaster, &members, saved.task.evaluation.as_ref())
             .map_err(|error| in_file(error, &panel.file))
     }
 }
@@ -164,19 +166,47 @@ impl Future {
         members: &[forecaster::Member<'_>],
         evaluation: Option<&Evaluation>,
     ) -> lstm_train::Result<Self> {
-        let scales = forecaster.scales(members)?;
-        let line = |method: &str, mean: Vec<Vec<f64>>| {
+        let reach = forecaster.config.reach();
+        let window = |(member, m): (usize, &forecaster::Member<'_>)| {
+            (m.rows() >= reach).then_some(Window { member, row: m.rows() })
+        };
+        let windows: Vec<Window> = members.iter().enumerate().filter_map(window).collect();
+        if windows.is_empty() {
+            // Says what is missing.
+            forecaster.forecast(backend, members)?;
+        }
+        let scales = forecaster.scales_at(members, &windows);
+        let by_member = |values: &[Vec<f64>]| {
+            let mut all = vec![Vec::new(); members.len()];
+            for (window, values) in windows.iter().zip(values) {
+                all[window.member].clone_from(values);
+            }
+            all
+        };
+        let line = |method: &str, forecasts: &[f64]| {
             let score = evaluation.and_then(|evaluation| evaluation.score(method));
             let widths = score.map_or(Vec::new(), |score| {
-                let level = |level| scales.iter().map(|scale| score.interval.around(level, *scale)).collect();
+                let level = |level| {
+                    let widths: Vec<_> =
+                        scales.iter().map(|scale| score.interval.around(level, *scale)).collect();
+                    by_member(&widths)
+                };
                 (0..LEVELS.len()).map(level).collect()
             });
-            Line { method: method.to_owned(), mean, widths }
+            let horizon = forecaster.config.horizon;
+            let mean: Vec<_> = forecasts.chunks_exact(horizon).map(<[f64]>::to_vec).collect();
+            Line { method: method.to_owned(), mean: by_member(&mean), widths }
         };
-        let mut lines = vec![line("lstm", forecaster.forecast(backend, members)?)];
+        let mut lines = vec![line("lstm", &forecaster.forecast_at(backend, members, &windows)?)];
         let winner = evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
-        if winner != "lstm" {
-            lines.push(line(winner, forecaster.baseline(winner, members)?));
+        let kind = match winner {
+            "lstm" => None,
+            "linear" => Some(Base::Linear),
+            "seasonal-naive" => Some(Base::Season),
+            _ => Some(Base::Last),
+        };
+        if let Some(kind) = kind {
+            lines.push(line(winner, &forecaster.baseline_at(kind, members, &windows)));
         }
         if lines.iter().all(Line::is_finite) { Ok(Self { lines }) } else { Err(lstm_train::Error::TooLarge) }
     }
@@ -218,6 +248,7 @@ impl Prediction<'_> {
         let say = settings.output.say;
         if say.json {
             value["forecast"] = self.records();
+            value["without-forecast"] = json!(self.without_forecast());
             return output::print_json(&value);
         }
         if say.quiet {
@@ -225,8 +256,26 @@ impl Prediction<'_> {
         }
         let picture = plot::terminal(&figure, output::width(), 18, output::colours());
         let (path, csv) = (folder.path().display(), folder.file(run::FORECAST));
-        let text = format!("\n{picture}\nThe forecast is in {}, all of the run in {path}\n", csv.display());
+        let short = self.without_forecast();
+        let short = match short.as_slice() {
+            [] => String::new(),
+            [first, ..] => format!(
+                "{} series of fewer than {} rows get no forecast, {first} first; a smaller --lookback reaches them\n",
+                short.len(),
+                self.config.reach()
+            ),
+        };
+        let text =
+            format!("\n{picture}\n{short}The forecast is in {}, all of the run in {path}\n", csv.display());
         output::print(text.as_bytes())
+    }
+
+    /// Series that are too short for one.
+    fn without_forecast(&self) -> Vec<&str> {
+        let lstm = self.future.lines.first();
+        let none = |series: usize| lstm.is_none_or(|line| line.mean[series].is_empty());
+        let members = self.panel.members.iter().enumerate();
+        members.filter(|(series, _)| none(*series)).map(|(_, member)| member.id.as_str()).collect()
     }
 
     /// Times of the forecast steps; without a time column the numbers of the rows, from 1.

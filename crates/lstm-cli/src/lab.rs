@@ -6,11 +6,11 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use lstm_data::Element;
-use lstm_data::panel::{Member, Panel};
+use lstm_data::panel::{Member as Series, Panel};
 use lstm_nn::Readout;
 use lstm_nn::saved::{self, SavedModel};
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::Purpose;
+use lstm_train::forecaster::{Member, Purpose};
 use lstm_train::lab::{
     ClosedLoop, Dominant, Findings, ForecastLoop, Protocol, Scale, StateLoop, WindowLoop, dominant_period,
     evenly, examine, moments,
@@ -248,7 +248,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(args: &Lab, subject: &Subject, panel: &Panel, series: &Member) -> Result<Self> {
+    fn new(args: &Lab, subject: &Subject, panel: &Panel, series: &Series) -> Result<Self> {
         let rows = series.rows();
         let season = match subject {
             Subject::Forecaster { saved, .. } => Some(saved.task.config.season).filter(|season| *season > 1),
@@ -326,7 +326,7 @@ fn period(args: &Lab, (file, values): (&str, &[f64]), season: Option<usize>) -> 
 struct Examine<'a> {
     subject: &'a Subject,
     panel: &'a Panel,
-    series: &'a Member,
+    series: &'a Series,
     plan: &'a Plan,
 }
 
@@ -337,7 +337,8 @@ impl Job for Examine<'_> {
         let values = &self.series.values;
         let mut subject: Box<dyn ClosedLoop + '_> = match self.subject {
             Subject::Forecaster { saved, feed } => {
-                let forecaster = saved.forecaster::<B, F>(backend, self.panel)?;
+                let alone = [Member::alone(values)];
+                let forecaster = saved.forecaster::<B, F>(backend, self.panel, (&alone, |_| values.len()))?;
                 Box::new(ForecastLoop::new(backend, forecaster, *feed, values)?)
             }
             Subject::Bare { model, lookback, feed, standardise, .. } => {

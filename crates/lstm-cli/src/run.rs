@@ -11,7 +11,7 @@ use lstm_data::{Repairs, TimeAxis};
 use lstm_nn::Network;
 use lstm_nn::saved::{self, SavedModel};
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
+use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
 use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
 
@@ -192,7 +192,8 @@ impl Task {
         };
         Self {
             config: config.clone(),
-            reading,
+            // What was to come has come when the model is used again.
+            reading: Reading { future: None, ..reading },
             members: panel.members.iter().map(ended).collect(),
             known: panel.known.clone(),
             past: panel.past.clone(),
@@ -267,23 +268,26 @@ impl Task {
     /// What does not fit.
     fn check(&self, network: &Network) -> Result<(), String> {
         let Self { config, members, .. } = self;
-        config.validate().map_err(|error| error.to_string())?;
-        if config.network() != *network {
-            return Err("its network is not the one that its settings describe".into());
-        }
+        // Before anything is computed from their number.
         let times = self.calendar.as_ref().map_or(0, |calendar| 2 * calendar.cycles.len());
-        if [config.known, config.past, config.fixed]
-            != [times + self.known.len(), self.past.len(), self.fixed.len()]
-        {
+        let columns = [times + self.known.len(), self.past.len(), self.fixed.len()];
+        if [config.known, config.past, config.fixed] != columns {
             return Err("its columns are not those that its settings describe".into());
         }
         if members.is_empty() || (config.told_apart > 0 && config.told_apart != members.len()) {
             return Err("its series are not those that its settings describe".into());
         }
+        config.validate().map_err(|error| error.to_string())?;
+        if config.network() != *network {
+            return Err("its network is not the one that its settings describe".into());
+        }
         for member in members {
             let Ended { rows, kept, .. } = member;
             if *rows > MOST_ROWS || *kept != Self::kept(config).min(*rows) {
                 return Err(format!("{kept} rows kept of {rows} do not fit its settings"));
+            }
+            if member.known > MOST_ROWS {
+                return Err(format!("{} rows known in advance do not fit its series", member.known));
             }
             if member.axis.as_ref().is_some_and(|axis| axis.rows() != *rows) {
                 return Err("a time axis has another number of rows than its series".into());
@@ -379,7 +383,7 @@ impl Saved {
         Ok(Self { path, model, task, prepared, tail })
     }
 
-    /// The forecaster on a backend, for these series.
+    /// The forecaster on a backend, for these series; of others than its own it knows as many rows as `seen` says.
     ///
     /// # Errors
     /// A model failure where memory is short.
@@ -387,13 +391,11 @@ impl Saved {
         &self,
         backend: &B,
         panel: &Panel,
+        (members, seen): (&[forecaster::Member<'_>], impl Fn(usize) -> usize),
     ) -> Result<Forecaster<B, F>> {
-        let mut prepared = self.prepared.clone();
-        if !self.task.same_series(panel) {
-            // Other series have scales of their own.
-            prepared.spreads.clear();
-        }
-        Ok(Forecaster { config: self.task.config.clone(), prepared, models: self.model.load_all(backend)? })
+        let (config, prepared) = (self.task.config.clone(), self.prepared.clone());
+        let own = Forecaster { config, prepared, models: self.model.load_all(backend)? };
+        Ok(if self.task.same_series(panel) { own } else { own.for_others(members, seen) })
     }
 
     /// The last rows of the series that it was trained on.
@@ -433,6 +435,9 @@ fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Prepared,
             Some(config.linear(weights.to_vec()).ok_or("the weights of its linear forecast do not fit")?)
         }
     };
+    if linear.is_none() && config.base == Base::Linear {
+        return Err("the linear forecast that it corrects is missing".into());
+    }
     let columns = all(kept::COLUMNS, 2 * (config.known + config.past + config.fixed))?;
     let spreads = all(kept::SPREADS, task.members.len())?;
     if spreads.iter().chain(columns.iter().skip(1).step_by(2)).any(|spread| *spread <= 0.0) {
@@ -446,7 +451,8 @@ fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Prepared,
     let (kept, ahead) = (sum(|member| member.kept)?, sum(|member| member.known)?);
     let widths = [task.known.len(), task.past.len(), task.fixed.len()];
     let mut values = all(kept::VALUES, kept)?;
-    let mut known = all(kept::KNOWN, if widths[0] > 0 { ahead * widths[0] } else { 0 })?;
+    let cells = ahead.checked_mul(widths[0]).ok_or("too many rows")?;
+    let mut known = all(kept::KNOWN, cells)?;
     let mut past = all(kept::PAST, kept * widths[1])?;
     let mut fixed = all(kept::FIXED, task.members.len() * widths[2])?;
     fn cut<'a>(from: &mut &'a [f64], count: usize) -> &'a [f64] {

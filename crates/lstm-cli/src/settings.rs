@@ -107,7 +107,6 @@ impl Reading {
         reading.time = Some(axis.map_or("none".into(), |axis| axis.name.clone()));
         // The season of the run is part of its configuration.
         reading.season = None;
-        reading.future = None;
         reading
     }
 
@@ -137,11 +136,11 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) horizon: Option<Whole<1, 100_000>>,
-    /// Steps that a forecast looks back on [default: two seasons, at least 16; without a season 32]
+    /// Steps that a forecast looks back on [default: from 2 to 52 seasons, whichever serves a linear forecast best]
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lookback: Option<Steps>,
-    /// Simple forecast that the network corrects [default: linear or season, whichever serves better]
+    /// Simple forecast that the network corrects [default: linear, or season (last without one) where that serves better]
     #[arg(long, value_name = "WHICH", value_parser = words::<Base>(&["last", "season", "linear"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) base: Option<Base>,
@@ -173,7 +172,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "WHICH", value_parser = words::<Aim>(&["huber", "mae", "mse"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) loss: Option<Aim>,
-    /// Networks whose forecasts are averaged [default: 1]
+    /// Networks whose forecasts are averaged [default: 5, from 1000 rows on 1]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ensemble: Option<Whole<1, 100>>,

@@ -109,7 +109,8 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     let machine = place.resolved(&settings.machine);
     let config = learned.task.config.clone();
     let training = repeated(&trials, &settings.training);
-    let text = settings_text((command, files), &folder, &learned.task.reading, training, &machine);
+    let reading = settings.reading.resolved(&panel);
+    let text = settings_text((command, files), &folder, &reading, training, &machine);
     folder.write(run::SETTINGS, text.as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
     let mut metrics = metrics(&panel, &config, &place, known);
@@ -188,7 +189,7 @@ impl Job for Learn<'_> {
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Learned> {
         let Learn { panel, calendar, trials, reading, progress } = self;
-        let beside = Beside::new(panel, calendar, 2 * trials[0].horizon);
+        let beside = Beside::new(panel, calendar, trials[0].horizon + trials[0].segment);
         let members = beside.members(panel);
         let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
             let task = Task {
@@ -245,10 +246,13 @@ impl Job for Learn<'_> {
 fn is_sound(evaluation: &Evaluation) -> bool {
     let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
     evaluation.last_forecast.iter().all(|forecast| finite(forecast))
+        && evaluation.trials.iter().all(|trial| finite(&[trial.validation, trial.base]))
         && evaluation.scores.iter().all(|score| {
             let metrics = [score.metrics.mae, score.metrics.rmse, score.metrics.smape];
             finite(&metrics)
                 && finite(&score.standardised)
+                && finite(&score.by_step)
+                && finite(&score.coverage)
                 && score.interval.half_width.iter().all(|widths| finite(widths))
         })
 }

@@ -200,6 +200,13 @@ fn many_series_are_forecast_by_one_network() {
     assert_eq!(place.text("kept/forecast.csv"), forecast);
     place.lstm("forecast --model long long.csv --out file --quiet").fine();
     assert_eq!(place.text("file/forecast.csv"), forecast);
+    // A series that has just begun gets no forecast, and the others do.
+    let begun: String =
+        days(90).iter().skip(80).map(|(day, value)| format!("west,{day},{value}\n")).collect();
+    place.write("more.csv", format!("{long}{begun}"));
+    let more = place.lstm("forecast more.csv --epochs 2 --hidden 4 --ensemble 1 --out more").fine();
+    assert!(more.out.contains("1 series of fewer than 21 rows get no forecast, west first"), "{}", more.out);
+    assert!(!place.text("more/forecast.csv").contains("west,"));
     let fewer = place.lstm("forecast --model wide wide.csv --target north --out other --quiet");
     assert_eq!(fewer.code, 3);
     assert!(fewer.err.contains("the model tells 2 series apart, from north to south"), "{}", fewer.err);

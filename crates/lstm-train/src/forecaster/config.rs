@@ -3,6 +3,7 @@
 use super::linear::Linear;
 use super::linear_error;
 use super::series::Member;
+use super::windows::WIDEST_LINE;
 use crate::{Error, Result};
 use lstm_nn::{Loss, Network, Readout};
 use lstm_optim::{OptimizerConfig, Schedule};
@@ -227,7 +228,11 @@ impl ForecastConfig {
         let small = panel.iter().map(Member::rows).sum::<usize>() < 1000;
         let config = Self {
             horizon,
-            lookback: lookback.div_ceil(segment.max(1)) * segment.max(1),
+            // What was asked for is refused where it does not fit, not changed.
+            lookback: match choices.lookback {
+                Some(asked) => asked,
+                None => lookback.div_ceil(segment.max(1)) * segment.max(1),
+            },
             season,
             base: choices.base.unwrap_or(Base::Linear),
             normalise: choices.normalise.unwrap_or(Normalise::Window),
@@ -312,6 +317,15 @@ impl ForecastConfig {
         range("held-out", self.held_out, 1 << 32)?;
         range("validation", self.validation, 1 << 32)?;
         range("epochs", usize::try_from(self.epochs).unwrap_or(usize::MAX), 1_000_000)?;
+        let columns = [self.known, self.past, self.fixed, self.told_apart];
+        if let Some(most) = columns.into_iter().find(|columns| *columns > 1 << 16) {
+            return refuse("columns beside the values", most.to_string(), "at most 65536".into());
+        }
+        if self.base == Base::Linear && self.lookback + self.answered() > WIDEST_LINE {
+            let must =
+                format!("last or season where lookback and horizon are more than {WIDEST_LINE} together");
+            return refuse("base", "linear".into(), must);
+        }
         if !self.lookback.is_multiple_of(self.segment) {
             return refuse(
                 "lookback",

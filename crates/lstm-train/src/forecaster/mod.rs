@@ -83,7 +83,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             return Err(Error::TooLarge);
         }
         let networks = trials.iter().map(|trial| trial.ensemble).sum();
-        let (mut begun, mut ridge, mut tried) = (0, 0.0, Vec::new());
+        let (mut begun, mut ridge, mut tried, mut interrupted) = (0, 0.0, Vec::new(), false);
         let mut best: Option<(usize, Attempt<B, F>)> = None;
         for config in trials {
             config.parts(panel)?;
@@ -94,11 +94,15 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             })?;
             begun += config.ensemble;
             tried.push(Trial { what: described(config), validation: attempt.validation, base: attempt.base });
-            let cut_short = matches!(attempt.outcome, Outcome::Interrupted | Outcome::Diverged { .. });
-            if best.as_ref().is_none_or(|(_, best)| attempt.validation < best.validation) {
+            interrupted = attempt.outcome == Outcome::Interrupted;
+            // The last good weights of a training that diverged count only if nothing else is there.
+            let rank = |attempt: &Attempt<B, F>| {
+                (matches!(attempt.outcome, Outcome::Diverged { .. }), attempt.validation)
+            };
+            if best.as_ref().is_none_or(|(_, best)| rank(&attempt) < rank(best)) {
                 best = Some((tried.len() - 1, attempt));
             }
-            if cut_short {
+            if interrupted {
                 break;
             }
         }
@@ -115,7 +119,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let known = Evaluation { trials: tried, best_steps, ridge, train_windows, ..Evaluation::nothing() };
         let held = |_, rows| config.parts_of(rows).held;
         let evaluation = forecaster.evaluate_part(backend, panel, held, known)?;
-        Ok((forecaster, evaluation, outcome))
+        Ok((forecaster, evaluation, if interrupted { Outcome::Interrupted } else { outcome }))
     }
 
     /// Trains on all rows, for as many steps as served best in [`Forecaster::hold_out`].
@@ -242,7 +246,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// Forecasts of a simple method at several places, `[windows, H]`.
     #[must_use]
     pub fn baseline_at(&self, kind: Base, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
-        horizons(&self.config, &self.windows(panel, 0, |_, rows| 0..rows).base(kind, windows))
+        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.base(kind, part))).collect()
     }
 
     /// What the last window of each series is divided by: the unit of [`Interval`].
@@ -300,6 +305,14 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         self.evaluate_part(backend, panel, |member, rows| first_row[member]..rows, Evaluation::nothing())
     }
 
+    /// The same forecaster for other series: they have scales of their own, those of their first rows, as many as
+    /// `seen` says of each.
+    #[must_use]
+    pub fn for_others(mut self, panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Self {
+        self.prepared.spreads = windows::spreads(panel, seen);
+        self
+    }
+
     fn windows<'a>(
         &'a self,
         panel: &'a [Member<'a>],
@@ -334,13 +347,19 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             .collect();
         let actual = all.actual(&held);
         let lstm = self.forecast_at(backend, panel, &held)?;
+        let end = |(index, member): (usize, &Member<'_>)| {
+            let row = member.rows().checked_sub(config.horizon)?;
+            let held = row >= part(index, member.rows()).start.max(config.reach());
+            held.then_some(Window { member: index, row })
+        };
+        let ends: Vec<Window> = panel.iter().enumerate().filter_map(end).collect();
         let mut last_forecast = vec![Vec::new(); panel.len()];
-        for (window, forecast) in held.iter().zip(lstm.chunks_exact(config.horizon)) {
+        let forecasts = self.forecast_at(backend, panel, &ends)?;
+        for (window, forecast) in ends.iter().zip(forecasts.chunks_exact(config.horizon)) {
             last_forecast[window.member] = forecast.to_vec();
         }
         let mut methods = vec![("lstm", lstm, self.forecast_at(backend, panel, &check)?)];
-        let baseline =
-            |kind| (horizons(config, &all.base(kind, &held)), horizons(config, &all.base(kind, &check)));
+        let baseline = |kind| (self.baseline_at(kind, panel, &held), self.baseline_at(kind, panel, &check));
         if self.prepared.linear.is_some() {
             let (held, check) = baseline(Base::Linear);
             methods.push(("linear", held, check));
@@ -388,8 +407,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
 /// What formulas settle, with the ridge that does best on the validation part.
 fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64) {
     let seen = |rows| config.parts_of(rows).train.end;
+    let scales = Prepared::scales(config, panel, seen);
+    let normal = scales.normal(config, panel, seen);
     let attempt = |strength| {
-        let prepared = Prepared::new(config, panel, seen, strength);
+        let linear = normal.as_ref().and_then(|normal| normal.solve(strength));
+        let prepared = Prepared { linear, ..scales.clone() };
         let check =
             Windows::new(panel, config, &prepared, config.horizon, |_, rows| config.parts_of(rows).check);
         let checked = check.sample(CHECKED);

@@ -17,6 +17,9 @@ use crate::{Error, Result, Rows, SampleShape, Source};
 use lstm_tensor::Float;
 use std::ops::Range;
 
+/// Lookback and horizon of the widest linear forecast: solving it takes memory of their square and time of their cube.
+pub(super) const WIDEST_LINE: usize = 4096;
+
 /// What is settled by formulas before a network is trained.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prepared {
@@ -36,19 +39,35 @@ impl Prepared {
         seen: impl Fn(usize) -> usize,
         strength: f64,
     ) -> Self {
-        let mut prepared = Self::scales(config, panel, &seen);
+        let prepared = Self::scales(config, panel, &seen);
+        let linear = prepared.normal(config, panel, &seen).and_then(|normal| normal.solve(strength));
+        Self { linear, ..prepared }
+    }
+
+    /// What a linear forecast of any strength is solved from; none where it would be too wide to be solved.
+    pub(super) fn normal(
+        &self,
+        config: &ForecastConfig,
+        panel: &[Member<'_>],
+        seen: impl Fn(usize) -> usize,
+    ) -> Option<Normal> {
+        if config.lookback + config.answered() > WIDEST_LINE {
+            return None;
+        }
         let mut normal = Normal::new(config.lookback, config.answered());
-        for (member, spread) in panel.iter().zip(&prepared.spreads) {
+        for (member, spread) in panel.iter().zip(&self.spreads) {
             normal.add(&member.values[..seen(member.rows())], *spread);
         }
-        prepared.linear = normal.solve(strength);
-        prepared
+        Some(normal)
     }
 
     /// Without a linear forecast.
-    fn scales(config: &ForecastConfig, panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Self {
-        let spreads =
-            panel.iter().map(|member| deviation(&member.values[..seen(member.rows())])[1]).collect();
+    pub(super) fn scales(
+        config: &ForecastConfig,
+        panel: &[Member<'_>],
+        seen: impl Fn(usize) -> usize,
+    ) -> Self {
+        let spreads = spreads(panel, |member| seen(panel[member].rows()));
         let column = |at: usize| {
             let values: Vec<f64> = panel
                 .iter()
@@ -66,6 +85,20 @@ impl Prepared {
         let moving = (0..config.known + config.past).map(column);
         Self { linear: None, spreads, columns: moving.chain((0..config.fixed).map(fixed)).collect() }
     }
+}
+
+/// Standard deviation of the first rows of each series, as many as `seen` says. A series with nothing in them, or one
+/// value throughout, has that of the one in the middle: it must not outweigh all others.
+pub(super) fn spreads(panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Vec<f64> {
+    let known = |(index, member): (usize, &Member<'_>)| {
+        let values = &member.values[..seen(index).min(member.rows())];
+        values.windows(2).any(|pair| pair[0] != pair[1]).then(|| deviation(values)[1])
+    };
+    let spreads: Vec<Option<f64>> = panel.iter().enumerate().map(known).collect();
+    let mut sorted: Vec<f64> = spreads.iter().flatten().copied().collect();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);
+    spreads.into_iter().map(|spread| spread.unwrap_or(middle)).collect()
 }
 
 /// Mean and standard deviation, which is never 0.
