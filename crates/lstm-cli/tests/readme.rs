@@ -31,7 +31,8 @@ fn the_main_command_prints_what_readme_shows() {
     let printed = place.lstm(&format!("{command} --epochs 1")).fine().out;
     let mut printed = printed.lines();
     for line in shown.lines().filter(|line| !line.is_empty()) {
-        let of_lstm = ["LSTM ", "The LSTM "].into_iter().find(|start| line.starts_with(start));
+        let of_lstm =
+            ["LSTM ", "The LSTM ", "The network "].into_iter().find(|start| line.starts_with(start));
         // The picture stands between the last two lines; README shows the file instead.
         let same = |printed: &&str| match of_lstm {
             Some(start) => printed.starts_with(start) && (start != "LSTM " || printed.len() == line.len()),
@@ -54,6 +55,12 @@ fn the_commands_for_ones_own_file_succeed_in_order() {
     };
     place.write("sales.csv", sales(90));
     place.write("new.csv", sales(97));
+    let columns = |names: &str| {
+        let rows = days(90).into_iter().map(|(day, value)| format!("{day},{value},{value}1\n"));
+        format!("day,{names}\n{}", rows.collect::<String>())
+    };
+    place.write("stores.csv", columns("north,south"));
+    place.write("demand.csv", columns("demand,temperature"));
     let block = blocks("console").into_iter().find(|block| block.contains("$ lstm ")).unwrap();
     let (install, commands) = block.split_once('\n').unwrap();
     assert!(install.starts_with(INSTALL), "`lstm` is used before it is there: {install}");
@@ -61,8 +68,8 @@ fn the_commands_for_ones_own_file_succeed_in_order() {
         let command = line.strip_prefix("$ lstm ").unwrap().split('#').next().unwrap();
         place.lstm(command).fine();
     }
-    assert!(place.text("runs/sales/forecast.csv").contains("\n2020-03-31,lstm,"));
-    assert!(place.text("runs/new/forecast.csv").contains("\n2020-04-07,lstm,"));
+    assert!(place.text("runs/sales/forecast.csv").contains("\nunits,2020-03-31,lstm,"));
+    assert!(place.text("runs/new/forecast.csv").contains("\nunits,2020-04-07,lstm,"));
     assert!(place.path("runs/units/torch-lstm.safetensors").exists());
 }
 

@@ -203,6 +203,9 @@ impl ForecastConfig {
             1 => (rows / 10).clamp(1, 24),
             season => season.min(96),
         });
+        if horizon == 0 {
+            return Err(Error::Invalid { what: "horizon", value: "0".into(), must: "at least 1".into() });
+        }
         let longest_season = choices.season.or(candidates.last().copied()).unwrap_or(1);
         let most = (10 * horizon.max(longest_season)).max(500);
         let held_out = choices.held_out.unwrap_or_else(|| (rows / 6).clamp(horizon, most));
