@@ -244,7 +244,7 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
             &panel,
             &mut |network, step, report| tell(false, network, step, report),
         )?;
-        if is_cut_short(outcome) {
+        if outcome.is_cut_short() {
             return Ok(Some(outcome));
         }
         let intervals = held.calibrated(self.backend, &panel)?;
@@ -256,7 +256,7 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
             &evaluation,
             &mut |network, step, report| tell(true, network, step, report),
         )?;
-        if is_cut_short(outcome) {
+        if outcome.is_cut_short() {
             return Ok(Some(outcome));
         }
         if self.tried.is_empty() {
@@ -266,10 +266,6 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         self.learnt = Some(Learnt { forecaster, intervals });
         Ok(None)
     }
-}
-
-fn is_cut_short(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Interrupted | Outcome::Diverged { .. })
 }
 
 /// The series up to a row, with what was known of it then.

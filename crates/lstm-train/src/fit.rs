@@ -208,6 +208,14 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether training ended before its time, so that what was planned after it has no ground to stand on.
+    #[must_use]
+    pub fn is_cut_short(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Diverged { .. })
+    }
+}
+
 /// A model in training.
 pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     backend: &'a B,

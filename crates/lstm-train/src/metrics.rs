@@ -30,24 +30,11 @@ impl Metrics {
     /// without a scale count for all but MASE; where `actual` is NaN nobody knows, and nothing counts.
     #[must_use]
     pub fn of_panel(actual: &[f64], forecasts: &[f64], scale: &dyn Fn(usize) -> Option<f64>) -> Self {
-        let (mut absolute, mut squared, mut relative) = (0.0, 0.0, 0.0);
-        let (mut scaled, mut with_scale, mut count) = (0.0, 0usize, 0usize);
-        for (at, (&y, &f)) in actual.iter().zip(forecasts).enumerate().filter(|(_, (y, _))| !y.is_nan()) {
-            count += 1;
-            let error = (y - f).abs();
-            absolute += error;
-            squared += error * error;
-            if error > 0.0 {
-                relative += 200.0 * error / (y.abs() + f.abs());
-            }
-            if let Some(scale) = scale(at) {
-                scaled += error / scale;
-                with_scale += 1;
-            }
+        let mut sums = Sums::default();
+        for (at, (&y, &f)) in actual.iter().zip(forecasts).enumerate() {
+            sums.add(y, f, scale(at));
         }
-        let n = count.max(1) as f64;
-        let mase = (with_scale > 0).then(|| scaled / with_scale as f64);
-        Self { mae: absolute / n, rmse: (squared / n).sqrt(), mase, smape: relative / n }
+        sums.metrics()
     }
 
     /// Skill against another forecast: `1 - mae / other.mae`; above 0 is better, absent where the other
@@ -71,16 +58,63 @@ pub fn naive_scale(values: &[f64], season: usize) -> Option<f64> {
     (scale > 0.0 && scale.is_finite()).then_some(scale)
 }
 
-/// Sums over forecast values, from which the measures follow: as small for a million values as for one, and those of
-/// several series are added up.
+/// Sums over forecast values, from which [`Metrics`] follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Tally {
+struct Sums {
     values: u64,
     with_scale: u64,
     absolute: f64,
     squared: f64,
     relative: f64,
     scaled: f64,
+}
+
+impl Sums {
+    /// Where `y` is NaN nobody knows, and nothing counts.
+    fn add(&mut self, y: f64, f: f64, scale: Option<f64>) {
+        if y.is_nan() {
+            return;
+        }
+        let error = (y - f).abs();
+        self.values += 1;
+        self.absolute += error;
+        self.squared += error * error;
+        if error > 0.0 {
+            self.relative += 200.0 * error / (y.abs() + f.abs());
+        }
+        if let Some(scale) = scale {
+            self.with_scale += 1;
+            self.scaled += error / scale;
+        }
+    }
+
+    fn metrics(&self) -> Metrics {
+        let n = self.values.max(1) as f64;
+        Metrics {
+            mae: self.absolute / n,
+            rmse: (self.squared / n).sqrt(),
+            mase: (self.with_scale > 0).then(|| self.scaled / self.with_scale as f64),
+            smape: self.relative / n,
+        }
+    }
+}
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.values += other.values;
+        self.with_scale += other.with_scale;
+        self.absolute += other.absolute;
+        self.squared += other.squared;
+        self.relative += other.relative;
+        self.scaled += other.scaled;
+    }
+}
+
+/// Sums over forecast values with intervals, from which [`Measures`] follow: as small for a million values as for one, and
+/// those of several series are added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    errors: Sums,
     size: f64,
     quantile_loss: f64,
     inside: [u64; LEVELS.len()],
@@ -111,21 +145,11 @@ impl Tally {
         if y.is_nan() {
             return;
         }
-        let error = (y - f).abs();
-        self.values += 1;
+        self.errors.add(y, f, scale);
         self.size += y.abs();
-        self.absolute += error;
-        self.squared += error * error;
-        if error > 0.0 {
-            self.relative += 200.0 * error / (y.abs() + f.abs());
-        }
-        if let Some(scale) = scale {
-            self.with_scale += 1;
-            self.scaled += error / scale;
-        }
         self.quantile_loss += quantile_loss(y, f, 0.5);
         for ((level, width), inside) in LEVELS.into_iter().zip(half_widths).zip(&mut self.inside) {
-            *inside += u64::from(error <= width);
+            *inside += u64::from((y - f).abs() <= width);
             let outside = 0.5 * (1.0 - level);
             self.quantile_loss +=
                 quantile_loss(y, f - width, outside) + quantile_loss(y, f + width, 1.0 - outside);
@@ -135,19 +159,14 @@ impl Tally {
     /// The measures; none before a value counts.
     #[must_use]
     pub fn measures(&self) -> Option<Measures> {
-        let n = (self.values > 0).then_some(self.values as f64)?;
+        let values = self.errors.values;
+        let n = (values > 0).then_some(values as f64)?;
         let of_size = |sum: f64| (self.size > 0.0).then(|| sum / self.size);
-        let metrics = Metrics {
-            mae: self.absolute / n,
-            rmse: (self.squared / n).sqrt(),
-            mase: (self.with_scale > 0).then(|| self.scaled / self.with_scale as f64),
-            smape: self.relative / n,
-        };
         let quantiles = 1 + 2 * LEVELS.len();
         Some(Measures {
-            values: self.values,
-            metrics,
-            wape: of_size(100.0 * self.absolute),
+            values,
+            metrics: self.errors.metrics(),
+            wape: of_size(100.0 * self.errors.absolute),
             crps: of_size(self.quantile_loss / quantiles as f64),
             coverage: self.inside.iter().map(|inside| *inside as f64 / n).collect(),
         })
@@ -156,12 +175,7 @@ impl Tally {
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.values += other.values;
-        self.with_scale += other.with_scale;
-        self.absolute += other.absolute;
-        self.squared += other.squared;
-        self.relative += other.relative;
-        self.scaled += other.scaled;
+        self.errors += other.errors;
         self.size += other.size;
         self.quantile_loss += other.quantile_loss;
         self.inside.iter_mut().zip(other.inside).for_each(|(inside, more)| *inside += more);

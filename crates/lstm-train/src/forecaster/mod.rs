@@ -87,7 +87,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut best: Option<(usize, Attempt<B, F>)> = None;
         for config in trials {
             config.parts(panel)?;
-            let (prepared, strength) = prepare(config, panel);
+            let (prepared, strength, _) = prepare(config, panel);
             ridge = strength;
             let attempt = Self::attempt(backend, config, panel, prepared, &mut |member, step, report| {
                 watch(Stage { index: begun + member, of: networks }, step, report)
@@ -142,7 +142,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let mut fit = fit(backend, config, &all, ((*steps).max(1), planned), (index, false))?;
             let outcome = run(&mut fit, None, &mut |step, report| watch(Stage { index, of }, step, report))?;
             models.push(fit.into_model()?);
-            if matches!(outcome, Outcome::Interrupted | Outcome::Diverged { .. }) {
+            if outcome.is_cut_short() {
                 return Ok((Self { config: config.clone(), prepared, models }, outcome));
             }
         }
@@ -193,7 +193,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let forecasts = check.forecasts(&checked, &base, &out);
             mean.iter_mut().zip(&forecasts).for_each(|(mean, f)| *mean += f);
             attempt.forecaster.models.push(model);
-            if matches!(outcome, Outcome::Interrupted | Outcome::Diverged { .. }) {
+            if outcome.is_cut_short() {
                 attempt.outcome = outcome;
                 break;
             }
@@ -211,9 +211,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// [`Error::TooShort`] where a series is shorter than a window, [`Error::TooLarge`].
     pub fn forecast(&self, backend: &B, panel: &[Member<'_>]) -> Result<Vec<Vec<f64>>> {
         self.check_reach(panel)?;
-        let windows: Vec<Window> =
-            panel.iter().enumerate().map(|(member, m)| Window { member, row: m.rows() }).collect();
-        let forecasts = self.forecast_at(backend, panel, &windows)?;
+        let forecasts = self.forecast_at(backend, panel, &ends(panel))?;
         Ok(forecasts.chunks_exact(self.config.horizon).map(<[f64]>::to_vec).collect())
     }
 
@@ -223,24 +221,6 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             Some(short) => Err(Error::TooShort { rows: short.rows(), needed, purpose: Purpose::Forecast }),
             None => Ok(()),
         }
-    }
-
-    /// The forecast of a baseline behind each series, `[members, H]`: `linear`, `seasonal-naive` or `naive`.
-    ///
-    /// # Errors
-    /// [`Error::TooShort`] where a series is shorter than a window.
-    pub fn baseline(&self, method: &str, panel: &[Member<'_>]) -> Result<Vec<Vec<f64>>> {
-        self.check_reach(panel)?;
-        let all = self.windows(panel, 0, |_, rows| 0..rows);
-        let windows: Vec<Window> =
-            panel.iter().enumerate().map(|(member, m)| Window { member, row: m.rows() }).collect();
-        let kind = match method {
-            "linear" => Base::Linear,
-            "seasonal-naive" => Base::Season,
-            _ => Base::Last,
-        };
-        let base = all.base(kind, &windows);
-        Ok(base.chunks_exact(self.config.answered()).map(|f| f[..self.config.horizon].to_vec()).collect())
     }
 
     /// Forecasts of a simple method at several places, `[windows, H]`.
@@ -256,9 +236,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// [`Error::TooShort`] where a series is shorter than a window.
     pub fn scales(&self, panel: &[Member<'_>]) -> Result<Vec<f64>> {
         self.check_reach(panel)?;
-        let all = self.windows(panel, 0, |_, rows| 0..rows);
-        let scale = |(member, m): (usize, &Member<'_>)| all.scale(Window { member, row: m.rows() });
-        Ok(panel.iter().enumerate().map(scale).collect())
+        Ok(self.scales_at(panel, &ends(panel)))
     }
 
     /// Forecasts at several places, `[windows, H]`; each sees only what lies before it.
@@ -338,15 +316,12 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
         // Long series are measured on evenly spaced windows, so that memory stays bounded.
         let held = all.sample((EVALUATED / config.horizon).max(30));
-        let check = self.windows(panel, config.horizon, |_, rows| config.parts_of(rows).check);
-        let check = if known.best_steps.is_empty() { Vec::new() } else { check.sample(CHECKED) };
         let scales: Vec<Option<f64>> = panel
             .iter()
             .enumerate()
             .map(|(at, member)| naive_scale(&member.values[..part(at, member.rows()).start], config.season))
             .collect();
         let actual = all.actual(&held);
-        let lstm = self.forecast_at(backend, panel, &held)?;
         let end = |(index, member): (usize, &Member<'_>)| {
             let row = member.rows().checked_sub(config.horizon)?;
             let held = row >= part(index, member.rows()).start.max(config.reach());
@@ -358,32 +333,19 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         for (window, forecast) in ends.iter().zip(forecasts.chunks_exact(config.horizon)) {
             last_forecast[window.member] = forecast.to_vec();
         }
-        let mut methods = vec![("lstm", lstm, self.forecast_at(backend, panel, &check)?)];
-        let baseline = |kind| (self.baseline_at(kind, panel, &held), self.baseline_at(kind, panel, &check));
-        if self.prepared.linear.is_some() {
-            let (held, check) = baseline(Base::Linear);
-            methods.push(("linear", held, check));
-        }
-        let (naive_held, naive_check) = baseline(Base::Last);
-        methods.push(("naive", naive_held, naive_check));
-        if config.season > 1 {
-            let (held, check) = baseline(Base::Season);
-            methods.push(("seasonal-naive", held, check));
-        }
-        let residuals = |windows: &[Window], forecasts: &[f64]| -> Vec<f64> {
-            let actual = all.actual(windows);
-            let scales = windows.iter().flat_map(|w| std::iter::repeat_n(all.scale(*w), config.horizon));
-            actual.iter().zip(forecasts).zip(scales).map(|((y, f), scale)| (y - f) / scale).collect()
-        };
-        let scores = methods.into_iter().map(|(method, forecasts, checked)| {
+        // Only a model that has not seen the validation part can be calibrated on it.
+        let calibrated =
+            if known.best_steps.is_empty() { Vec::new() } else { self.calibrated(backend, panel)? };
+        let methods = self.methods_at(backend, panel, &held)?;
+        let scores = methods.into_iter().map(|(method, forecasts)| {
             let in_spreads = |power: i32| {
                 let pairs = actual.iter().zip(&forecasts).enumerate();
                 mean_of_known(pairs.map(|(at, (y, f))| {
                     (*y, ((y - f) / all.spread(held[at / config.horizon].member)).abs().powi(power))
                 }))
             };
-            let errors = residuals(&held, &forecasts);
-            let calibrated = Interval::new(&residuals(&check, &checked), config.horizon);
+            let errors = self.residuals(panel, &held, &forecasts);
+            let calibrated = calibrated.iter().find(|(of, _)| *of == method);
             let step = |h: usize| {
                 let pairs = actual.iter().zip(&forecasts).skip(h).step_by(config.horizon);
                 mean_of_known(pairs.map(|(y, f)| (*y, (y - f).abs())))
@@ -396,7 +358,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 standardised: [in_spreads(1), in_spreads(2)],
                 by_step: (0..config.horizon).map(step).collect(),
                 interval: Interval::new(&errors, config.horizon),
-                coverage: if check.is_empty() { Vec::new() } else { calibrated.coverage(&errors) },
+                coverage: calibrated.map_or(Vec::new(), |(_, interval)| interval.coverage(&errors)),
             }
         });
         let scores = scores.collect();
@@ -404,23 +366,27 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     }
 }
 
-/// What formulas settle, with the ridge that does best on the validation part.
-fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64) {
+/// What formulas settle with the ridge that does best on the validation part, that ridge, and the error there.
+fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64, f64) {
     let seen = |rows| config.parts_of(rows).train.end;
     let scales = Prepared::scales(config, panel, seen);
     let normal = scales.normal(config, panel, seen);
+    let part = |_, rows| config.parts_of(rows).check;
+    let check = Windows::new(panel, config, &scales, config.horizon, part);
+    let checked = check.sample(CHECKED);
+    let actual = check.actual(&checked);
     let attempt = |strength| {
         let linear = normal.as_ref().and_then(|normal| normal.solve(strength));
         let prepared = Prepared { linear, ..scales.clone() };
-        let check =
-            Windows::new(panel, config, &prepared, config.horizon, |_, rows| config.parts_of(rows).check);
-        let checked = check.sample(CHECKED);
+        let check = Windows::new(panel, config, &prepared, config.horizon, part);
         let forecasts = horizons(config, &check.base(Base::Linear, &checked));
-        let actual = check.actual(&checked);
         (error_in_spreads(config, &prepared.spreads, &checked, &actual, &forecasts), strength, prepared)
     };
     let best = RIDGES.map(attempt).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
-    best.map_or_else(|| (Prepared::default(), 0.0), |(_, strength, prepared)| (prepared, strength))
+    best.map_or_else(
+        || (Prepared::default(), 0.0, f64::INFINITY),
+        |(error, strength, prepared)| (prepared, strength, error),
+    )
 }
 
 /// Error of the best linear forecast of this lookback on the validation part; none where no window fits.
@@ -432,11 +398,13 @@ fn linear_error(
 ) -> Option<f64> {
     let config = ForecastConfig { lookback, held_out, validation, horizon, ..ForecastConfig::plain() };
     config.parts(panel).ok()?;
-    let (prepared, _) = prepare(&config, panel);
-    let check = Windows::new(panel, &config, &prepared, horizon, |_, rows| config.parts_of(rows).check);
-    let checked = check.sample(CHECKED);
-    let forecasts = check.base(Base::Linear, &checked);
-    Some(error_in_spreads(&config, &prepared.spreads, &checked, &check.actual(&checked), &forecasts))
+    let (_, _, error) = prepare(&config, panel);
+    Some(error)
+}
+
+/// The place behind the last row of each series.
+fn ends(panel: &[Member<'_>]) -> Vec<Window> {
+    panel.iter().enumerate().map(|(member, m)| Window { member, row: m.rows() }).collect()
 }
 
 /// The largest difference between two values.

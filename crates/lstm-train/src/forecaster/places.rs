@@ -41,6 +41,13 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         self.windows(panel, 0, |_, rows| 0..rows).actual(windows)
     }
 
+    /// How far forecasts `[windows, H]` were off, in units of what each window is divided by; NaN where nobody knows.
+    pub(super) fn residuals(&self, panel: &[Member<'_>], windows: &[Window], forecasts: &[f64]) -> Vec<f64> {
+        let (actual, scales) = (self.actual_at(panel, windows), self.scales_at(panel, windows));
+        let errors = actual.iter().zip(forecasts).enumerate();
+        errors.map(|(at, (y, f))| (y - f) / scales[at / self.config.horizon]).collect()
+    }
+
     /// How far each method was off in the validation part, as intervals around forecasts of later rows: for a
     /// forecaster that [`Forecaster::hold_out`] has trained on the rows before that part.
     ///
@@ -50,11 +57,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let horizon = self.config.horizon;
         let part = |_, rows| self.config.parts_of(rows).check;
         let check = Windows::new(panel, &self.config, &self.prepared, horizon, part).sample(CHECKED);
-        let (actual, scales) = (self.actual_at(panel, &check), self.scales_at(panel, &check));
         let interval = |(method, forecasts): OfMethod| {
-            let errors = actual.iter().zip(&forecasts).enumerate();
-            let residuals: Vec<f64> = errors.map(|(at, (y, f))| (y - f) / scales[at / horizon]).collect();
-            (method, Interval::new(&residuals, horizon))
+            (method, Interval::new(&self.residuals(panel, &check, &forecasts), horizon))
         };
         Ok(self.methods_at(backend, panel, &check)?.into_iter().map(interval).collect())
     }
