@@ -1,13 +1,17 @@
 //! Model files: the same bytes for the same model, exact round trips, and a reason for every damage.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]
 
 use lstm_cpu::Cpu;
+use lstm_nn::durable::{self, Durable};
 use lstm_nn::{Error, InitSpec, Model, Network, Readout, saved};
 use lstm_tensor::{Bias, Float, LayerSpec};
 use safetensors::SafeTensors;
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 fn network() -> Network {
     let layer = LayerSpec::new(3).forget_bias(0.5).dropout(0.1, 0.2);
@@ -62,41 +66,107 @@ fn round_trips_are_exact_and_reproducible() {
     round_trip::<f64>();
 }
 
+/// So small a file that every bit of it can be tried.
 #[test]
-fn every_prefix_is_refused() {
+fn every_prefix_and_every_flipped_bit_is_refused() {
     let (whole, folder) = (bytes::<f32>(), Folder::new());
-    for len in (0..whole.len()).step_by(7) {
-        assert!(saved::read(&folder.file(&whole[..len])).is_err(), "{len} bytes");
+    assert!(saved::read(&folder.file(&whole)).is_ok() && whole.len() > 2000, "{} bytes", whole.len());
+    let mut slowest = Duration::ZERO;
+    let mut refused = |bytes: &[u8], what: &str| {
+        let path = folder.file(bytes);
+        let begun = Instant::now();
+        assert!(matches!(saved::read(&path), Err(Error::Format { .. })), "{what}");
+        slowest = slowest.max(begun.elapsed());
+    };
+    for len in 0..whole.len() {
+        refused(&whole[..len], &format!("{len} bytes"));
     }
+    let mut flipped = whole.clone();
+    for bit in 0..8 * whole.len() {
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        refused(&flipped, &format!("bit {bit}"));
+        flipped[bit / 8] ^= 1 << (bit % 8);
+    }
+    println!("{} files, the slowest in {slowest:?}", 9 * whole.len());
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }
 
-/// The file with its JSON header edited; offsets stay, because both texts have the same length.
-fn edited(from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
+/// The file with its JSON header changed, and sealed again by another hand than the one that reads it.
+fn resealed(change: impl Fn(&mut String)) -> Vec<u8> {
     let whole = bytes::<f32>();
-    let at = whole.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
-    [&whole[..at], to.as_bytes(), &whole[at + from.len()..]].concat()
+    let (length, rest) = whole.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
+    let (header, data) = rest.split_at(length);
+    let mut header = String::from_utf8(header.to_vec()).unwrap();
+    let place = header.find("digest").unwrap() + r#"digest\":\""#.len();
+    header.replace_range(place..place + 64, &"0".repeat(64));
+    change(&mut header);
+    let with = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat();
+    let digest: String = Sha256::digest(with(&header)).iter().map(|byte| format!("{byte:02x}")).collect();
+    header.replace_range(place..place + 64, &digest);
+    with(&header)
 }
 
 #[test]
-fn damage_is_named() {
+fn what_is_wrong_is_named_even_where_the_digest_is_right() {
     let folder = Folder::new();
+    assert!(saved::read(&folder.file(&resealed(|_| {}))).is_ok());
+    let replaced = |from: &'static str, to: &'static str| {
+        resealed(move |header| {
+            assert!(header.contains(from), "{from} in {header}");
+            *header = header.replacen(from, to, 1);
+        })
+    };
+    let bias = r#""head.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
     let cases = [
-        (edited("\"head.bias\"", "\"head.bia2\""), "head.bias is missing"),
-        (edited("\\\"version\\\":1", "\\\"version\\\":7"), "version 7"),
-        (edited("\\\"network\\\"", "\\\"netwerk\\\""), "netwerk"),
-        (edited("\"lstm\":", "\"lsim\":"), "no `lstm` metadata"),
-        (edited("\\\"hidden\\\":3,", "\\\"hidden\\\":0,"), "hidden is 0"),
-        (edited("\\\"head\\\":2", "\\\"head\\\":3"), "shape"),
+        (replaced("\"head.bias\"", "\"head.bia2\""), "head.bias is missing"),
+        (replaced(r#"\"version\":2"#, r#"\"version\":7"#), "version 7"),
+        (replaced(r#"\"version\":2"#, r#"\"virsion\":2"#), "no version"),
+        (replaced(r#"\"kind\":\"model\""#, r#"\"kind\":\"checkpoint\""#), "it is a \"checkpoint\""),
+        (replaced(r#"\"network\""#, r#"\"netwerk\""#), "netwerk"),
+        (replaced("\"lstm\":", "\"lsim\":"), "no `lstm` metadata"),
+        (replaced(r#"\"hidden\":3,"#, r#"\"hidden\":0,"#), "hidden is 0"),
+        (replaced(r#"\"hidden\":3,"#, r#"\"hidden\":4611686018427387904,"#), "hidden"),
+        (replaced(r#"\"head\":2"#, r#"\"head\":3"#), "shape"),
+        (replaced("\"shape\":[2]", "\"shape\":[3]"), ""),
+        (replaced("\"shape\":[2]", "\"shape\":[4611686018427387904]"), ""),
+        (replaced("\"shape\":[2]", "\"shape\":[4294967296,4294967298]"), ""),
+        (replaced("\"data_offsets\":[0,8]", "\"data_offsets\":[0,12]"), ""),
+        (replaced("\"data_offsets\":[0,8]", "\"data_offsets\":[0,4]"), ""),
+        (replaced("\"data_offsets\":[0,8]", "\"data_offsets\":[8,0]"), ""),
+        (replaced("\"F32\"", "\"F16\""), ""),
+        (replaced("\"F32\"", "\"I32\""), "floating-point"),
+        (replaced(bias, &*format!("{bias},{bias}").leak()), "head.bias stands in it twice"),
     ];
-    for (bytes, part) in cases {
+    for (index, (bytes, part)) in cases.into_iter().enumerate() {
         let why = folder.refusal(&bytes);
-        assert!(why.contains(part), "{why}");
+        assert!(why.contains(part) && !why.contains("digest"), "{index}: {why}");
     }
-    let mut nan = bytes::<f32>();
-    let last = nan.len() - 4;
-    nan[last..].copy_from_slice(&f32::NAN.to_le_bytes());
-    assert!(folder.refusal(&nan).contains("holds NaN"));
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_refused() {
+    let (cpu, folder) = (Cpu::new(1).unwrap(), Folder::new());
+    let mut model = model::<f32>(&cpu);
+    model.params_mut().set(&cpu, "head.bias", &[1.0, f32::NAN]).unwrap();
+    let bytes = saved::to_bytes(&cpu, &model, &json!(null)).unwrap();
+    assert_eq!(folder.refusal(&bytes), "tensor head.bias holds NaN at index 1");
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_refused_at_once() {
+    let folder = Folder::new();
+    let mut long = (100_000_001u64).to_le_bytes().to_vec();
+    long.resize(200, b' ');
+    let begun = Instant::now();
+    for bytes in [b"".to_vec(), b"{}".to_vec(), long, u64::MAX.to_le_bytes().to_vec(), vec![0; 4096]] {
+        folder.refusal(&bytes);
+    }
+    // A header as long as one may be, of nothing.
+    let mut blank = (99_999_999u64).to_le_bytes().to_vec();
+    blank.resize(100_000_007, b' ');
+    folder.refusal(&blank);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert!(matches!(saved::read(&folder.0.path().join("none")), Err(Error::Io { .. })));
     assert!(matches!(saved::read(folder.0.path()), Err(Error::Format { .. })));
 }
@@ -134,9 +204,48 @@ fn torch_has_no_form_for_unequal_widths() {
 fn a_file_is_replaced_as_a_whole_and_nothing_is_left_behind() {
     let folder = Folder::new();
     let path = folder.file(b"old");
-    saved::write_atomic(&path, b"new").unwrap();
+    durable::write(&path, b"new").unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"new");
     let missing = folder.0.path().join("no/such/folder/x");
-    assert!(matches!(saved::write_atomic(&missing, b"x"), Err(Error::Io { .. })));
+    assert!(matches!(durable::write(&missing, b"x"), Err(Error::Io { .. })));
+    drop(Durable::create(&path).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), b"new", "one that was not finished changes nothing");
+    assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn temporaries_of_the_dead_are_swept_and_others_stay() {
+    let folder = Folder::new();
+    let place = |name: &str| folder.0.path().join(name);
+    for name in
+        [".model.safetensors.123-4.tmp", ".model.safetensors.tmp", ".a.1-.tmp", "a.1-2.tmp", "data.tmp"]
+    {
+        std::fs::write(place(name), b"x").unwrap();
+    }
+    let mut alive = Durable::create(&place("alive")).unwrap();
+    alive.write_all(b"whole").unwrap();
+    durable::sweep(folder.0.path()).unwrap();
+    assert!(!place(".model.safetensors.123-4.tmp").exists());
+    alive.finish().unwrap();
+    assert_eq!(std::fs::read(place("alive")).unwrap(), b"whole");
+    assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 5);
+}
+
+#[test]
+fn two_writers_at_once_leave_one_whole_file() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("model");
+    std::thread::scope(|scope| {
+        for letter in [b'a', b'b', b'c'] {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    durable::write(path, &[letter; 10_000]).unwrap();
+                }
+            });
+        }
+    });
+    let left = std::fs::read(&path).unwrap();
+    assert!(left.len() == 10_000 && left.iter().all(|byte| *byte == left[0]));
     assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 1);
 }

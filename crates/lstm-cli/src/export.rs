@@ -1,7 +1,7 @@
 //! `lstm export`: a trained model in a form that other programs read.
 
 use lstm_data::Element;
-use lstm_nn::saved;
+use lstm_nn::{durable, saved};
 use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{Base, ForecastConfig, Normalise};
 use serde_json::json;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Export) -> Result<()> {
     let bytes = place
         .run(Convert { saved: &saved, form: args.to })?
         .map_err(|error| Failure::model(format!("{}: {error}", saved.path.display())))?;
-    saved::write_atomic(&path, &bytes)?;
+    durable::write(&path, &bytes)?;
     if args.say.json {
         return output::print_json(&json!({
             "file": path,

@@ -5,7 +5,6 @@
 
 mod palette;
 mod pen;
-mod save;
 mod scale;
 mod scene;
 mod terminal;
@@ -13,6 +12,7 @@ mod terminal;
 use std::path::Path;
 
 use anyhow::Result;
+use lstm_nn::durable;
 
 pub(crate) use terminal::terminal;
 
@@ -174,7 +174,7 @@ impl Figure {
     /// # Errors
     /// If the file cannot be written.
     pub(crate) fn save_svg(&self, path: &Path) -> Result<()> {
-        save::whole(path, self.to_svg().as_bytes())
+        Ok(durable::write(path, self.to_svg().as_bytes())?)
     }
 
     /// Writes the PNG file to `path`, all of it or nothing.
@@ -182,7 +182,7 @@ impl Figure {
     /// # Errors
     /// If the picture cannot be encoded or the file cannot be written.
     pub(crate) fn save_png(&self, path: &Path) -> Result<()> {
-        save::whole(path, &self.to_png_bytes()?)
+        Ok(durable::write(path, &self.to_png_bytes()?)?)
     }
 }
 

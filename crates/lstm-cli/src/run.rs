@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use lstm_data::calendar::Calendar;
 use lstm_data::panel::{Feature, Layout, Member, Panel};
 use lstm_data::{Repairs, TimeAxis};
-use lstm_nn::Network;
 use lstm_nn::saved::{self, SavedModel};
+use lstm_nn::{Network, durable};
 use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
 use ndarray::ArcArray2;
@@ -113,7 +113,7 @@ impl Folder {
     /// # Errors
     /// A model failure that names the file.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        Ok(saved::write_atomic(&self.file(name), bytes)?)
+        Ok(durable::write(&self.file(name), bytes)?)
     }
 
     /// Removes what an earlier run left under these names, where it may be replaced: it belongs to another model.

@@ -7,6 +7,7 @@ mod common;
 
 use common::{Place, csv, days};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// What a run leaves, here as files of somebody else.
 const RESULTS: [&str; 6] =
@@ -319,16 +320,28 @@ fn wrong_settings() {
     ]);
 }
 
-/// A safetensors file with its header changed.
+/// A model file with its header changed, under a digest that is right.
 fn with_header(bytes: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     change(&mut header);
     let header = header.to_string().into_bytes();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &bytes[8 + length..]].concat()
+    sealed([&(header.len() as u64).to_le_bytes()[..], &header, &bytes[8 + length..]].concat())
 }
 
-/// Changes the entry that says what the model is.
+/// With a new digest, where there is one.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let before = br#"\"digest\":\""#;
+    if let Some(place) = bytes.windows(before.len()).position(|window| window == before) {
+        let place = place + before.len();
+        bytes[place..place + 64].fill(b'0');
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        bytes[place..place + 64].copy_from_slice(digest.as_bytes());
+    }
+    bytes
+}
+
+/// Changes the entry that says what the file is.
 fn with_entry(bytes: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
     with_header(bytes, |header| {
         let entry = &mut header["__metadata__"]["lstm"];
@@ -356,6 +369,7 @@ fn wrong_models() {
     let mut not_finite = good.clone();
     let last = not_finite.len() - 8;
     not_finite[last..].copy_from_slice(&f64::NAN.to_le_bytes());
+    let damaged = not_finite.clone();
     let run = "forecast --model bad.safetensors --out out --force";
     all_fail(&[
         ("missing", &|_| {}, run, 4, "bad.safetensors: there is no such model; name a run folder"),
@@ -379,7 +393,7 @@ fn wrong_models() {
         ),
         (
             "extra tensor",
-            &bad(with_entry(&good, |entry| entry["network"]["head"] = Value::Null)),
+            &bad(with_entry(&good, |entry| entry["says"]["network"]["head"] = Value::Null)),
             run,
             4,
             "does not belong to its network",
@@ -391,7 +405,14 @@ fn wrong_models() {
             4,
             "tensor lstm.weight_hh_l0 has shape [4, 16], its network needs [16, 4]",
         ),
-        ("not finite", &bad(not_finite), run, 4, "holds NaN at index"),
+        ("not finite", &bad(sealed(not_finite)), run, 4, "holds NaN at index"),
+        (
+            "damaged",
+            &bad(damaged),
+            run,
+            4,
+            "it is damaged: its digest is not that of its bytes; train it again",
+        ),
         (
             "no metadata",
             &bad(with_header(&good, |header| drop(header.as_object_mut().unwrap().remove("__metadata__")))),
@@ -404,60 +425,60 @@ fn wrong_models() {
             &bad(with_entry(&good, |entry| entry["version"] = 99.into())),
             run,
             4,
-            "it has version 99, this program reads version 1",
+            "it has version 99, this program reads version 2",
         ),
         (
             "no forecaster",
-            &bad(with_entry(&good, |entry| entry["task"] = Value::Null)),
+            &bad(with_entry(&good, |entry| entry["says"]["task"] = Value::Null)),
             run,
             4,
             "bad.safetensors: not a forecasting model: ",
         ),
         (
             "settings of another network",
-            &bad(with_entry(&good, |entry| entry["task"]["config"]["hidden"] = 5.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["config"]["hidden"] = 5.into())),
             run,
             4,
             "its network is not the one that its settings describe",
         ),
         (
             "settings that no model has",
-            &bad(with_entry(&good, |entry| entry["task"]["config"]["lookback"] = 0.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["config"]["lookback"] = 0.into())),
             run,
             4,
             "bad.safetensors: not a forecasting model: lookback is 0, but must be from 1 to 1000000; train it again",
         ),
         (
             "another lookback",
-            &bad(with_entry(&good, |entry| entry["task"]["config"]["lookback"] = 200.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["config"]["lookback"] = 200.into())),
             run,
             4,
             "rows kept of 90 do not fit its settings",
         ),
         (
             "another season",
-            &bad(with_entry(&good, |entry| entry["task"]["config"]["season"] = 50.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["config"]["season"] = 50.into())),
             run,
             4,
             "rows kept of 90 do not fit its settings",
         ),
         (
             "rows without end",
-            &bad(with_entry(&good, |entry| entry["task"]["members"][0]["rows"] = u64::MAX.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["members"][0]["rows"] = u64::MAX.into())),
             run,
             4,
             "rows kept of 18446744073709551615 do not fit its settings",
         ),
         (
             "a time axis of another series",
-            &bad(with_entry(&good, |entry| entry["task"]["members"][0]["rows"] = 91.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["members"][0]["rows"] = 91.into())),
             run,
             4,
             "a time axis has another number of rows than its series",
         ),
         (
             "no series",
-            &bad(with_entry(&good, |entry| entry["task"]["members"] = Value::Array(Vec::new()))),
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["members"] = Value::Array(Vec::new()))),
             "inspect bad.safetensors",
             4,
             "its series are not those that its settings describe",
@@ -465,7 +486,7 @@ fn wrong_models() {
         (
             "a column that its network does not read",
             &bad(with_entry(&good, |entry| {
-                entry["task"]["past"] = serde_json::json!([{ "column": "price", "category": null }]);
+                entry["says"]["task"]["past"] = serde_json::json!([{ "column": "price", "category": null }]);
             })),
             run,
             4,
@@ -481,7 +502,8 @@ fn wrong_models() {
         (
             "a short interval",
             &bad(with_entry(&good, |entry| {
-                entry["task"]["evaluation"]["scores"][0]["interval"]["half_width"][1] = vec![1.0].into();
+                entry["says"]["task"]["evaluation"]["scores"][0]["interval"]["half_width"][1] =
+                    vec![1.0].into();
             })),
             run,
             4,
@@ -489,7 +511,7 @@ fn wrong_models() {
         ),
         (
             "more networks than there are",
-            &bad(with_entry(&good, |entry| entry["models"] = 2.into())),
+            &bad(with_entry(&good, |entry| entry["says"]["models"] = 2.into())),
             run,
             4,
             "tensor 1.lstm.weight_ih_l0 is missing",

@@ -30,11 +30,13 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is no model of this program, or a damaged one.
-    #[error("{}: not a readable model: {why}", path.display())]
+    /// The file is not what it should be, or is damaged.
+    #[error("{}: not a readable {what}: {why}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
+        /// What it should be: a model or a checkpoint.
+        what: &'static str,
         /// What is wrong with it.
         why: String,
     },

@@ -5,8 +5,10 @@
 //! - [`Model`]: a network with its parameters on a backend
 //! - [`TrainPass`], [`InferPass`]: memory of a pass over a batch of one shape
 //! - [`Stream`]: one step at a time with carried state
-//! - [`saved`]: models as safetensors files
+//! - [`saved`]: models as files
+//! - [`sealed`], [`durable`]: files that show damage, and that are written whole or not at all
 
+pub mod durable;
 mod error;
 mod init;
 mod loss;
@@ -14,6 +16,7 @@ mod model;
 mod network;
 mod pass;
 pub mod saved;
+pub mod sealed;
 mod stream;
 
 pub use error::{Error, Result};

@@ -1,21 +1,17 @@
 //! Models as safetensors files: tensors under PyTorch's names, everything else as one canonical JSON
 //! entry of the metadata. The same model gives the same bytes.
 
-use crate::{Error, Model, Network, Result};
+use crate::sealed::{Sealed, plain};
+use crate::{Error, Model, Network, Result, durable};
 use lstm_tensor::{Backend, Bias, Float};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::{Error as IoError, Write};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-/// Name of the metadata entry.
-const ENTRY: &str = "lstm";
-/// Version of the entry's form.
-const VERSION: u32 = 1;
-/// Largest file that is read.
-const MAX_BYTES: u64 = 8 << 30;
+/// What kind of sealed file it is.
+const KIND: &str = "model";
+/// Version of its form; 1 had no digest.
+const VERSION: u32 = 2;
 /// More networks than anybody averages.
 const MOST_MODELS: usize = 10_000;
 
@@ -23,7 +19,6 @@ const MOST_MODELS: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
-    version: u32,
     network: Network,
     /// Networks of one shape in the file.
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -135,43 +130,23 @@ pub fn all_to_bytes<B: Backend, F: Float>(
             must: "one or more of the same network".into(),
         });
     };
-    let header = Header {
-        version: VERSION,
-        network: first.network().clone(),
-        models: models.len(),
-        task: task.clone(),
-    };
-    // Through a value, because its maps are sorted: the canonical form.
-    let json = serde_json::to_value(&header).map_err(|e| unwritable(&e))?.to_string();
-    let mut tensors = BTreeMap::new();
+    let header = Header { network: first.network().clone(), models: models.len(), task: task.clone() };
+    let header = serde_json::to_value(&header).map_err(|error| Error::Invalid {
+        what: "task",
+        value: error.to_string(),
+        must: "plain JSON".into(),
+    })?;
+    let mut file = Sealed::new(KIND, VERSION, header);
     for (index, model) in models.iter().enumerate() {
         for entry in model.params().layout().entries() {
             let values = model.params().get(backend, &entry.name)?;
-            tensors.insert(name_of(index, &entry.name), Raw::new(&entry.shape, &values));
+            file.put(&name_of(index, &entry.name), &entry.shape, &values);
         }
     }
     for (name, values) in extra {
-        tensors.insert(format!("{EXTRA}{name}"), Raw::new(&[values.len()], values));
+        file.put(&format!("{EXTRA}{name}"), &[values.len()], values);
     }
-    encode(&tensors, Some(HashMap::from([(ENTRY.to_owned(), json)])))
-}
-
-/// A tensor as its bytes.
-struct Raw {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Raw {
-    fn new<F: Float>(shape: &[usize], values: &[F]) -> Self {
-        let dtype = if F::NAME == "f64" { Dtype::F64 } else { Dtype::F32 };
-        let bytes = values.iter().flat_map(|v| match dtype {
-            Dtype::F64 => v.to_f64().to_le_bytes().to_vec(),
-            _ => (v.to_f64() as f32).to_le_bytes().to_vec(),
-        });
-        Self { dtype, shape: shape.to_vec(), bytes: bytes.collect() }
-    }
+    file.to_bytes()
 }
 
 /// Writes a model file.
@@ -184,38 +159,20 @@ pub fn write<B: Backend, F: Float>(
     task: &serde_json::Value,
     path: &Path,
 ) -> Result<()> {
-    write_atomic(path, &to_bytes(backend, model, task)?)
+    durable::write(path, &to_bytes(backend, model, task)?)
 }
 
 /// Reads a model file.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is no model, is damaged or of a
-/// later version.
+/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is no model, is damaged or of another version.
 pub fn read(path: &Path) -> Result<SavedModel> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(io)?;
-    if !size.is_file() {
-        return Err(Error::Format { path: path.to_owned(), why: "it is not a file".into() });
-    }
-    if size.len() > MAX_BYTES {
-        return Err(Error::Format { path: path.to_owned(), why: "it is larger than 8 GiB".into() });
-    }
-    from_bytes(&std::fs::read(path).map_err(io)?).map_err(|why| Error::Format { path: path.to_owned(), why })
+    let refuse = |why| Error::Format { path: path.to_owned(), what: KIND, why };
+    from_sealed(&Sealed::read(path, KIND, VERSION)?).map_err(refuse)
 }
 
-fn from_bytes(bytes: &[u8]) -> std::result::Result<SavedModel, String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-    let json = metadata.metadata().as_ref().and_then(|m| m.get(ENTRY));
-    let json = json.ok_or("it has no `lstm` metadata, so it was not written by this program")?;
-    let version: serde_json::Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
-    match version.get("version").and_then(serde_json::Value::as_u64) {
-        Some(v) if v == u64::from(VERSION) => {}
-        Some(v) => return Err(format!("it has version {v}, this program reads version {VERSION}")),
-        None => return Err("its metadata has no version".into()),
-    }
-    let header: Header = serde_json::from_value(version).map_err(|e| e.to_string())?;
+fn from_sealed(file: &Sealed) -> std::result::Result<SavedModel, String> {
+    let header: Header = serde_json::from_value(file.about().clone()).map_err(|e| e.to_string())?;
     header.network.validate().map_err(|e| e.to_string())?;
     if !(1..=MOST_MODELS).contains(&header.models) {
         return Err(format!("it says that it holds {} models", header.models));
@@ -226,18 +183,17 @@ fn from_bytes(bytes: &[u8]) -> std::result::Result<SavedModel, String> {
         let mut own = BTreeMap::new();
         for entry in layout.entries() {
             let name = name_of(model, &entry.name);
-            let tensor = file.tensor(&name).map_err(|_| format!("tensor {name} is missing"))?;
-            if tensor.shape() != entry.shape {
+            let shape = file.shape(&name).ok_or_else(|| format!("tensor {name} is missing"))?;
+            if shape != entry.shape {
                 return Err(format!(
-                    "tensor {name} has shape {:?}, its network needs {:?}",
-                    tensor.shape(),
+                    "tensor {name} has shape {shape:?}, its network needs {:?}",
                     entry.shape
                 ));
             }
-            if tensor.dtype() == Dtype::F64 {
+            if file.get::<f64>(&name).is_some() {
                 dtype = "f64";
             }
-            own.insert(entry.name.clone(), finite(&name, &tensor)?);
+            own.insert(entry.name.clone(), finite(file, &name)?);
             known.insert(name);
         }
         tensors.push(own);
@@ -245,8 +201,7 @@ fn from_bytes(bytes: &[u8]) -> std::result::Result<SavedModel, String> {
     let mut extra = Extra::new();
     for name in file.names() {
         if let Some(bare) = name.strip_prefix(EXTRA) {
-            let tensor = file.tensor(name).map_err(|e| e.to_string())?;
-            extra.insert(bare.to_owned(), finite(name, &tensor)?);
+            extra.insert(bare.to_owned(), finite(file, name)?);
         } else if !known.contains(name) {
             return Err(format!("tensor {name} does not belong to its network"));
         }
@@ -254,9 +209,13 @@ fn from_bytes(bytes: &[u8]) -> std::result::Result<SavedModel, String> {
     Ok(SavedModel { network: header.network, task: header.task, dtype, extra, tensors })
 }
 
-/// The numbers of a tensor.
-fn finite(name: &str, tensor: &TensorView<'_>) -> std::result::Result<Vec<f64>, String> {
-    let values = decode(tensor).map_err(|e| format!("tensor {name}: {e}"))?;
+/// The numbers of a tensor, whatever it is stored in.
+fn finite(file: &Sealed, name: &str) -> std::result::Result<Vec<f64>, String> {
+    let narrow = || file.get::<f32>(name).map(|values| values.into_iter().map(f64::from).collect());
+    let values: Vec<f64> = file
+        .get(name)
+        .or_else(narrow)
+        .ok_or_else(|| format!("tensor {name} holds neither 32-bit nor 64-bit floating-point numbers"))?;
     match values.iter().position(|v| !v.is_finite()) {
         Some(index) => Err(format!("tensor {name} holds {} at index {index}", values[index])),
         None => Ok(values),
@@ -298,60 +257,12 @@ pub fn to_torch_lstm<B: Backend, F: Float>(backend: &B, model: &Model<B, F>) -> 
                     *value += F::from_f64(layer.cell.forget_bias);
                 }
             }
-            tensors.insert(name, Raw::new(&entry.shape, &values));
+            tensors.insert(name, (entry.shape.clone(), values));
         }
         if layer.cell.bias == Bias::One {
-            let zeros = vec![F::ZERO; 4 * layer.hidden];
-            tensors.insert(format!("bias_hh_l{l}"), Raw::new(&[4 * layer.hidden], &zeros));
+            let size = 4 * layer.hidden;
+            tensors.insert(format!("bias_hh_l{l}"), (vec![size], vec![F::ZERO; size]));
         }
     }
-    encode(&tensors, None)
-}
-
-fn encode(tensors: &BTreeMap<String, Raw>, metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
-    let views = tensors
-        .iter()
-        .map(|(name, raw)| Ok((name, TensorView::new(raw.dtype, raw.shape.clone(), &raw.bytes)?)))
-        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|e| unwritable(&e))?;
-    serialize(views, metadata).map_err(|e| unwritable(&e))
-}
-
-fn decode(tensor: &TensorView<'_>) -> std::result::Result<Vec<f64>, String> {
-    let data = tensor.data();
-    match tensor.dtype() {
-        Dtype::F32 => Ok(data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()),
-        Dtype::F64 => Ok(data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()),
-        other => Err(format!("element type {other:?} is not F32 or F64")),
-    }
-}
-
-fn unwritable(error: &dyn std::fmt::Display) -> Error {
-    Error::Invalid { what: "model", value: error.to_string(), must: "a set of plain tensors".into() }
-}
-
-/// Writes a file so that it is never seen half-written: temporary name beside it, synced, renamed,
-/// folder synced.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let name = path.file_name().ok_or_else(|| io(IoError::other("not a file name")))?;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
-    });
-    written.map_err(|source| {
-        // The write has failed already; a leftover that cannot be removed either changes nothing.
-        let _ = std::fs::remove_file(&temporary);
-        io(source)
-    })
+    plain(&tensors)
 }

@@ -1,20 +1,19 @@
 //! backtest.csv, written origin by origin: it may be larger than memory.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use lstm_data::panel::{Member, Panel};
+use lstm_nn::durable::Durable;
 use lstm_train::backtest::Batch;
 
 use crate::failure::{Failure, Result};
 use crate::forecast::{names, quoted};
 
-/// A file that has its name only once it is whole.
+/// The file under way.
 pub(super) struct Sheet {
     path: PathBuf,
-    temporary: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: BufWriter<Durable>,
 }
 
 impl Sheet {
@@ -23,10 +22,7 @@ impl Sheet {
     /// # Errors
     /// A model failure that names the file.
     pub(super) fn create(path: PathBuf) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-        let file = File::create(&temporary).map_err(|error| Failure::file(&path, &error))?;
-        let mut sheet = Self { path, temporary, file: Some(BufWriter::new(file)) };
+        let mut sheet = Self { file: BufWriter::new(Durable::create(&path)?), path };
         sheet.put(|file| writeln!(file, "series,time,cutoff,y,model,mean,{}", names().join(",")))?;
         Ok(sheet)
     }
@@ -67,25 +63,14 @@ impl Sheet {
     ///
     /// # Errors
     /// As [`Sheet::create`].
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.put(Write::flush)?;
-        let Some(file) = self.file.take() else { return Ok(()) };
-        let synced = file.get_ref().sync_all().and_then(|()| fs::rename(&self.temporary, &self.path));
-        synced.map_err(|error| Failure::file(&self.path, &error))
+    pub(super) fn finish(self) -> Result<()> {
+        let Self { path, file } = self;
+        let file = file.into_inner().map_err(|error| Failure::file(&path, error.error()))?;
+        Ok(file.finish()?)
     }
 
-    fn put(&mut self, what: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
-        match &mut self.file {
-            Some(file) => what(file).map_err(|error| Failure::file(&self.path, &error)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Sheet {
-    fn drop(&mut self) {
-        // Where it has its name already, there is nothing to remove.
-        let _ = fs::remove_file(&self.temporary);
+    fn put(&mut self, what: impl FnOnce(&mut BufWriter<Durable>) -> io::Result<()>) -> Result<()> {
+        what(&mut self.file).map_err(|error| Failure::file(&self.path, &error))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lstm_nn::saved::write_atomic;
+use lstm_nn::durable;
 use serde::{Deserialize, Serialize};
 
 use super::experiment::Experiment;
@@ -134,7 +134,7 @@ impl Cell {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
         }
-        Ok(write_atomic(path, format!("{{\n{}\n}}\n", lines.join(",\n")).as_bytes())?)
+        Ok(durable::write(path, format!("{{\n{}\n}}\n", lines.join(",\n")).as_bytes())?)
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn write(
     for (path, figure) in &figures {
         figure.save_svg(path).map_err(|error| Failure::model(format!("{error:#}")))?;
     }
-    Ok(lstm_nn::saved::write_atomic(page, text.as_bytes())?)
+    Ok(lstm_nn::durable::write(page, text.as_bytes())?)
 }
 
 /// All cells there are of an experiment.
