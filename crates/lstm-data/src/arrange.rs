@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::{Doubt, Error, Result};
 use crate::repair::{Duplicates, Repairs};
 use crate::table::Table;
 use crate::time::{self, Gap, Grid, Pace, TimeAxis, Times};
@@ -67,8 +67,13 @@ impl Rows {
         check_grid(table, times, &grid, &groups, may_fill)?;
         repairs.rows = grid.gaps.iter().map(|gap| made(*gap)).sum();
         let total = stamps.len() + repairs.rows;
-        let axis = Some(time::axis(times, pace, first, total));
-        Ok(Self { total, groups, gaps: grid.gaps, axis, repairs })
+        let axis = time::axis(times, pace, first, total);
+        if !axis.reaches(total.saturating_mul(2)) {
+            let last = groups.get(groups.len().saturating_sub(1)).first().copied().unwrap_or(0);
+            let doubt = Doubt::Calendar { time: axis.label(total.saturating_sub(1)) };
+            return Err(Error::Doubt { at: time::place(table, times, last), doubt });
+        }
+        Ok(Self { total, groups, gaps: grid.gaps, axis: Some(axis), repairs })
     }
 
     /// Each row of the series that the table has, and the rows of the table whose mean it is.

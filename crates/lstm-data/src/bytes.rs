@@ -78,6 +78,20 @@ fn refuse_foreign(first: &[u8], name: &str) -> Result<()> {
             return Err(Error::NotCsv { at: Place::file(name), format, remedy });
         }
     }
+    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    let markup: [(&[u8], &str); 6] = [
+        (b"<!", "a web page"),
+        (b"<html", "a web page"),
+        (b"<?xml", "XML"),
+        (b"<table", "a web page"),
+        (b"{\"", "JSON"),
+        (b"%PDF", "a PDF document"),
+    ];
+    let json = text.starts_with(b"[") && text[1..].trim_ascii_start().starts_with(b"{");
+    let found = markup.iter().find(|(start, _)| text.starts_with(start)).map(|(_, format)| *format);
+    if let Some(format) = found.or(json.then_some("JSON")) {
+        return Err(Error::NotCsv { at: Place::file(name), format, remedy: EXPORT });
+    }
     match first.iter().position(|b| *b == 0) {
         Some(at) => Err(Error::Nul { at: Place::file(name).line(line_at(first, at)) }),
         None => Ok(()),
@@ -97,6 +111,10 @@ mod tests {
         assert!(message(b"\x1f\x8b\x08\0").contains("gzip"));
         assert!(message(b"\xff\xfea\0").contains("UTF-16"));
         assert!(message(b"PK\x03\x04").contains("spreadsheet"));
+        assert!(message(b"\xef\xbb\xbf\n<!DOCTYPE html>").contains("holds a web page, not CSV text"));
+        assert!(message(b"{\"a\": 1}\n").contains("JSON"));
+        assert!(message(b"[\n {\"a\": 1}]").contains("JSON"));
+        assert!(read(&b"[a],[b]"[..], "a", 100).is_ok());
         assert_eq!(
             message(b"a,b\n1,\0\n"),
             "a.csv, line 2: a NUL byte, so this is not CSV text; export the file again as UTF-8 text"

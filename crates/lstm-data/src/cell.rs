@@ -32,23 +32,36 @@ pub(crate) fn read(cell: &str) -> Cell {
 
 /// Whether a cell stands for a value that is not there.
 pub(crate) fn is_missing(cell: &str) -> bool {
-    const WORDS: [&str; 14] =
-        ["-", "--", ".", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nil", "null", "none", "missing"];
+    const WORDS: [&str; 15] = [
+        "-", "--", ".", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "+nan", "nil", "null", "none",
+        "missing",
+    ];
     cell.is_empty() || (cell.len() <= 7 && WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word)))
 }
 
+/// What to do about a cell that looks like nothing in particular.
+pub(crate) const CORRECT: &str = "correct the cell or remove the row";
+
 /// What to do about a cell that is not a number, guessed from how it looks.
 pub(crate) fn remedy(cell: &str) -> &'static str {
-    let digits = cell.chars().any(|c| c.is_ascii_digit());
-    let swapped = cell.replace('.', "").replace(',', ".");
-    if digits && cell.contains(',') && swapped.parse::<f64>().is_ok() {
+    if cell.len() > 40 || !cell.chars().any(char::is_numeric) {
+        return CORRECT;
+    }
+    let number = |text: &str| text.parse::<f64>().is_ok();
+    let plain: String =
+        cell.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e')).collect();
+    let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
+    let comma_last = cell.rfind(',') > cell.rfind('.');
+    if (comma_last || cell.matches('.').count() > 1) && number(&cell.replace('.', "").replace(',', ".")) {
         "write decimals with a point and no thousands separator"
-    } else if digits
-        && cell.chars().any(|c| matches!(c, '$' | '€' | '£' | '¥' | '%' | '\'' | ' ' | '_' | ','))
-    {
-        "write plain digits without signs or separators"
+    } else if number(&cell.replace(',', "")) {
+        "write numbers without thousands separators"
+    } else if cell.starts_with('(') && cell.ends_with(')') {
+        "write a negative number with a minus sign"
+    } else if letters <= 3 && (number(&plain) || !cell.is_ascii()) {
+        "write plain digits without signs, units or separators"
     } else {
-        "correct the cell or remove the row"
+        CORRECT
     }
 }
 
@@ -58,10 +71,10 @@ mod tests {
 
     #[test]
     fn cells_are_read() {
-        for word in ["", "NaN", "nan", "NA", "n/a", "NULL", "-", "None", "#N/A"] {
+        for word in ["", "NaN", "nan", "+nan", "NA", "n/a", "NULL", "-", "None", "#N/A"] {
             assert_eq!(read(word), Cell::Missing, "{word}");
         }
-        for word in ["inf", "-inf", "Infinity", "1e400", "+nan"] {
+        for word in ["inf", "-inf", "Infinity", "1e400"] {
             assert_eq!(read(word), Cell::NonFinite, "{word}");
         }
         for word in ["abc", "1,5", "0x1f", "1 2", "12a", "$5", "1_000"] {
@@ -76,7 +89,11 @@ mod tests {
     fn remedies_follow_the_look_of_the_cell() {
         assert!(remedy("1,5").contains("point"));
         assert!(remedy("1.234,5").contains("point"));
-        assert!(remedy("$5").contains("plain digits"));
+        for cell in ["$5", "5 %", "5 000", "5_000", "50 kW", "\u{2212}3"] {
+            assert!(remedy(cell).contains("plain digits"), "{cell}");
+        }
+        assert!(remedy("1,234.5").contains("thousands"));
+        assert!(remedy("(12)").contains("minus sign"));
         assert!(remedy("abc").contains("correct"));
     }
 }

@@ -64,27 +64,30 @@ fn parse(text: &str, name: &str, options: &CsvOptions) -> Result<Table> {
     if text.trim().is_empty() {
         return Err(Error::Empty { at: Place::file(name) });
     }
-    let delimiter = match options.delimiter {
+    let (told, skipped) = told_delimiter(text);
+    let text = &text[skipped..];
+    let delimiter = match options.delimiter.or(told) {
         Some(given) => usable(given)?,
-        None => sniff(text).map_or(b',', |(delimiter, _)| delimiter),
+        None => sniff(text, name)?.map_or(b',', |(delimiter, _)| delimiter),
     };
-    let mut rows = Rows::new(text, name, delimiter);
+    let mut rows = Rows::new(text, name, delimiter, if skipped > 0 { 2 } else { 1 });
     let mut first = ::csv::StringRecord::new();
     let Some(first_line) = rows.next(&mut first)? else {
         return Err(Error::Empty { at: Place::file(name) });
     };
-    if let (Some(given), 1, Some((found, columns))) = (options.delimiter, first.len(), sniff(text))
+    if let (Some(given), 1, Ok(Some((found, columns)))) = (options.delimiter, first.len(), sniff(text, name))
         && found != delimiter
     {
         let at = Place::file(name).line(first_line);
         let (given, found) = (spelt(given), spelt(char::from(found)));
         return Err(Error::WrongDelimiter { at, given, found, columns });
     }
+    rows.columns = first.len();
     let mut row = ::csv::StringRecord::new();
     let mut line = rows.next(&mut row)?;
     let mut table = if options.header == Some(false) {
         let mut table = Builder::new(name, delimiter, first_line, std::iter::repeat_n("", first.len()))?;
-        table.push(first_line, first.iter());
+        table.push(first_line, false, first.iter());
         table
     } else {
         if options.header.is_none() && holds_data(&first, &row) {
@@ -107,16 +110,32 @@ fn parse(text: &str, name: &str, options: &CsvOptions) -> Result<Table> {
                 delimiter: spelt(char::from(delimiter)),
             });
         }
-        table.push(at, row.iter());
+        table.push(at, rows.after_blank, row.iter());
         line = rows.next(&mut row)?;
     }
     Ok(table.finish())
 }
 
+/// The delimiter that a first line such as `sep=;` tells, as spreadsheets write it, and the bytes of that line.
+fn told_delimiter(text: &str) -> (Option<char>, usize) {
+    let line = text.split(['\r', '\n']).next().unwrap_or("");
+    let told =
+        line.strip_prefix("sep=").or_else(|| line.strip_prefix("\"sep=").and_then(|l| l.strip_suffix('"')));
+    let mut chars = told.unwrap_or("").chars();
+    match (chars.next(), chars.next()) {
+        (Some(delimiter), None) => {
+            let end = &text[line.len()..];
+            let ends = if end.starts_with("\r\n") { 2 } else { end.len().min(1) };
+            (Some(delimiter), line.len() + ends)
+        }
+        _ => (None, 0),
+    }
+}
+
 /// Records of CSV text with the true line of each.
 ///
-/// The `csv` crate reads leniently: an unclosed quote swallows the rest of the file and text after a closing quote is
-/// glued on. Here the raw bytes of each record are checked, so that neither passes as data.
+/// The `csv` crate reads leniently: an unclosed quote swallows the rows behind it and text after a closing quote is glued
+/// on. Here the raw bytes of each record are checked, so that neither passes as data.
 struct Rows<'a> {
     text: &'a str,
     name: &'a str,
@@ -125,20 +144,37 @@ struct Rows<'a> {
     /// Bytes whose line ends are counted in `line`.
     counted: usize,
     line: u64,
+    /// Fields of the first record, once it was read.
+    columns: usize,
+    /// Whether a blank line stands before the last record.
+    after_blank: bool,
 }
 
 impl<'a> Rows<'a> {
-    fn new(text: &'a str, name: &'a str, delimiter: u8) -> Self {
+    fn new(text: &'a str, name: &'a str, delimiter: u8, line: u64) -> Self {
         let reader = ::csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
-        Self { text, name, delimiter, reader, counted: 0, line: 1 }
+        Self { text, name, delimiter, reader, counted: 0, line, columns: 0, after_blank: false }
     }
 
-    /// Reads the next record and gives its line, or `None` at the end.
+    /// Reads the next record and gives its line, or `None` at the end. Lines of white space are passed over.
     fn next(&mut self, record: &mut ::csv::StringRecord) -> Result<Option<u64>> {
+        self.after_blank = false;
+        loop {
+            let line = self.record(record)?;
+            let white =
+                record.len() == 1 && self.columns != 1 && record.iter().all(|cell| cell.trim().is_empty());
+            if !white || line.is_none() {
+                return Ok(line);
+            }
+            self.after_blank = true;
+        }
+    }
+
+    fn record(&mut self, record: &mut ::csv::StringRecord) -> Result<Option<u64>> {
         let more = self.reader.read_record(record).map_err(|error| Error::Io {
             at: Place::file(self.name),
             reason: std::io::Error::other(error.to_string()),
@@ -155,7 +191,8 @@ impl<'a> Rows<'a> {
         }
         self.line += bytes::line_ends(&bytes[self.counted.min(start)..start]);
         self.counted = start;
-        match quote_fault(&bytes[start..end], self.delimiter) {
+        self.after_blank |= behind_blank_line(&bytes[..start]);
+        match quote_fault(&bytes[start..end], self.delimiter, self.columns) {
             Some((offset, fault)) => {
                 let line = self.line + bytes::line_ends(&bytes[start..start + offset]);
                 Err(Error::Quote { at: Place::file(self.name).line(line), fault })
@@ -165,17 +202,29 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Whether text ends with an empty line.
+fn behind_blank_line(before: &[u8]) -> bool {
+    let line = before
+        .strip_suffix(b"\r\n")
+        .or_else(|| before.strip_suffix(b"\n"))
+        .or_else(|| before.strip_suffix(b"\r"));
+    line.is_some_and(|line| line.ends_with(b"\n") || line.ends_with(b"\r"))
+}
+
 fn position(byte: u64, limit: usize) -> usize {
     usize::try_from(byte).map_or(limit, |byte| byte.min(limit))
 }
 
 /// What is wrong with the quotes of one raw record, and at which byte the field begins.
-fn quote_fault(raw: &[u8], delimiter: u8) -> Option<(usize, &'static str)> {
+fn quote_fault(raw: &[u8], delimiter: u8, columns: usize) -> Option<(usize, &'static str)> {
     let mut at = 0;
     while at < raw.len() {
         if raw[at] != b'"' {
-            // A quote inside an unquoted field is an ordinary character.
-            at += raw[at..].iter().position(|b| *b == delimiter).map_or(raw.len() - at, |n| n + 1);
+            let end = raw[at..].iter().position(|b| *b == delimiter).map_or(raw.len(), |n| at + n);
+            if raw[at..end].contains(&b'"') {
+                return Some((at, "a quote stands inside a field that does not begin with one"));
+            }
+            at = end + 1;
             continue;
         }
         let start = at;
@@ -190,6 +239,9 @@ fn quote_fault(raw: &[u8], delimiter: u8) -> Option<(usize, &'static str)> {
                 }
             }
         }
+        if swallows_rows(&raw[start..at], delimiter, columns) {
+            return Some((start, "a quote is opened, and closed behind lines that look like rows"));
+        }
         match raw.get(at) {
             None | Some(b'\r' | b'\n') => return None,
             Some(b) if *b == delimiter => at += 1,
@@ -197,6 +249,20 @@ fn quote_fault(raw: &[u8], delimiter: u8) -> Option<(usize, &'static str)> {
         }
     }
     None
+}
+
+/// Whether a line inside a quoted field has as many fields as there are columns, and a number or a time in one of them.
+fn swallows_rows(field: &[u8], delimiter: u8, columns: usize) -> bool {
+    let row = |line: &[u8]| {
+        let cells = || line.split(|b| *b == delimiter);
+        let datum = |cell: &[u8]| {
+            let cell = String::from_utf8_lossy(cell);
+            let cell = cell.trim().trim_matches('"');
+            matches!(cell::read(cell), Cell::Number(_)) || stamp::looks_like_time(cell)
+        };
+        cells().count() == columns && cells().any(datum)
+    };
+    field.contains(&b'\n') && field.split(|b| *b == b'\n').skip(1).any(row)
 }
 
 fn usable(given: char) -> Result<u8> {
@@ -212,11 +278,14 @@ fn spelt(delimiter: char) -> String {
     shown(&delimiter.to_string())
 }
 
-/// The delimiter that splits the first lines into most columns, the same number in each, and that number.
+/// The delimiter that splits each of the first lines into the same number of columns, and that number.
 ///
 /// When none splits evenly, the one that the first line has most of: the ragged row is then reported against it.
-fn sniff(text: &str) -> Option<(u8, usize)> {
-    let mut even = None;
+///
+/// # Errors
+/// [`Error::TwoDelimiters`] when several do, as in `day;load, kW` above `2020-01-01;1,5`.
+fn sniff(text: &str, name: &str) -> Result<Option<(u8, usize)>> {
+    let mut even: Option<(u8, usize)> = None;
     let mut first = None;
     for delimiter in DELIMITERS {
         let counts = separators(text, delimiter, 20);
@@ -224,14 +293,25 @@ fn sniff(text: &str) -> Option<(u8, usize)> {
         if count == 0 {
             continue;
         }
-        if counts.iter().all(|other| *other == count) && even.is_none_or(|(_, most)| count > most) {
+        if counts.iter().all(|other| *other == count) {
+            if let Some((other, columns)) = even {
+                let at = Place::file(name);
+                let (first, second) = (spelt(char::from(other)), spelt(char::from(delimiter)));
+                return Err(Error::TwoDelimiters {
+                    at,
+                    first,
+                    columns: columns + 1,
+                    second,
+                    others: count + 1,
+                });
+            }
             even = Some((delimiter, count));
         }
         if first.is_none_or(|(_, most)| count > most) {
             first = Some((delimiter, count));
         }
     }
-    even.or(first).map(|(delimiter, count)| (delimiter, count + 1))
+    Ok(even.or(first).map(|(delimiter, count)| (delimiter, count + 1)))
 }
 
 /// How many unquoted delimiters each of the first lines that are not blank has.
@@ -262,16 +342,40 @@ fn separators(text: &str, delimiter: u8, lines: usize) -> Vec<usize> {
     counts
 }
 
-/// Whether the row that should hold names looks like data: all numbers and times, or a time above a time.
+/// Whether the row that should hold names looks like data: all numbers, times and words for nothing; or, above the cell of
+/// the next row, a time above a time, a fraction above a number, the very same text beside a number, or text of the same
+/// build with digits in it, as `05-Nov-23` above `06-Nov-23`.
 fn holds_data(first: &::csv::StringRecord, second: &::csv::StringRecord) -> bool {
     let is_number = |cell: &str| matches!(cell::read(cell), Cell::Number(_) | Cell::NonFinite);
+    let is_datum = |cell: &str| is_number(cell) || cell::is_missing(cell) || stamp::looks_like_time(cell);
     let mut present = first.iter().map(str::trim).filter(|cell| !cell.is_empty()).peekable();
-    let all = present.peek().is_some() && present.all(|cell| is_number(cell) || stamp::looks_like_time(cell));
-    let time_above_time = first
-        .iter()
-        .zip(second)
-        .any(|(above, below)| stamp::looks_like_time(above.trim()) && stamp::looks_like_time(below.trim()));
-    all || time_above_time
+    let all = present.peek().is_some() && present.all(is_datum);
+    // Names such as 0.1 and 0.9 stand beside one that says what the rows are.
+    let named = first.iter().any(|cell| stamp::names_time(cell.trim()));
+    let fraction = |cell: &str| !named && is_number(cell) && cell.contains(['.', '-']);
+    let beside_number = first.iter().any(|cell| is_number(cell.trim()));
+    // Unlike x1 above y1, which are names.
+    let made_of_parts = |cell: &str| {
+        let parts = cell.starts_with(|c: char| c.is_ascii_digit()) || cell.contains(['-', '/', '.', ':']);
+        parts && cell.bytes().any(|b| b.is_ascii_digit())
+    };
+    let alike = |above: &str, below: &str| {
+        let text = !is_number(above) && !cell::is_missing(above);
+        (stamp::looks_like_time(above) && stamp::looks_like_time(below))
+            || (fraction(above) && is_number(below))
+            || (text && beside_number && above == below)
+            || (text && made_of_parts(above) && build(above).eq(build(below)))
+    };
+    all || first.iter().zip(second).any(|(above, below)| alike(above.trim(), below.trim()))
+}
+
+/// A text with every digit, and every letter, replaced by one of them.
+fn build(text: &str) -> impl Iterator<Item = char> {
+    text.chars().map(|c| match c {
+        '0'..='9' => '0',
+        c if c.is_alphabetic() => 'a',
+        c => c,
+    })
 }
 
 #[cfg(test)]
@@ -335,6 +439,29 @@ mod tests {
              itself"
         );
         assert!(message("t,a\nx,\"1\"2\n").starts_with("a.csv, line 2: text follows a closing quote"));
+        assert!(message("t,a\nx,1\"\n").starts_with("a.csv, line 2: a quote stands inside a field"));
+        assert_eq!(
+            message("n,a\n\"x,1\ny,2\nz\",3\n"),
+            "a.csv, line 2: a quote is opened, and closed behind lines that look like rows; close the quote, or double \
+             it to mean the character itself"
+        );
+        assert!(read("n,a\n\"one\ntwo, three\",3\n").is_ok());
+        assert_eq!(
+            message("t;load, kW\nx;1,5\ny;2,5\n"),
+            "a.csv: ';' and ',' both part every line evenly, into 2 and 2 columns; say which with --delimiter"
+        );
+    }
+
+    #[test]
+    fn what_spreadsheets_add_is_passed_over() {
+        let table = read("sep=;\r\nt;a\r\nx;1\r\ny;2\r\n;\r\n;\r\n").unwrap();
+        assert_eq!((table.delimiter(), table.rows(), table.line(1)), (';', 2, 4));
+        let table = read("t,a\nx,1\n   \ny,2\nz,3\n").unwrap();
+        assert_eq!((table.rows(), table.line(1), table.blank_line()), (3, 4, Some(3)));
+        // Below dates an empty row says nothing; elsewhere it may be a missing value.
+        assert_eq!(read("t,a\n2020-01-01,1\n,\n2020-01-02,2\n").unwrap().rows(), 2);
+        assert_eq!(read("a,b\n1,1\n,\n2,2\n").unwrap().rows(), 3);
+        assert_eq!(read("a,b\n1,1\n\n2,2\n\n3,3\n").unwrap().blank_line(), None);
     }
 
     #[test]
@@ -347,6 +474,17 @@ mod tests {
         assert!(message("1\n2\n3\n").contains("holds data (1)"));
         assert!(message("2020-01-01,clear,3\n2020-01-02,mist,4\n").contains("--no-header"));
         assert!(read("id,2019,2020\nA,1,2\n").is_ok());
+        for text in [
+            "05-Nov-23,5\n06-Nov-23,6\n",
+            "a,1.5\nb,2\n",
+            "a,1\na,2\n",
+            "NA\n1\n",
+            "x,2020-01,1\ny,2020-02,3\n",
+        ] {
+            assert!(message(text).contains("--no-header"), "{text}");
+        }
+        assert!(read("date,0.1,0.9\n2020-01,1,2\n").is_ok());
+        assert!(read("q1,q2\nx,y\n").is_ok());
         let options = CsvOptions { header: Some(false), ..CsvOptions::default() };
         let table = read_table_from(&b"1,2\n3,4\n"[..], "a.csv", &options).unwrap();
         assert_eq!((table.rows(), table.columns()[1].name(), table.line(0)), (2, "c2", 1));

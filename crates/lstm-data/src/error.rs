@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+pub use crate::doubt::Doubt;
+
 /// A place in a file: the file, and the line and column where they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place(Box<Inner>);
@@ -176,6 +178,23 @@ pub enum Error {
         found: String,
         /// How many columns that one gives.
         columns: usize,
+    },
+    /// Two delimiters split the file evenly.
+    #[error(
+        "{at}: '{second}' and '{first}' both part every line evenly, into {others} and {columns} columns; say which with \
+         --delimiter"
+    )]
+    TwoDelimiters {
+        /// Where.
+        at: Place,
+        /// One delimiter, spelt out.
+        first: String,
+        /// How many columns it gives.
+        columns: usize,
+        /// The other.
+        second: String,
+        /// How many columns that one gives.
+        others: usize,
     },
     /// The delimiter cannot be used.
     #[error("a delimiter is one ASCII character that is no quote, letter, digit, or line end, not '{given}'")]
@@ -400,10 +419,7 @@ pub enum Error {
         other_step: String,
     },
     /// A value is infinite or too large for a double.
-    #[error(
-        "{at}: '{cell}' is not a finite number; correct it, or pass --fill linear \
-         to treat it as missing"
-    )]
+    #[error("{at}: '{cell}' is not a finite number; correct it, or leave the cell empty to have it filled")]
     NonFinite {
         /// Where.
         at: Place,
@@ -487,6 +503,14 @@ pub enum Error {
         step: String,
         /// Steps missing in the whole file.
         total: u64,
+    },
+    /// The file can be read in more than one way, or seems to mean something else than it says.
+    #[error("{at}: {doubt}")]
+    Doubt {
+        /// Where.
+        at: Place,
+        /// What is in doubt, and what to do.
+        doubt: Doubt,
     },
     /// Most of the time axis would have to be invented.
     #[error(

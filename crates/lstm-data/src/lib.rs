@@ -32,6 +32,7 @@ mod bytes;
 pub mod calendar;
 mod cell;
 pub mod csv;
+mod doubt;
 mod error;
 mod fill;
 pub mod generate;
@@ -48,7 +49,7 @@ pub mod window;
 
 pub use crate::calendar::{Calendar, Cycle};
 pub use crate::csv::{CsvOptions, read_table, read_table_from};
-pub use crate::error::{Error, Result, closest};
+pub use crate::error::{Doubt, Error, Result, closest};
 pub use crate::generate::{Generator, Sequences};
 pub use crate::inspect::{Summary, summarise};
 pub use crate::order::{random_start, shuffled};

@@ -10,6 +10,7 @@ mod join;
 mod layout;
 mod notes;
 mod rows;
+mod sense;
 mod target;
 
 use std::collections::BTreeMap;

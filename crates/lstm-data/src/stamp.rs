@@ -1,9 +1,14 @@
 //! How the times of a column are written: reading them to microseconds, and writing new ones the same way.
 
+mod numbered;
+mod unread;
+
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
 
 use crate::cell;
+
+pub(crate) use unread::{looks_like_clock, looks_like_date};
 
 /// Microseconds in a day.
 pub(crate) const DAY: i64 = 86_400_000_000;
@@ -48,6 +53,14 @@ enum Layout {
     Seconds,
     /// Milliseconds since 1970.
     Millis,
+    /// Microseconds since 1970.
+    Micros,
+    /// Nanoseconds since 1970, none of which is a fraction of a microsecond.
+    Nanos,
+    /// Year, month and day as one number of eight digits.
+    CompactYmd,
+    /// Year and month as one number of six digits.
+    CompactYm,
     /// Row numbers: the stamp is the number itself.
     Count,
 }
@@ -106,6 +119,8 @@ impl Style {
             Layout::Count => return stamp.to_string(),
             Layout::Seconds => return stamp.div_euclid(1_000_000).to_string(),
             Layout::Millis => return stamp.div_euclid(1_000).to_string(),
+            Layout::Micros => return stamp.to_string(),
+            Layout::Nanos => return format!("{}", i128::from(stamp) * 1_000),
             _ => {}
         }
         let Some(date) = date_of(stamp) else { return stamp.to_string() };
@@ -114,6 +129,8 @@ impl Style {
         let s = self.separator;
         let mut text = match self.date {
             Layout::Y => format!("{y:04}"),
+            Layout::CompactYmd => format!("{y:04}{m:02}{d:02}"),
+            Layout::CompactYm => format!("{y:04}{m:02}"),
             Layout::Ym => format!("{y:04}{s}{}", two(m)),
             Layout::Dmy => format!("{}{s}{}{s}{y:04}", two(d), two(m)),
             Layout::Mdy => format!("{}{s}{}{s}{y:04}", two(m), two(d)),
@@ -171,7 +188,7 @@ pub(crate) enum Fault {
 
 /// The style of a column most of whose cells are times, by its name where numbers could be times.
 pub(crate) fn detect<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone) -> Option<Style> {
-    if let Some(style) = numbered(name, cells.clone(), false) {
+    if let Some(style) = numbered::style(name, cells.clone(), false) {
         return Some(style);
     }
     let (mut style, mut good, mut all) = (None, 0_usize, 0_usize);
@@ -214,6 +231,13 @@ pub(crate) fn names_time(name: &str) -> bool {
         || ["time", "date", "timestamp"].iter().any(|end| name.ends_with(end))
 }
 
+/// Whether a name says that a column of numbers is the clock of the rows, and nothing that is measured.
+pub(crate) fn names_clock(name: &str) -> bool {
+    const CLOCKS: [&str; 12] =
+        ["time", "date", "datetime", "timestamp", "ds", "ts", "epoch", "year", "t", "index", "idx", "step"];
+    CLOCKS.contains(&name.to_lowercase().as_str())
+}
+
 /// Whether a name leaves no doubt that the column is meant to hold times.
 pub(crate) fn must_be_time(name: &str) -> bool {
     let name = name.to_lowercase();
@@ -233,17 +257,8 @@ pub(crate) fn read<'a>(
     order: Option<DateOrder>,
     anew: bool,
 ) -> Result<Stamps, Fault> {
-    if let Some(style) = numbered(name, cells.clone(), anew) {
-        let unit = match style.date {
-            Layout::Seconds => 1_000_000,
-            Layout::Millis => 1_000,
-            _ => 1,
-        };
-        let stamp = |number: i64| match style.date {
-            Layout::Y => stamp_of(number, 1, 1, 0),
-            _ => number.checked_mul(unit),
-        };
-        let stamps = rows(cells, |cell| cell.parse().ok().and_then(stamp))?;
+    if let Some(style) = numbered::style(name, cells.clone(), anew) {
+        let stamps = rows(cells, |cell| numbered::stamp(style.date, numbered::whole(cell)?))?;
         return Ok(Stamps { stamps, style });
     }
     let mut survey = Survey::default();
@@ -341,39 +356,6 @@ fn rows<'a, T>(
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>, Fault> {
     cells.enumerate().map(|(row, cell)| read(cell).ok_or(Fault::Row(row))).collect()
-}
-
-/// The style of a column of integers that its name calls times: years, seconds or milliseconds since 1970, or an even
-/// count of rows. Where they may start `anew`, years and counts need not rise throughout.
-fn numbered<'a>(name: &str, cells: impl Iterator<Item = &'a str> + Clone, anew: bool) -> Option<Style> {
-    let index = names_count(name);
-    if !index && !names_time(name) {
-        return None;
-    }
-    let mut previous: Option<i64> = None;
-    let (mut low, mut high, mut rising) = (i64::MAX, i64::MIN, true);
-    let mut step = None;
-    let mut even = true;
-    for cell in cells {
-        let value: i64 = cell.parse().ok()?;
-        low = low.min(value);
-        high = high.max(value);
-        if let Some(before) = previous {
-            let difference = value.checked_sub(before)?;
-            rising &= difference > 0;
-            even &= *step.get_or_insert(difference) == difference;
-        }
-        previous = Some(value);
-    }
-    let (rising, even) = (rising || anew, even || anew);
-    let date = match (low, high) {
-        (1_000.., ..=2_999) if rising && !index => Layout::Y,
-        (100_000_000.., ..=9_999_999_999) => Layout::Seconds,
-        (100_000_000_000.., ..=9_999_999_999_999) => Layout::Millis,
-        _ if rising && even && step.is_some() => Layout::Count,
-        _ => return None,
-    };
-    Some(Style { date, separator: '-', padded: true, clock: None, zone: None })
 }
 
 /// Takes a cell apart: date, then perhaps a time of day, then perhaps an offset.
@@ -533,6 +515,10 @@ mod tests {
             "9999-12-31",
             "1704067200",
             "1704067200000",
+            "1704067200000000",
+            "1704067200000000000",
+            "20240131",
+            "202401",
             "1949",
         ] {
             let stamps = column(&[cell]).unwrap_or_else(|_| panic!("{cell} is not read"));
@@ -599,6 +585,15 @@ mod tests {
         assert_eq!(detect("epoch", &["1704067200", "1704070800"]), Some(Layout::Seconds));
         assert_eq!(detect("c1", &["0", "1", "2"]), Some(Layout::Count));
         assert_eq!(detect("time", &["0", "1", "5"]), None);
+        assert_eq!(detect("t", &["2", "0", "3", "1", "4"]), Some(Layout::Count));
+        assert_eq!(detect("t", &["0", "1", "2", "3", "5", "6"]), Some(Layout::Count));
+        assert_eq!(detect("c1", &["0", "1", "2", "3", "5", "6"]), None);
+        assert_eq!(detect("travel_time", &["12", "10", "11", "13"]), None);
+        assert_eq!(detect("Year", &["1950", "1949", "1948"]), Some(Layout::Y));
+        assert_eq!(detect("when", &["20200130", "20200131", "20200201"]), Some(Layout::CompactYmd));
+        assert_eq!(detect("when", &["20200130", "20200132", "20200201"]), None);
+        assert_eq!(detect("month", &["202011", "202012", "202101"]), Some(Layout::CompactYm));
+        assert_eq!(detect("time", &["1704067200000000", "1704070800000000"]), Some(Layout::Micros));
     }
 
     #[test]

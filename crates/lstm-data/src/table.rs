@@ -78,6 +78,8 @@ pub struct Table {
     delimiter: char,
     columns: Vec<Column>,
     lines: Vec<u64>,
+    /// The rows behind a blank line, the first row never among them.
+    behind_blank: Vec<usize>,
 }
 
 impl Table {
@@ -106,6 +108,12 @@ impl Table {
         self.lines.get(row).copied().unwrap_or(0)
     }
 
+    /// The first blank line between rows, unless there is one between any two.
+    pub(crate) fn blank_line(&self) -> Option<u64> {
+        let first = self.behind_blank.first()?;
+        (self.behind_blank.len() + 1 < self.rows()).then(|| self.line(*first).saturating_sub(1))
+    }
+
     /// A cell's place, for messages.
     pub(crate) fn place(&self, row: usize, column: usize) -> Place {
         let place = Place::file(&self.file).line(self.line(row));
@@ -132,6 +140,8 @@ impl Table {
 /// Collects rows into a [`Table`].
 pub(crate) struct Builder {
     table: Table,
+    /// Rows without any text.
+    empty: Vec<usize>,
 }
 
 impl Builder {
@@ -156,25 +166,82 @@ impl Builder {
             }
             columns.push(Column { name, kind: Kind::Empty, text: String::new(), ends: Vec::new() });
         }
-        let table = Table { file: file.into(), delimiter: char::from(delimiter), columns, lines: Vec::new() };
-        Ok(Self { table })
+        let table = Table {
+            file: file.into(),
+            delimiter: char::from(delimiter),
+            columns,
+            lines: Vec::new(),
+            behind_blank: Vec::new(),
+        };
+        Ok(Self { table, empty: Vec::new() })
     }
 
-    /// Adds a row with as many cells as there are columns.
-    pub(crate) fn push<'a>(&mut self, line: u64, cells: impl Iterator<Item = &'a str>) {
+    /// Adds a row with as many cells as there are columns; a blank line may stand before it.
+    pub(crate) fn push<'a>(&mut self, line: u64, after_blank: bool, cells: impl Iterator<Item = &'a str>) {
+        let row = self.table.rows();
+        let mut empty = true;
         for (column, cell) in self.table.columns.iter_mut().zip(cells) {
-            column.text.push_str(cell.trim());
+            let cell = cell.trim();
+            empty &= cell.is_empty();
+            column.text.push_str(cell);
             column.ends.push(column.text.len());
         }
         self.table.lines.push(line);
+        if after_blank && row > 0 {
+            self.table.behind_blank.push(row);
+        }
+        if empty && self.table.columns.len() > 1 {
+            self.empty.push(row);
+        }
     }
 
-    /// The table, with the kind of each column settled.
+    /// The table, with the kind of each column settled. Empty rows at the end go, and those between times.
     pub(crate) fn finish(mut self) -> Table {
-        for column in &mut self.table.columns {
-            column.kind = kind_of(column);
+        let rows = self.table.rows();
+        let behind =
+            self.empty.iter().rev().zip((0..rows).rev()).take_while(|(row, last)| **row == *last).count();
+        if behind < rows {
+            self.drop_rows(self.empty.len() - behind);
+        }
+        self.settle();
+        if self.table.columns.iter().any(|column| column.kind == Kind::Time) {
+            self.drop_rows(0);
         }
         self.table
+    }
+
+    fn settle(&mut self) {
+        let columns = &mut self.table.columns;
+        for column in columns.iter_mut() {
+            column.kind = kind_of(column);
+        }
+        // Beside real times, numbers called "index" are values.
+        let counts = |column: &Column| {
+            let number = column.cell(0).parse::<i64>().is_ok();
+            column.kind == Kind::Time && number && stamp::names_count(&column.name)
+        };
+        if columns.iter().any(|column| column.kind == Kind::Time && !counts(column)) {
+            columns.iter_mut().filter(|column| counts(column)).for_each(|column| column.kind = Kind::Number);
+        }
+    }
+
+    /// Drops the empty rows from the `from`-th on.
+    fn drop_rows(&mut self, from: usize) {
+        let gone = self.empty.split_off(from);
+        if gone.is_empty() {
+            return;
+        }
+        let keep = |row: usize| gone.binary_search(&row).is_err();
+        for column in &mut self.table.columns {
+            // They hold no text.
+            let ends = column.ends.iter().enumerate().filter(|(row, _)| keep(*row));
+            column.ends = ends.map(|(_, end)| *end).collect();
+        }
+        let place = |row: usize| row - gone.partition_point(|other| *other < row);
+        let kept = self.table.lines.iter().enumerate().filter(|(row, _)| keep(*row));
+        self.table.lines = kept.map(|(_, line)| *line).collect();
+        let blank = self.table.behind_blank.iter().filter(|row| keep(**row)).map(|row| place(*row));
+        self.table.behind_blank = blank.collect();
     }
 }
 

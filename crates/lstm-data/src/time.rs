@@ -185,6 +185,11 @@ impl TimeAxis {
         self.step.advance(self.first, i64::try_from(row).ok()?, self.anchor)
     }
 
+    /// Whether a row, one past the end perhaps, has a time that can be written.
+    pub(crate) fn reaches(&self, row: usize) -> bool {
+        self.stamp(row).is_some_and(|stamp| self.counts() || date_of(stamp).is_some())
+    }
+
     /// The time of a row as a number: seconds since 1970, or the number itself where the axis counts;
     /// `None` beyond the calendar.
     pub fn place(&self, row: usize) -> Option<f64> {
@@ -369,7 +374,7 @@ fn differences(runs: &[&[i64]]) -> impl Iterator<Item = i64> {
 }
 
 /// The value that stands most often, the smallest of several.
-fn commonest(values: impl Iterator<Item = i64>) -> Option<i64> {
+pub(crate) fn commonest(values: impl Iterator<Item = i64>) -> Option<i64> {
     let mut counts: HashMap<i64, usize> = HashMap::new();
     for value in values.filter(|value| *value > 0) {
         *counts.entry(value).or_default() += 1;

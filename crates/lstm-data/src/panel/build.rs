@@ -8,13 +8,13 @@ use ndarray::{ArcArray2, Array2, ArrayViewMut1, s};
 use super::feature::{Covariate, Feature};
 use super::layout::{self, Layout, Shape};
 use super::notes::{self, Tally};
-use super::{Member, Panel, PanelOptions, rows, target};
+use super::{Member, Panel, PanelOptions, rows, sense, target};
 use crate::arrange::{Ordered, Rows};
 use crate::cell::{self, Cell};
 use crate::error::{Error, Place, Result, shown};
 use crate::fill;
 use crate::repair::{Duplicates, Fill};
-use crate::table::{Column, Table};
+use crate::table::{Column, Kind, Table};
 use crate::time::{self, Pace, TimeChoice, Times};
 
 /// The covariates of all tables by their part.
@@ -71,6 +71,7 @@ fn check_parts(tables: &[Table], options: &PanelOptions) -> Result<()> {
 /// Reads one table.
 pub(super) fn panel(table: &Table, covariates: &Covariates, options: &PanelOptions) -> Result<Panel> {
     let shape = Shape::of(table, options)?;
+    sense::check_shape(table, &shape, options)?;
     let mut tally = Tally::default();
     let (members, choice) = if shape.layout == Layout::Rows {
         if !covariates.is_empty() {
@@ -130,7 +131,9 @@ fn grouped(
     tally: &mut Tally,
 ) -> Result<(Vec<Member>, Option<String>)> {
     let (targets, choice) = target::choose(table, shape, options)?;
-    let read = |at| Ok((at, numbers(table, at, options.fill)?));
+    sense::check_targets(table, &targets)?;
+    tally.remarks.extend(targets.iter().flat_map(|at| sense::remarks(table, *at)));
+    let read = |at| Ok((at, numbers(table, at)?));
     let targets = targets.into_iter().map(read).collect::<Result<Vec<_>>>()?;
     let named = matches!(options.time, TimeChoice::Column(_));
     let anew = shape.layout == Layout::Long;
@@ -229,21 +232,23 @@ pub(super) fn is_much(count: usize, of: usize) -> bool {
 }
 
 /// A column as numbers, NaN where a value is missing.
-pub(super) fn numbers(table: &Table, at: usize, fill: Option<Fill>) -> Result<Vec<f64>> {
+pub(super) fn numbers(table: &Table, at: usize) -> Result<Vec<f64>> {
     let Some(column) = table.columns().get(at) else { return Ok(Vec::new()) };
-    column.cells().enumerate().map(|(row, text)| number(table, row, at, text, fill)).collect()
+    column.cells().enumerate().map(|(row, text)| number(table, row, at, text)).collect()
 }
 
 /// A cell as a number, NaN where it is missing.
-pub(super) fn number(table: &Table, row: usize, at: usize, text: &str, fill: Option<Fill>) -> Result<f64> {
+pub(super) fn number(table: &Table, row: usize, at: usize, text: &str) -> Result<f64> {
     let place = || table.place(row, at);
+    let flags = || table.columns().get(at).is_some_and(|column| column.kind() == Kind::Boolean);
     match cell::read(text) {
-        Cell::Number(value) | Cell::Boolean(value) => Ok(value),
-        Cell::NonFinite if fill == Some(Fill::None) => {
-            Err(Error::NonFinite { at: place(), cell: shown(text) })
+        Cell::Number(value) => Ok(value),
+        Cell::Boolean(value) if flags() => Ok(value),
+        Cell::Missing => Ok(f64::NAN),
+        Cell::NonFinite => Err(Error::NonFinite { at: place(), cell: shown(text) }),
+        Cell::Text | Cell::Boolean(_) => {
+            Err(Error::BadNumber { at: place(), cell: shown(text), remedy: cell::remedy(text) })
         }
-        Cell::Missing | Cell::NonFinite => Ok(f64::NAN),
-        Cell::Text => Err(Error::BadNumber { at: place(), cell: shown(text), remedy: cell::remedy(text) }),
     }
 }
 

@@ -138,9 +138,10 @@ impl Covariate {
                     let new = || Error::NewCategory { at: place(), cell: shown(text), known: known() };
                     names.iter().position(|name| name == text).map(|code| code as f64).ok_or_else(new)
                 }
-                (_, Cell::Number(value) | Cell::Boolean(value)) => Ok(value),
-                (_, Cell::Missing | Cell::NonFinite) => Ok(f64::NAN),
-                (_, Cell::Text) => {
+                (_, Cell::Number(value)) | (Coding::Flag, Cell::Boolean(value)) => Ok(value),
+                (_, Cell::Missing) => Ok(f64::NAN),
+                (_, Cell::NonFinite) => Err(Error::NonFinite { at: place(), cell: shown(text) }),
+                (_, Cell::Text | Cell::Boolean(_)) => {
                     Err(Error::BadNumber { at: place(), cell: shown(text), remedy: cell::remedy(text) })
                 }
             }

@@ -27,6 +27,11 @@ pub enum Layout {
 /// Names that id columns have.
 const IDS: [&str; 8] = ["unique_id", "item_id", "series_id", "ts_id", "id", "series", "series_name", "item"];
 
+/// Whether a name is one that id columns have.
+pub(super) fn names_id(name: &str) -> bool {
+    IDS.contains(&name.to_lowercase().as_str())
+}
+
 /// Which columns hold neither values nor covariates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -94,9 +99,7 @@ impl Shape {
         let long = |id, time| Some(Self { layout: Layout::Long, id: vec![id], time });
         let mut columns = table.columns().iter().enumerate();
         let is_id = |(at, column): &(usize, &Column)| {
-            IDS.contains(&column.name().to_lowercase().as_str())
-                && Some(*at) != time
-                && 2 * distinct(column.cells()) <= rows
+            names_id(column.name()) && Some(*at) != time && 2 * distinct(column.cells()) <= rows
         };
         let named = columns.clone().find(is_id).map(|(at, _)| at);
         let times: Vec<usize> = time.into_iter().chain(times_anew(table, options)).collect();

@@ -20,6 +20,8 @@ pub(super) struct Tally {
     pub(super) empty: Vec<String>,
     /// Line of the first row that repeats a time, and how rows with one time were merged.
     pub(super) repeat: Option<(u64, Duplicates)>,
+    /// What was taken at its word.
+    pub(super) remarks: Vec<String>,
     /// How values were filled, in words.
     filled_by: Option<&'static str>,
 }
@@ -43,7 +45,7 @@ impl Tally {
 
     /// Whole sentences, one for each kind of repair.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.remarks.clone();
         let Repairs { unsorted, duplicates, rows, values } = self.repairs;
         if unsorted > 0 {
             let stood = if unsorted == 1 { "row stood" } else { "rows stood" };

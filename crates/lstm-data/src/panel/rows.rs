@@ -27,8 +27,7 @@ pub(super) fn members(
     let mut members = Vec::with_capacity(table.rows());
     for row in 0..table.rows() {
         let name = layout::joined(&ids, row);
-        let cells =
-            columns.iter().map(|(at, column)| build::number(table, row, *at, column.cell(row), options.fill));
+        let cells = columns.iter().map(|(at, column)| build::number(table, row, *at, column.cell(row)));
         let mut values = cells.collect::<Result<Vec<f64>>>()?;
         let Some(extent) = build::extent(&values) else {
             tally.empty.push(name);

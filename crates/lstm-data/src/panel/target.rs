@@ -6,6 +6,7 @@ use super::PanelOptions;
 use super::layout::Shape;
 use crate::cell::{self, Cell};
 use crate::error::{Error, Place, Result, listed, shown};
+use crate::stamp;
 use crate::table::{Column, Kind, Table};
 
 /// Which columns are forecast; in a TOML file a list of names, empty for one that is chosen, `["all"]` for all numbers.
@@ -122,7 +123,7 @@ pub(super) fn choose(
     });
     let flags = of_kind(table, shape, options, Kind::Boolean);
     let chosen = by_name.or(plain.first()).or(numbers.first()).or(flags.first()).copied();
-    let chosen = chosen.ok_or_else(|| none(table))?;
+    let chosen = chosen.ok_or_else(|| none(table, shape))?;
     let name = |at: &usize| column(table, *at).map(Column::name);
     let others: Vec<&str> = plain.iter().filter(|at| **at != chosen).filter_map(name).collect();
     let note = (!others.is_empty()).then(|| {
@@ -166,7 +167,7 @@ fn of_kind(table: &Table, shape: &Shape, options: &PanelOptions, kind: Kind) -> 
     table.columns().iter().enumerate().filter(free).map(|(at, _)| at).collect()
 }
 
-/// Whether a column of numbers measures something: it is no date, no yes or no, and no row number.
+/// Whether a column of numbers measures something: it is no date, no yes or no, and no even count of rows or time.
 fn measures(column: &Column) -> bool {
     let numbers = || {
         column.cells().filter_map(|cell| match cell::read(cell) {
@@ -179,16 +180,32 @@ fn measures(column: &Column) -> bool {
         name == *word && numbers().all(|value| value.fract() == 0.0 && (0.0..=*most).contains(&value))
     });
     let flag = || numbers().all(|value| value == 0.0 || value == 1.0);
-    let row_number = || {
-        numbers().count() > 2
-            && numbers().zip(numbers().skip(1)).all(|(a, b)| a.fract() == 0.0 && b == a + 1.0)
+    let clock = || {
+        let mut steps = numbers().zip(numbers().skip(1)).map(|(a, b)| b - a);
+        let first = steps.next().unwrap_or(0.0);
+        first != 0.0 && numbers().count() > 2 && steps.all(|step| (step - first).abs() <= 1e-6 * first.abs())
     };
-    !date && !flag() && !row_number()
+    !date && !stamp::names_clock(&name) && !flag() && !clock()
 }
 
-fn none(table: &Table) -> Error {
+/// What to say where no column holds numbers: which cells nearly do, or what the columns hold.
+fn none(table: &Table, shape: &Shape) -> Error {
+    let columns = || table.columns().iter().enumerate();
+    let nearly = |(at, column): (usize, &Column)| {
+        let free = column.kind() == Kind::Text && Some(at) != shape.time;
+        let (row, cell) = column.cells().enumerate().find(|(_, cell)| cell::read(cell) == Cell::Text)?;
+        let remedy = cell::remedy(cell);
+        (free && remedy != cell::CORRECT).then(|| Error::BadNumber {
+            at: table.place(row, at),
+            cell: shown(cell),
+            remedy,
+        })
+    };
+    if let Some(error) = columns().filter(|(_, column)| column.kind() == Kind::Text).find_map(nearly) {
+        return error;
+    }
     let described: Vec<String> =
-        table.columns().iter().map(|c| format!("{} ({})", c.name(), c.kind().words())).collect();
+        table.columns().iter().map(|c| format!("{} ({})", shown(c.name()), c.kind().words())).collect();
     Error::NoTarget { at: Place::file(table.file()), columns: listed(described.iter()) }
 }
 
