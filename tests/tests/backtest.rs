@@ -5,9 +5,9 @@
 use std::num::NonZero;
 
 use lstm_cpu::Cpu;
-use lstm_train::Flow;
 use lstm_train::backtest::{Backtest, Batch, Forecasts, Next, Origins};
 use lstm_train::forecaster::{Base, ForecastChoices, ForecastConfig, Forecaster, Member, Stage, Window};
+use lstm_train::{Course, Flow};
 
 const HORIZON: usize = 6;
 const HELD_OUT: usize = 24;
@@ -98,10 +98,12 @@ fn refitting_every_origin_is_training_by_hand_there() {
         // Choice and length of training need rows to hold out; their values must not matter.
         let mut known = values[..row].to_vec();
         known.extend([7.0; HORIZON]);
+        let course = &mut Course::default();
         let (held, evaluation, _) =
-            Forecaster::<Cpu, f32>::hold_out(&cpu, &trials, &[Member::alone(&known)], go).unwrap();
+            Forecaster::<Cpu, f32>::hold_out(&cpu, &trials, &[Member::alone(&known)], course, go).unwrap();
         let past = [Member::alone(&values[..row])];
-        let (all, _) = Forecaster::<Cpu, f32>::fit_all(&cpu, &held.config, &past, &evaluation, go).unwrap();
+        let (all, _) =
+            Forecaster::<Cpu, f32>::fit_all(&cpu, &held.config, &past, &evaluation, course, go).unwrap();
         let batch = batches.iter().find(|batch| batch.windows[0].row == row).unwrap();
         assert_eq!(batch.methods[0].mean, all.forecast(&cpu, &past).unwrap()[0], "row {row}");
         for (method, forecasts) in batch.methods.iter().skip(1).map(|m| (m.method, &m.mean)) {

@@ -6,7 +6,7 @@ use lstm_cpu::Cpu;
 use lstm_train::forecaster::{
     Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, LEVELS, Member, Normalise, Window,
 };
-use lstm_train::{Error, Flow};
+use lstm_train::{Course, Error, Flow};
 
 /// A wave of period 12 on a rising line.
 fn series(rows: usize) -> Vec<f64> {
@@ -29,7 +29,8 @@ type Trained = (Forecaster<Cpu, f32>, Evaluation);
 fn hold_out(cpu: &Cpu, choices: &ForecastChoices, panel: &[Member<'_>]) -> Trained {
     let trials = ForecastConfig::trials(choices, &[12], panel).unwrap();
     let (forecaster, evaluation, _) =
-        Forecaster::hold_out(cpu, &trials, panel, &mut |_, _, _| Flow::Continue).unwrap();
+        Forecaster::hold_out(cpu, &trials, panel, &mut Course::default(), &mut |_, _, _| Flow::Continue)
+            .unwrap();
     (forecaster, evaluation)
 }
 
@@ -102,9 +103,15 @@ fn the_same_command_gives_the_same_bits_on_any_number_of_threads() {
         let (forecaster, evaluation) = hold_out(&cpu, &choices, &one(&values));
         assert_eq!((evaluation.trials.len(), forecaster.models.len()), (3, 2));
         let go = &mut |_: lstm_train::forecaster::Stage, _: u64, _: Option<&_>| Flow::Continue;
-        let (all, _) =
-            Forecaster::<Cpu, f32>::fit_all(&cpu, &forecaster.config, &one(&values), &evaluation, go)
-                .unwrap();
+        let (all, _) = Forecaster::<Cpu, f32>::fit_all(
+            &cpu,
+            &forecaster.config,
+            &one(&values),
+            &evaluation,
+            &mut Course::default(),
+            go,
+        )
+        .unwrap();
         (evaluation, all.forecast(&cpu, &one(&values)).unwrap())
     };
     let alone = run(1);

@@ -13,7 +13,7 @@ use lstm_train::free_run::{carry_state, recompute};
 use lstm_train::lab::{
     ClosedLoop, ForecastLoop, Protocol, Rest, Scale, StateLoop, WindowLoop, examine, free_runs, growth,
 };
-use lstm_train::{Fit, FitConfig, Flow, SequenceSource, Stop};
+use lstm_train::{Course, Fit, FitConfig, Flow, SequenceSource, Stop};
 use ndarray::Array3;
 use std::f64::consts::TAU;
 
@@ -80,7 +80,9 @@ fn a_forecaster_is_fed_with_what_it_forecast() {
     let config = ForecastConfig::resolve(&choices, &[7], &panel).unwrap();
     let forecaster = || -> Forecaster<Cpu, f64> {
         let trials = std::slice::from_ref(&config);
-        Forecaster::hold_out(&cpu, trials, &panel, &mut |_, _, _| Flow::Continue).unwrap().0
+        Forecaster::hold_out(&cpu, trials, &panel, &mut Course::default(), &mut |_, _, _| Flow::Continue)
+            .unwrap()
+            .0
     };
     let trained = forecaster();
     for stride in [1, 3, 4] {

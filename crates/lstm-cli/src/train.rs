@@ -9,7 +9,7 @@ use lstm_data::calendar::Calendar;
 use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Stage};
-use lstm_train::{Flow, Outcome, Progress as Report};
+use lstm_train::{Course, Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
 use crate::args::Train;
@@ -191,6 +191,7 @@ impl Job for Learn<'_> {
         let Learn { panel, calendar, trials, reading, progress } = self;
         let beside = Beside::new(panel, calendar, trials[0].horizon + trials[0].segment);
         let members = beside.members(panel);
+        let course = &mut Course::default();
         let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
             let task = Task {
                 evaluation: Some(evaluation.clone()).filter(is_sound),
@@ -209,8 +210,9 @@ impl Job for Learn<'_> {
             progress.stage(&format!("trial {} of {}", stage.index + 1, stage.of));
             progress.observe(step, report)
         };
-        let (held, evaluation, outcome) = Forecaster::<B, F>::hold_out(backend, trials, &members, &mut watch)
-            .map_err(|error| in_file(error, &panel.file))?;
+        let (held, evaluation, outcome) =
+            Forecaster::<B, F>::hold_out(backend, trials, &members, course, &mut watch)
+                .map_err(|error| in_file(error, &panel.file))?;
         if let Some(reason) = CutShort::of(outcome) {
             return keep(&held, &evaluation, Some(reason));
         }
@@ -224,7 +226,7 @@ impl Job for Learn<'_> {
             progress.observe(step, report)
         };
         let (whole, outcome) =
-            Forecaster::<B, F>::fit_all(backend, &held.config, &members, &evaluation, &mut watch)?;
+            Forecaster::<B, F>::fit_all(backend, &held.config, &members, &evaluation, course, &mut watch)?;
         if let Some(reason) = CutShort::of(outcome) {
             return keep(&held, &evaluation, Some(reason));
         }

@@ -7,7 +7,7 @@
 use crate::forecaster::{
     Columns, ForecastConfig, Forecaster, Interval, LEVELS, Member, Stage, Trial, Window,
 };
-use crate::{Error, Flow, Outcome, Progress, Result};
+use crate::{Course, Error, Flow, Outcome, Progress, Result};
 use lstm_tensor::{Backend, Float};
 use std::num::NonZero;
 
@@ -242,6 +242,7 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
             self.backend,
             &self.trials,
             &panel,
+            &mut Course::default(),
             &mut |network, step, report| tell(false, network, step, report),
         )?;
         if outcome.is_cut_short() {
@@ -254,6 +255,7 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
             &held.config,
             &all,
             &evaluation,
+            &mut Course::default(),
             &mut |network, step, report| tell(true, network, step, report),
         )?;
         if outcome.is_cut_short() {

@@ -150,6 +150,8 @@ pub struct TrainState<F> {
     pub loss_count: u64,
     /// Loss of the last batch; none before the first.
     pub last_loss: Option<f64>,
+    /// [`Progress::last_loss`] of the last report.
+    pub reported: Option<f64>,
 }
 
 /// A report of the running loop.
@@ -241,6 +243,7 @@ pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     proven: Option<Vec<F>>,
     unproven: Option<Vec<F>>,
     strikes: u32,
+    reported: Option<f64>,
     /// On the device, so that a step waits for nothing; see [`loss_slot`].
     losses: B::Buffer<f64>,
     loss_count: u64,
@@ -282,6 +285,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             proven: None,
             unproven: None,
             strikes: 0,
+            reported: None,
             losses: backend.alloc(loss_slot::COUNT)?,
             loss_count: 0,
         })
@@ -299,18 +303,28 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         state: TrainState<F>,
     ) -> Result<Self> {
         let mut fit = Self::new(backend, model, source, config)?;
-        fit.check_state(&state)?;
-        fit.model.upload(backend, &state.params)?;
-        fit.optimizer.restore(backend, &state.optimizer)?;
-        fit.epoch = state.epoch;
-        fit.index = state.index;
-        fit.best = state.best;
-        fit.proven = state.proven;
-        fit.unproven = state.unproven;
-        fit.strikes = state.strikes;
-        backend.upload(&[state.last_loss.unwrap_or(0.0), state.loss_sum], &mut fit.losses, 0)?;
-        fit.loss_count = state.loss_count;
+        fit.restore(state)?;
         Ok(fit)
+    }
+
+    /// Goes on where `state` was taken, whatever was done before.
+    ///
+    /// # Errors
+    /// As [`Fit::resume`].
+    pub fn restore(&mut self, state: TrainState<F>) -> Result<()> {
+        self.check_state(&state)?;
+        self.model.upload(self.backend, &state.params)?;
+        self.optimizer.restore(self.backend, &state.optimizer)?;
+        self.epoch = state.epoch;
+        self.index = state.index;
+        self.best = state.best;
+        self.proven = state.proven;
+        self.unproven = state.unproven;
+        self.strikes = state.strikes;
+        self.reported = state.reported;
+        self.backend.upload(&[state.last_loss.unwrap_or(0.0), state.loss_sum], &mut self.losses, 0)?;
+        self.loss_count = state.loss_count;
+        Ok(())
     }
 
     /// Only the stop rule may differ, so that a run can be prolonged.
@@ -352,6 +366,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             loss_sum: losses[loss_slot::SUM],
             loss_count: self.loss_count,
             last_loss: (self.optimizer.step() > 0).then_some(losses[loss_slot::LAST]),
+            reported: self.reported,
         })
     }
 
@@ -532,10 +547,6 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         if self.proven.is_none() {
             self.proven = Some(self.model.download(self.backend)?);
         }
-        let mut seen = match self.optimizer.step() {
-            0 => None,
-            _ => Some(self.fetch_losses()?[loss_slot::LAST]),
-        };
         let outcome = loop {
             if self.optimizer.step() >= self.config.stop.max_steps {
                 break Outcome::Finished;
@@ -561,7 +572,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
                 bad_step = Some(step);
             }
             if let Some(step) = bad_step {
-                return self.give_up(step, seen);
+                return self.give_up(step);
             }
             let report = match check {
                 false => None,
@@ -574,13 +585,8 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
                     Some(self.report(losses, validation)?)
                 }
             };
-            seen = report.map(|report| report.last_loss).or(seen);
-            if observe(step, report.as_ref()) == Flow::Stop {
-                return match self.bad_step(&self.fetch_losses()?)? {
-                    None => Ok(Outcome::Interrupted),
-                    Some(step) => self.give_up(step, seen),
-                };
-            }
+            self.reported = report.map(|report| report.last_loss).or(self.reported);
+            let flow = observe(step, report.as_ref());
             let stop = &self.config.stop;
             let long_enough = self.optimizer.samples() >= stop.min_samples;
             let reached = |target| long_enough && report.is_some_and(|report| report.last_loss <= target);
@@ -589,6 +595,13 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             }
             if stop.patience.is_some_and(|patience| self.strikes >= patience) {
                 break Outcome::OutOfPatience;
+            }
+            // After the rules: a run that has ended is not taken up again.
+            if flow == Flow::Stop {
+                return match self.bad_step(&self.fetch_losses()?)? {
+                    None => Ok(Outcome::Interrupted),
+                    Some(step) => self.give_up(step),
+                };
             }
         };
         self.restore_best()?;
@@ -614,12 +627,12 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     }
 
     /// Goes back to weights that were good.
-    fn give_up(&mut self, step: u64, last_loss: Option<f64>) -> Result<Outcome> {
+    fn give_up(&mut self, step: u64) -> Result<Outcome> {
         if let Some(proven) = &self.proven {
             self.model.upload(self.backend, proven)?;
         }
         self.restore_best()?;
-        Err(Error::Diverged { step, last_loss })
+        Err(Error::Diverged { step, last_loss: self.reported })
     }
 
     fn report(&mut self, losses: [f64; loss_slot::COUNT], validation: Option<f64>) -> Result<Progress> {

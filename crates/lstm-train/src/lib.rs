@@ -1,6 +1,8 @@
 //! Training loops, stop rules, forecasting, baselines and metrics, over any backend.
 //!
 //! - [`Fit`]: steps of training with a state that can be saved and resumed exactly
+//! - [`Course`]: several of them one after another, along a [`Journal`] with which all of it can go on
+//! - [`Checkpoints`]: journals as files
 //! - [`FullBatch`]: the same by L-BFGS, on all data at once
 //! - [`Source`]: where batches come from
 //! - [`forecaster`]: a series in, a forecast with an honest comparison out
@@ -11,16 +13,20 @@
 
 pub mod backtest;
 pub mod baseline;
+mod checkpoint;
 mod error;
 mod fit;
 pub mod forecaster;
 pub mod free_run;
 mod full_batch;
+mod journal;
 pub mod lab;
 pub mod metrics;
 mod source;
 
+pub use checkpoint::Checkpoints;
 pub use error::{Error, Result};
 pub use fit::{Best, Fit, FitConfig, Flow, Observe, Outcome, Progress, Stop, TrainState, Validate};
 pub use full_batch::FullBatch;
+pub use journal::{Course, Journal, Keeper, Trained, UnderWay};
 pub use source::{Drawn, Fresh, RandomWindows, Rows, SampleShape, SequenceSource, Source};

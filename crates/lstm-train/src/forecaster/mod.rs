@@ -20,7 +20,7 @@ pub use series::{Columns, Member};
 pub use windows::{Prepared, Window};
 
 use crate::metrics::{Metrics, naive_scale};
-use crate::{Error, Fit, FitConfig, Flow, Outcome, Progress, Result, Stop};
+use crate::{Course, Error, Fit, FitConfig, Flow, Outcome, Progress, Result, Stop};
 use lstm_nn::{InferPass, Init, InitSpec, Model};
 use lstm_tensor::{Backend, Float};
 use std::ops::Range;
@@ -68,7 +68,8 @@ struct Attempt<B: Backend, F: Float> {
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
     /// Trains each of `trials` on all but the validation and held-out parts, keeps the one that does best on
-    /// the validation part, and measures it and the baselines on the held-out part.
+    /// the validation part, and measures it and the baselines on the held-out part. The networks are those of `course`
+    /// that come next.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLarge`] and those of the backend. Divergence is an [`Outcome`], with the last
@@ -77,6 +78,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         backend: &B,
         trials: &[ForecastConfig],
         panel: &[Member<'_>],
+        course: &mut Course<'_, F>,
         watch: Watch<'_>,
     ) -> Result<(Self, Evaluation, Outcome)> {
         if panel.iter().any(|member| !range(member.values).is_finite()) {
@@ -89,9 +91,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             config.parts(panel)?;
             let (prepared, strength, _) = prepare(config, panel);
             ridge = strength;
-            let attempt = Self::attempt(backend, config, panel, prepared, &mut |member, step, report| {
-                watch(Stage { index: begun + member, of: networks }, step, report)
-            })?;
+            let attempt =
+                Self::attempt(backend, config, panel, prepared, course, &mut |member, step, report| {
+                    watch(Stage { index: begun + member, of: networks }, step, report)
+                })?;
             begun += config.ensemble;
             tried.push(Trial { what: described(config), validation: attempt.validation, base: attempt.base });
             interrupted = attempt.outcome == Outcome::Interrupted;
@@ -131,6 +134,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         config: &ForecastConfig,
         panel: &[Member<'_>],
         evaluation: &Evaluation,
+        course: &mut Course<'_, F>,
         watch: Watch<'_>,
     ) -> Result<(Self, Outcome)> {
         let prepared = Prepared::new(config, panel, |rows| rows, evaluation.ridge);
@@ -139,9 +143,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut models = Vec::new();
         let of = evaluation.best_steps.len();
         for (index, steps) in evaluation.best_steps.iter().enumerate() {
-            let mut fit = fit(backend, config, &all, ((*steps).max(1), planned), (index, false))?;
-            let outcome = run(&mut fit, None, &mut |step, report| watch(Stage { index, of }, step, report))?;
-            models.push(fit.into_model()?);
+            let fit = fit(backend, config, &all, ((*steps).max(1), planned), (index, false))?;
+            let mut watch = |step: u64, report: Option<&Progress>| watch(Stage { index, of }, step, report);
+            let (model, _, outcome) = course.train(backend, fit, None, &mut watch)?;
+            models.push(model);
             if outcome.is_cut_short() {
                 return Ok((Self { config: config.clone(), prepared, models }, outcome));
             }
@@ -154,6 +159,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         config: &ForecastConfig,
         panel: &[Member<'_>],
         prepared: Prepared,
+        course: &mut Course<'_, F>,
         watch: &mut dyn FnMut(usize, u64, Option<&Progress>) -> Flow,
     ) -> Result<Attempt<B, F>> {
         let parts = |rows| config.parts_of(rows);
@@ -185,10 +191,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 pass.predict(backend, model, &inputs, None, &mut out)?;
                 Ok(error(&check.forecasts(&checked, &base, &out)))
             };
-            let mut fit = fit(backend, config, &train, (steps, steps), (index, true))?;
-            let outcome = run(&mut fit, Some(&mut validate), &mut |step, report| watch(index, step, report))?;
-            attempt.best_steps.push(fit.best().map_or(fit.steps(), |best| best.step));
-            let model = fit.into_model()?;
+            let fit = fit(backend, config, &train, (steps, steps), (index, true))?;
+            let mut watch = |step: u64, report: Option<&Progress>| watch(index, step, report);
+            let (model, taken, outcome) = course.train(backend, fit, Some(&mut validate), &mut watch)?;
+            attempt.best_steps.push(taken);
             validate(backend, &model)?;
             let forecasts = check.forecasts(&checked, &base, &out);
             mean.iter_mut().zip(&forecasts).for_each(|(mean, f)| *mean += f);
@@ -478,18 +484,6 @@ fn fit<'a, B: Backend, F: Float>(
     fit_config.stop.patience = patient.then_some(12);
     fit_config.seed = seed;
     Fit::new(backend, model, source, fit_config)
-}
-
-fn run<B: Backend, F: Float>(
-    fit: &mut Fit<'_, B, F, Windows<'_>>,
-    validate: Option<crate::Validate<'_, B, F>>,
-    observe: crate::Observe<'_>,
-) -> Result<Outcome> {
-    match fit.run(validate, observe) {
-        // The weights from before are worth keeping, so this is no error here.
-        Err(Error::Diverged { step, .. }) => Ok(Outcome::Diverged { step }),
-        outcome => outcome,
-    }
 }
 
 impl Evaluation {

@@ -1,0 +1,249 @@
+//! Journals as files: the last two are kept, and the newest that is whole is read.
+
+use crate::{Best, Journal, Outcome, Progress, Result, TrainState, Trained, UnderWay};
+use lstm_nn::sealed::Sealed;
+use lstm_nn::{Error as FileError, durable};
+use lstm_optim::OptimizerState;
+use lstm_tensor::Float;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What kind of sealed file it is, and the version of its form.
+const KIND: &str = "checkpoint";
+const VERSION: u32 = 1;
+/// Files that are kept: should the newest be lost, the one before it is there.
+const KEPT: usize = 2;
+/// More moments than any rule has.
+const MOST_MOMENTS: usize = 16;
+
+/// Checkpoints of one run, in its folder.
+#[derive(Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    /// Of the next file.
+    number: u64,
+}
+
+/// What a file says besides numbers of the element type.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    /// What the caller needs to take the run up again.
+    run: Value,
+    finished: Vec<Ended>,
+    current: Option<Begun>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    steps: u64,
+    outcome: Outcome,
+    reports: Vec<Progress>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begun {
+    /// With empty arrays: they are tensors.
+    state: TrainState<f64>,
+    moments: usize,
+    reports: Vec<Progress>,
+}
+
+impl Checkpoints {
+    /// Those of a run folder, if it has any.
+    ///
+    /// # Errors
+    /// [`lstm_nn::Error::Io`] where the folder cannot be read.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let number = numbered(folder)?.last().map_or(1, |(number, _)| number + 1);
+        Ok(Self { folder: folder.to_owned(), number })
+    }
+
+    /// The newest journal that is whole, with what was kept beside it. Damaged files are passed over as long as an older
+    /// one is whole.
+    ///
+    /// # Errors
+    /// That of the newest where none is whole.
+    pub fn newest<F: Float>(&self) -> Result<Option<(Journal<F>, Value)>> {
+        let mut first_error = None;
+        for (_, path) in numbered(&self.folder)?.iter().rev() {
+            match read(path) {
+                Ok(read) => return Ok(Some(read)),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        first_error.map_or(Ok(None), Err)
+    }
+
+    /// Keeps a journal, and what is needed beside it; when it is safe, the files before the last one are removed.
+    ///
+    /// # Errors
+    /// [`lstm_nn::Error::Io`]; the files before are then still there.
+    pub fn keep<F: Float>(&mut self, journal: &Journal<F>, run: &Value) -> Result<()> {
+        let path = self.folder.join(format!("checkpoint-{}.safetensors", self.number));
+        durable::write(&path, &to_bytes(journal, run)?)?;
+        self.number += 1;
+        let files = numbered(&self.folder)?;
+        remove(&files[..files.len().saturating_sub(KEPT)])
+    }
+
+    /// Removes all of them, when the run has ended.
+    ///
+    /// # Errors
+    /// [`lstm_nn::Error::Io`].
+    pub fn clear(&self) -> Result<()> {
+        remove(&numbered(&self.folder)?)
+    }
+}
+
+fn remove(files: &[(u64, PathBuf)]) -> Result<()> {
+    for (_, path) in files {
+        fs::remove_file(path).map_err(|source| FileError::Io { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// The checkpoints in a folder by their numbers, the newest last.
+fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let io = |source| FileError::Io { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.strip_prefix("checkpoint-").and_then(|name| name.strip_suffix(".safetensors"));
+        if let Some(number) = number.and_then(|number| number.parse().ok()) {
+            files.push((number, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The bytes of a checkpoint.
+fn to_bytes<F: Float>(journal: &Journal<F>, run: &Value) -> Result<Vec<u8>> {
+    let ended = |network: &Trained<F>| Ended {
+        steps: network.steps,
+        outcome: network.outcome,
+        reports: network.reports.clone(),
+    };
+    let begun = |current: &UnderWay<F>| Begun {
+        state: without_arrays(&current.state),
+        moments: current.state.optimizer.moments.len(),
+        reports: current.reports.clone(),
+    };
+    let header = Header {
+        run: run.clone(),
+        finished: journal.finished.iter().map(ended).collect(),
+        current: journal.current.as_ref().map(begun),
+    };
+    let about = serde_json::to_value(&header).map_err(|error| invalid(&error))?;
+    let mut file = Sealed::new(KIND, VERSION, about);
+    let mut put = |name: String, values: &[F]| file.put(&name, &[values.len()], values);
+    for (index, network) in journal.finished.iter().enumerate() {
+        put(finished(index), &network.params);
+    }
+    if let Some(UnderWay { state, .. }) = &journal.current {
+        put("params".into(), &state.params);
+        let sets = [("proven", &state.proven), ("unproven", &state.unproven)];
+        for (name, values) in sets.into_iter().filter_map(|(name, values)| Some((name, values.as_ref()?))) {
+            put(name.into(), values);
+        }
+        if let Some(best) = &state.best {
+            put("best".into(), &best.params);
+        }
+        for (index, values) in state.optimizer.moments.iter().enumerate() {
+            put(moment(index), values);
+        }
+    }
+    Ok(file.to_bytes()?)
+}
+
+fn read<F: Float>(path: &Path) -> Result<(Journal<F>, Value)> {
+    let file = Sealed::read(path, KIND, VERSION)?;
+    from_sealed(&file).map_err(|why| FileError::Format { path: path.to_owned(), what: KIND, why }.into())
+}
+
+fn from_sealed<F: Float>(file: &Sealed) -> std::result::Result<(Journal<F>, Value), String> {
+    let header: Header = serde_json::from_value(file.about().clone()).map_err(|error| error.to_string())?;
+    let take = |name: &str| {
+        file.get::<F>(name).ok_or_else(|| format!("it has no tensor {name} of {} numbers", F::NAME))
+    };
+    let mut journal = Journal::default();
+    for (index, Ended { steps, outcome, reports }) in header.finished.into_iter().enumerate() {
+        journal.finished.push(Trained { params: take(&finished(index))?, steps, outcome, reports });
+    }
+    if let Some(Begun { state, moments, reports }) = header.current {
+        if moments > MOST_MOMENTS {
+            return Err(format!("it says that it holds {moments} moments"));
+        }
+        let set = |there: Option<Vec<f64>>, name: &str| there.map(|_| take(name)).transpose();
+        let best = |best: Best<f64>| {
+            Ok::<_, String>(Best { step: best.step, value: best.value, params: take("best")? })
+        };
+        let state = TrainState {
+            config: state.config,
+            samples: state.samples,
+            params: take("params")?,
+            proven: set(state.proven, "proven")?,
+            unproven: set(state.unproven, "unproven")?,
+            optimizer: OptimizerState {
+                step: state.optimizer.step,
+                samples: state.optimizer.samples,
+                moments: (0..moments)
+                    .map(|index| take(&moment(index)))
+                    .collect::<std::result::Result<_, _>>()?,
+            },
+            epoch: state.epoch,
+            index: state.index,
+            best: state.best.map(best).transpose()?,
+            strikes: state.strikes,
+            loss_sum: state.loss_sum,
+            loss_count: state.loss_count,
+            last_loss: state.last_loss,
+            reported: state.reported,
+        };
+        journal.current = Some(UnderWay { state, reports });
+    }
+    Ok((journal, header.run))
+}
+
+/// The state with empty arrays.
+fn without_arrays<F>(state: &TrainState<F>) -> TrainState<f64> {
+    let empty = |values: &Option<Vec<F>>| values.as_ref().map(|_| Vec::new());
+    TrainState {
+        config: state.config.clone(),
+        samples: state.samples,
+        params: Vec::new(),
+        proven: empty(&state.proven),
+        unproven: empty(&state.unproven),
+        optimizer: OptimizerState {
+            step: state.optimizer.step,
+            samples: state.optimizer.samples,
+            moments: Vec::new(),
+        },
+        epoch: state.epoch,
+        index: state.index,
+        best: state.best.as_ref().map(|best| Best { step: best.step, value: best.value, params: Vec::new() }),
+        strikes: state.strikes,
+        loss_sum: state.loss_sum,
+        loss_count: state.loss_count,
+        last_loss: state.last_loss,
+        reported: state.reported,
+    }
+}
+
+fn finished(index: usize) -> String {
+    format!("finished.{index}")
+}
+
+fn moment(index: usize) -> String {
+    format!("moment.{index}")
+}
+
+fn invalid(error: &dyn std::fmt::Display) -> FileError {
+    FileError::Invalid { what: "run", value: error.to_string(), must: "plain JSON".into() }
+}
