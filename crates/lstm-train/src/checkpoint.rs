@@ -1,4 +1,4 @@
-//! Journals as files: the last two are kept, and the newest that is whole is read.
+//! Journals as files: the newest and the one before it are kept, and the newest that is whole is read.
 
 use crate::{Best, Journal, Outcome, Progress, Result, TrainState, Trained, UnderWay};
 use lstm_nn::sealed::Sealed;
@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 /// What kind of sealed file it is, and the version of its form.
 const KIND: &str = "checkpoint";
 const VERSION: u32 = 1;
-/// Files that are kept: should the newest be lost, the one before it is there.
-const KEPT: usize = 2;
 /// More moments than any rule has.
 const MOST_MOMENTS: usize = 16;
 
@@ -24,6 +22,8 @@ pub struct Checkpoints {
     folder: PathBuf,
     /// Of the next file.
     number: u64,
+    /// Of the last one that was whole.
+    whole: Option<u64>,
 }
 
 /// What a file says besides numbers of the element type.
@@ -60,7 +60,7 @@ impl Checkpoints {
     /// [`lstm_nn::Error::Io`] where the folder cannot be read.
     pub fn of(folder: &Path) -> Result<Self> {
         let number = numbered(folder)?.last().map_or(1, |(number, _)| number + 1);
-        Ok(Self { folder: folder.to_owned(), number })
+        Ok(Self { folder: folder.to_owned(), number, whole: None })
     }
 
     /// The newest journal that is whole, with what was kept beside it. Damaged files are passed over as long as an older
@@ -68,27 +68,33 @@ impl Checkpoints {
     ///
     /// # Errors
     /// That of the newest where none is whole.
-    pub fn newest<F: Float>(&self) -> Result<Option<(Journal<F>, Value)>> {
+    pub fn newest<F: Float>(&mut self) -> Result<Option<(Journal<F>, Value)>> {
         let mut first_error = None;
-        for (_, path) in numbered(&self.folder)?.iter().rev() {
+        for (number, path) in numbered(&self.folder)?.iter().rev() {
             match read(path) {
-                Ok(read) => return Ok(Some(read)),
+                Ok(read) => {
+                    self.whole = Some(*number);
+                    return Ok(Some(read));
+                }
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         first_error.map_or(Ok(None), Err)
     }
 
-    /// Keeps a journal, and what is needed beside it; when it is safe, the files before the last one are removed.
+    /// Keeps a journal, and what is needed beside it; when it is safe, all files are removed but the one that was whole
+    /// before.
     ///
     /// # Errors
     /// [`lstm_nn::Error::Io`]; the files before are then still there.
     pub fn keep<F: Float>(&mut self, journal: &Journal<F>, run: &Value) -> Result<()> {
         let path = self.folder.join(format!("checkpoint-{}.safetensors", self.number));
         durable::write(&path, &to_bytes(journal, run)?)?;
+        let stay = [self.whole.replace(self.number), Some(self.number)];
         self.number += 1;
-        let files = numbered(&self.folder)?;
-        remove(&files[..files.len().saturating_sub(KEPT)])
+        let mut files = numbered(&self.folder)?;
+        files.retain(|(number, _)| !stay.contains(&Some(*number)));
+        remove(&files)
     }
 
     /// Removes all of them, when the run has ended.
