@@ -66,8 +66,11 @@ pub(crate) enum Command {
 /// forecast (the last value repeated) and the seasonal naive forecast (the last season repeated). Then it
 /// trains on all rows and forecasts.
 ///
-/// The run folder holds forecast.csv, forecast.png, forecast.svg, the model, the metrics, the course of the loss, and
-/// the settings with which the run can be repeated exactly.
+/// The run folder holds forecast.csv, the model, the metrics, the settings with which the run can be repeated exactly,
+/// and pictures, each as PNG and SVG: forecast, error-by-horizon, season (a typical day, week or year), residuals
+/// (what was missed on held-out rows) and loss. The course of training is in history.csv, the same bytes whenever the
+/// run is repeated, and in metrics.jsonl, an object on each line, written as training goes: trial (null for the
+/// training on all rows), network, step, epoch, loss, validation, rate, and seconds since training began.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

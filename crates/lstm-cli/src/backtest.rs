@@ -105,8 +105,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let numbers = report::to_json(&panel, &plan, &found, &place);
     folder.write(NUMBERS, format!("{numbers:#}\n").as_bytes())?;
     let errors = picture::errors(&panel, &found);
-    draw(&folder, STRIP, &picture::strip(&panel, &found))?;
-    draw(&folder, ERRORS, &errors)?;
+    folder.draw(STRIP, &picture::strip(&panel, &found))?;
+    folder.draw(ERRORS, &errors)?;
     if settings.output.say.json {
         let mut numbers = numbers;
         numbers["run"] = serde_json::json!(folder.path());
@@ -133,14 +133,6 @@ fn folder(settings: &Settings, run: Folder) -> Folder {
     }
     let name = run.path().file_name().unwrap_or_default().to_string_lossy();
     Folder::named_or(&settings.output, &run.path().with_file_name(format!("{name}-backtest")))
-}
-
-fn draw(folder: &Folder, [png, svg]: [&str; 2], figure: &plot::Figure) -> Result<()> {
-    let bytes = figure.to_png_bytes();
-    let bytes =
-        bytes.map_err(|error| Failure::model(format!("{}: {error:#}", folder.file(png).display())))?;
-    folder.write(png, &bytes)?;
-    folder.write(svg, figure.to_svg().as_bytes())
 }
 
 /// Origins between two trainings; none where the first serves all.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lstm_data::panel::{Member, Panel, PanelOptions};
+use lstm_data::panel::{Panel, PanelOptions};
 use lstm_data::{Element, Step};
 use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Window};
@@ -13,7 +13,7 @@ use crate::args::Forecast;
 use crate::device::{self, Job, Work};
 use crate::failure::{Failure, Result};
 use crate::input::Beside;
-use crate::picture::Scene;
+use crate::picture::{Scene, label};
 use crate::progress::say;
 use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
@@ -240,11 +240,7 @@ impl Prediction<'_> {
         folder.create()?;
         let figure = self.figure();
         folder.write(run::FORECAST, self.csv().as_bytes())?;
-        let png = figure
-            .to_png_bytes()
-            .map_err(|error| Failure::model(format!("{}: {error:#}", folder.file(run::PICTURE).display())))?;
-        folder.write(run::PICTURE, &png)?;
-        folder.write(run::DRAWING, figure.to_svg().as_bytes())?;
+        folder.draw(run::PICTURE, &figure)?;
         let say = settings.output.say;
         if say.json {
             value["forecast"] = self.records();
@@ -278,17 +274,11 @@ impl Prediction<'_> {
         members.filter(|(series, _)| none(*series)).map(|(_, member)| member.id.as_str()).collect()
     }
 
-    /// Times of the forecast steps; without a time column the numbers of the rows, from 1.
-    fn times(&self, member: &Member) -> Vec<String> {
-        let rows = member.rows()..member.rows() + self.config.horizon;
-        rows.map(|row| member.axis.as_ref().map_or_else(|| (row + 1).to_string(), |axis| axis.label(row)))
-            .collect()
-    }
-
     /// Calls `each` with series, time, method, mean, and edges by level of every forecast value.
     fn visit(&self, mut each: impl FnMut(&str, &str, &str, f64, &[(f64, f64)])) {
         for (series, member) in self.panel.members.iter().enumerate() {
-            let times = self.times(member);
+            let rows = member.rows()..member.rows() + self.config.horizon;
+            let times: Vec<String> = rows.map(|row| label(member, row)).collect();
             for line in &self.future.lines {
                 let bands: Vec<_> = (0..LEVELS.len()).filter_map(|level| line.band(level, series)).collect();
                 for (step, (time, mean)) in times.iter().zip(&line.mean[series]).enumerate() {

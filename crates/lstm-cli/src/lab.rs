@@ -72,12 +72,7 @@ pub(crate) fn run(args: &Lab) -> Result<()> {
     let figure = picture::figure(series, &plan, &findings);
     folder.create()?;
     folder.write(NUMBERS, format!("{numbers:#}\n").as_bytes())?;
-    let [png, svg] = PICTURES;
-    let bytes = figure
-        .to_png_bytes()
-        .map_err(|error| Failure::model(format!("{}: {error:#}", folder.file(png).display())))?;
-    folder.write(png, &bytes)?;
-    folder.write(svg, figure.to_svg().as_bytes())?;
+    folder.draw(PICTURES, &figure)?;
     if args.output.say.json {
         return output::print_json(&numbers);
     }
@@ -89,7 +84,7 @@ pub(crate) fn run(args: &Lab) -> Result<()> {
     text += &format!(
         "\nAll numbers are in {}, the picture is {}\n",
         folder.file(NUMBERS).display(),
-        folder.file(png).display()
+        folder.file(PICTURES[0]).display()
     );
     output::print(text.as_bytes())?;
     say(&format!("measured on {}", place.described()));

@@ -3,6 +3,7 @@
 
 mod args;
 mod backtest;
+mod check;
 mod device;
 mod devices;
 mod eval;

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 
 use console::Term;
-use lstm_train::forecaster::{Evaluation, Score};
+use lstm_train::forecaster::{Evaluation, Score, Trial};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
@@ -94,6 +94,15 @@ pub(crate) fn spoken(method: &str) -> &str {
     }
 }
 
+/// What the network does that was taken, and whether it helps `there`, where it was chosen.
+pub(crate) fn taken(trial: &Trial, there: &str) -> String {
+    let helps = match 1.0 - trial.validation / trial.base {
+        gain if gain > 0.0 => format!("and lowers its error {there} by {}", percent(gain)),
+        _ => format!("and does NOT lower its error {there}"),
+    };
+    format!("The network {}, {helps}.", trial.what)
+}
+
 /// The best method that needs no training.
 pub(crate) fn best_baseline(evaluation: &Evaluation) -> Option<&Score> {
     let baselines = evaluation.scores.iter().filter(|score| score.method != "lstm");
@@ -126,17 +135,14 @@ pub(crate) fn comparison(evaluation: &Evaluation) -> String {
             score.coverage.get(1).map_or("-".into(), |share| percent(*share)),
         );
     }
-    text += &verdict(evaluation);
-    text
+    text + &verdict(evaluation).map_or(String::new(), |sentence| format!("{}\n", bold(&sentence)))
 }
 
 /// Who wins, in one sentence.
-fn verdict(evaluation: &Evaluation) -> String {
-    let (Some(lstm), Some(best)) = (evaluation.score("lstm"), best_baseline(evaluation)) else {
-        return String::new();
-    };
+pub(crate) fn verdict(evaluation: &Evaluation) -> Option<String> {
+    let (lstm, best) = (evaluation.score("lstm")?, best_baseline(evaluation)?);
     let (name, ours, theirs) = (spoken(&best.method), lstm.metrics.mae, best.metrics.mae);
-    let sentence = match lstm.metrics.skill(&best.metrics) {
+    Some(match lstm.metrics.skill(&best.metrics) {
         Some(skill) if ours < theirs => {
             format!(
                 "The LSTM is better than the best simple forecast ({name}): {} less error.",
@@ -148,8 +154,7 @@ fn verdict(evaluation: &Evaluation) -> String {
             short(ours),
             short(theirs)
         ),
-    };
-    format!("{}\n", bold(&sentence))
+    })
 }
 
 #[cfg(test)]

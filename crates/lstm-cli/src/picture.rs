@@ -1,8 +1,113 @@
-//! The picture of a forecast: what was known, what was held back, what comes.
+//! The pictures of a run. Here that of its forecast: what was known, what was held back, what comes.
+
+mod losses;
+mod residuals;
+mod season;
 
 use lstm_data::TimeAxis;
+use lstm_data::panel::Member;
+use lstm_train::forecaster::{Evaluation, ForecastConfig};
 
+use crate::output::spoken;
 use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
+
+use crate::check::HeldOut;
+use crate::failure::Result;
+use crate::progress::Point;
+use crate::run::{self, Folder};
+
+/// The pictures of how a network was trained and what it misses; those that the rows are too few for are not there.
+pub(crate) struct Pictures {
+    losses: Option<Figure>,
+    errors: Option<Figure>,
+    residuals: Option<Figure>,
+    season: Option<Figure>,
+}
+
+impl Pictures {
+    /// Of a training: the trials, in the order in which they were tried, and the one that was taken.
+    pub(crate) fn new(
+        panel: &lstm_data::panel::Panel,
+        evaluation: &Evaluation,
+        held: &HeldOut,
+        (trials, config): (&[ForecastConfig], &ForecastConfig),
+        course: &[Point],
+    ) -> Self {
+        let taken = trials.iter().position(|trial| trial == config).unwrap_or(0);
+        let title = match panel.members.as_slice() {
+            [only] => format!("{}: mean absolute error on held-out rows, by steps ahead", only.id),
+            all => format!("mean absolute error on held-out rows of {} series, by steps ahead", all.len()),
+        };
+        let methods = evaluation.scores.iter().map(|score| (score.method.as_str(), score.by_step.clone()));
+        let member = panel.members.get(held.member);
+        Self {
+            losses: (!course.is_empty()).then(|| losses::losses(course, evaluation, taken)),
+            errors: (config.horizon > 1).then(|| by_step(title, methods)),
+            residuals: member.and_then(|m| residuals::residuals(m, &held.residuals(m), config.season)),
+            season: member.and_then(|m| season::season(m, held, config.season)),
+        }
+    }
+
+    /// Each with the names of its files.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ([&'static str; 2], &Figure)> {
+        let all = [
+            (run::ERRORS, &self.errors),
+            (run::SEASON, &self.season),
+            (run::RESIDUALS, &self.residuals),
+            (run::LOSSES, &self.losses),
+        ];
+        all.into_iter().filter_map(|(names, figure)| Some((names, figure.as_ref()?)))
+    }
+
+    /// Writes all of them.
+    ///
+    /// # Errors
+    /// A model failure that names the file.
+    pub(crate) fn write(&self, folder: &Folder) -> Result<()> {
+        self.all().try_for_each(|(names, figure)| folder.draw(names, figure))
+    }
+}
+
+/// What x means for a series: times, or where there are none the numbers of its rows.
+pub(crate) fn axis_of(time: Option<&TimeAxis>) -> Axis {
+    match time {
+        Some(time) if !time.counts() => Axis::Times,
+        _ => Axis::Numbers,
+    }
+}
+
+/// Where a row stands on the x axis; without times rows are counted from 1.
+pub(crate) fn place(time: Option<&TimeAxis>, row: usize) -> f64 {
+    time.and_then(|time| time.place(row)).unwrap_or(row as f64 + 1.0)
+}
+
+/// When a row is: its time, without times its number, from 1.
+pub(crate) fn label(member: &Member, row: usize) -> String {
+    member.axis.as_ref().map_or_else(|| (row + 1).to_string(), |axis| axis.label(row))
+}
+
+/// Mean errors of methods, by their names, at each step of the horizon.
+pub(crate) fn by_step<'a>(title: String, methods: impl Iterator<Item = (&'a str, Vec<f64>)>) -> Figure {
+    let lines = methods.enumerate().map(|(index, (name, y))| {
+        let x = (1..=y.len()).map(|step| step as f64).collect();
+        let role = match name {
+            "lstm" => Role::Forecast,
+            "seasonal-naive" => Role::Baseline,
+            "naive" => Role::Other(3),
+            _ => Role::Other(index),
+        };
+        let label = spoken(name);
+        match y.len() {
+            1 => Layer::Points { x, y, role, label: label.into() },
+            _ => Layer::line(role, label, x, y),
+        }
+    });
+    // The LSTM's line lies on top.
+    let mut layers: Vec<Layer> = lines.collect();
+    layers.reverse();
+    let panel = Panel { layers, ..Panel::default() };
+    Figure::stacked(title, Axis::Numbers, vec![panel]).x_label("steps ahead")
+}
 
 /// One series of the picture.
 pub(crate) struct Scene<'a> {
@@ -28,17 +133,14 @@ impl Scene<'_> {
     /// The series one below another.
     pub(crate) fn figure<'s>(title: String, scenes: impl Iterator<Item = Scene<'s>>) -> Figure {
         let scenes: Vec<Scene<'s>> = scenes.collect();
-        let axis = match scenes.first().and_then(|scene| scene.time) {
-            Some(time) if !time.counts() => Axis::Times,
-            _ => Axis::Numbers,
-        };
+        let axis = axis_of(scenes.first().and_then(|scene| scene.time));
         Figure::stacked(title, axis, scenes.iter().map(Scene::panel).collect())
     }
 
     fn panel(&self) -> Panel {
         let end = self.first + self.history.len();
         let x = |from: usize, count: usize| -> Vec<f64> {
-            (from..from + count).map(|row| self.place(row)).collect()
+            (from..from + count).map(|row| place(self.time, row)).collect()
         };
         // Each line begins at the last value before it, so that no gap is drawn.
         let joined = |from: usize, values: &[f64]| -> (Vec<f64>, Vec<f64>) {
@@ -80,13 +182,8 @@ impl Scene<'_> {
             let (x, y) = joined(from, &self.history[known..]);
             layers.push(Layer::line(Role::Truth, "held-out truth", x, y));
         }
-        layers.push(Layer::VerticalLine { x: self.place(end - 1), label: "end of the data".into() });
+        layers.push(Layer::VerticalLine { x: place(self.time, end - 1), label: "end of the data".into() });
         Panel { y_label: self.target.to_owned(), layers, ..Panel::default() }
-    }
-
-    /// Where a row stands on the x axis; without times rows are counted from 1.
-    fn place(&self, row: usize) -> f64 {
-        self.time.and_then(|time| time.place(row)).unwrap_or(row as f64 + 1.0)
     }
 }
 

@@ -121,6 +121,8 @@ pub(crate) struct Panel {
     pub(crate) y_label: String,
     /// Whether y is logarithmic; values that are not positive leave a gap.
     pub(crate) log_y: bool,
+    /// Meaning of x where it is not that of the figure; only of panels with x axes of their own.
+    pub(crate) x: Option<Axis>,
     /// What is drawn.
     pub(crate) layers: Vec<Layer>,
 }

@@ -1,12 +1,18 @@
 //! How training is going: a bar on a terminal, a line now and then elsewhere, nothing for the quiet.
 
+use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use lstm_train::{Flow, Progress as Report};
 
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+use crate::forecast::quoted;
 use crate::interrupt;
 use crate::settings::Say;
 
@@ -16,10 +22,31 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const WITHOUT_LENGTH: &str = "{prefix:<20} step {pos}";
 const WITH_LENGTH: &str = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}, {eta} left";
 
+/// What one report says, and of which network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Point {
+    /// Which of the ways that are tried, from 0; none where the one that was taken learns from all rows.
+    pub(crate) trial: Option<usize>,
+    /// Which of its networks, from 0.
+    pub(crate) network: usize,
+    pub(crate) step: u64,
+    pub(crate) epoch: u32,
+    pub(crate) loss: f64,
+    pub(crate) validation: Option<f64>,
+    pub(crate) rate: f64,
+    /// Since training began.
+    pub(crate) seconds: f64,
+}
+
 /// Watches training, shows it, and remembers the course of the loss.
 pub(crate) struct Progress {
     display: Display,
     stage: String,
+    /// Trial and network under way.
+    part: (Option<usize>, usize),
+    begun: Instant,
+    course: Vec<Point>,
+    log: Option<Log>,
     /// One line for each report, in CSV.
     history: String,
 }
@@ -43,7 +70,49 @@ impl Progress {
         Self {
             display,
             stage: String::new(),
+            part: (None, 0),
+            begun: now,
+            course: Vec::new(),
+            log: None,
             history: "stage,step,epoch,loss,validation,learning-rate\n".into(),
+        }
+    }
+
+    /// The same, writing each report to a file as it comes.
+    ///
+    /// # Errors
+    /// A model failure that names the file.
+    pub(crate) fn logged(self, path: PathBuf) -> Result<Self> {
+        let file = File::create(&path).map_err(|error| Failure::file(&path, &error))?;
+        Ok(Self { log: Some(Log { path, file, failed: None }), ..self })
+    }
+
+    /// Says which trial, none for training on all rows, and which of its networks is under way, both from 0.
+    pub(crate) fn part(&mut self, trial: Option<usize>, network: usize) {
+        self.part = (trial, network);
+    }
+
+    /// Every report so far.
+    pub(crate) fn course(&self) -> &[Point] {
+        &self.course
+    }
+
+    /// Whether all of the log could be written.
+    ///
+    /// # Errors
+    /// A model failure that names the file.
+    pub(crate) fn written(&mut self) -> Result<()> {
+        match self.log.as_mut().and_then(|log| Some((log.failed.take()?, &log.path))) {
+            Some((error, path)) => Err(Failure::file(path, &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the log back, after work that failed.
+    pub(crate) fn discard(&mut self) {
+        if let Some(Log { path, .. }) = self.log.take() {
+            // Where it is gone already, nothing is left to take back.
+            let _ = std::fs::remove_file(path);
         }
     }
 
@@ -107,11 +176,54 @@ impl Progress {
     }
 
     fn record(&mut self, report: &Report) {
+        let (trial, network) = self.part;
+        let point = Point {
+            trial,
+            network,
+            step: report.step,
+            epoch: report.epoch,
+            loss: report.loss,
+            validation: report.validation,
+            rate: report.learning_rate,
+            seconds: self.begun.elapsed().as_secs_f64(),
+        };
+        if let Some(log) = &mut self.log {
+            log.write(&point);
+        }
+        self.course.push(point);
         let validation = report.validation.map_or(String::new(), |value| value.to_string());
         self.history += &format!(
             "{},{},{},{},{validation},{}\n",
-            self.stage, report.step, report.epoch, report.loss, report.learning_rate
+            quoted(&self.stage),
+            report.step,
+            report.epoch,
+            report.loss,
+            report.learning_rate
         );
+    }
+}
+
+/// A file of one JSON object for each report.
+struct Log {
+    path: PathBuf,
+    file: File,
+    /// Why nothing is written any more; training goes on without.
+    failed: Option<std::io::Error>,
+}
+
+impl Log {
+    fn write(&mut self, point: &Point) {
+        if self.failed.is_none() {
+            self.failed = self.try_write(point).err();
+        }
+    }
+
+    fn try_write(&mut self, point: &Point) -> std::io::Result<()> {
+        // People count from 1.
+        let counted =
+            Point { trial: point.trial.map(|trial| trial + 1), network: point.network + 1, ..point.clone() };
+        // One write for a line, so that a reader never sees a part of it.
+        self.file.write_all(format!("{}\n", serde_json::to_string(&counted)?).as_bytes())
     }
 }
 

@@ -16,6 +16,7 @@ use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
+use crate::plot::Figure;
 use crate::settings::{Dtype, Output, Reading};
 
 /// The model.
@@ -24,18 +25,32 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const SETTINGS: &str = "settings.toml";
 /// The comparison with the baselines.
 pub(crate) const METRICS: &str = "metrics.json";
+/// The same as training goes on, with the time that it took: an object on each line.
+pub(crate) const COURSE: &str = "metrics.jsonl";
 /// The course of the loss.
 pub(crate) const HISTORY: &str = "history.csv";
 /// The forecast as numbers.
 pub(crate) const FORECAST: &str = "forecast.csv";
 /// The forecast as a picture, of pixels and of lines.
-pub(crate) const PICTURE: &str = "forecast.png";
-pub(crate) const DRAWING: &str = "forecast.svg";
+pub(crate) const PICTURE: [&str; 2] = ["forecast.png", "forecast.svg"];
+/// Training and validation error over the steps of training.
+pub(crate) const LOSSES: [&str; 2] = ["loss.png", "loss.svg"];
+/// Errors of all methods by steps ahead.
+pub(crate) const ERRORS: [&str; 2] = ["error-by-horizon.png", "error-by-horizon.svg"];
+/// What the LSTM missed on held-out rows.
+pub(crate) const RESIDUALS: [&str; 2] = ["residuals.png", "residuals.svg"];
+/// The season, as it was and as it is forecast.
+pub(crate) const SEASON: [&str; 2] = ["season.png", "season.svg"];
+/// All of a run on one page.
+pub(crate) const REPORT: &str = "report.html";
 
 /// What a training run leaves.
-pub(crate) const OF_TRAINING: [&str; 4] = [MODEL, SETTINGS, METRICS, HISTORY];
+pub(crate) const OF_TRAINING: [&str; 5] = [MODEL, SETTINGS, METRICS, HISTORY, COURSE];
+/// What is shown of one that ended well.
+pub(crate) const OF_RESULT: [&str; 9] =
+    [LOSSES[0], LOSSES[1], ERRORS[0], ERRORS[1], RESIDUALS[0], RESIDUALS[1], SEASON[0], SEASON[1], REPORT];
 /// What a forecast leaves.
-pub(crate) const OF_FORECAST: [&str; 3] = [FORECAST, PICTURE, DRAWING];
+pub(crate) const OF_FORECAST: [&str; 3] = [FORECAST, PICTURE[0], PICTURE[1]];
 
 /// More rows than any series has, few enough for the calendar.
 const MOST_ROWS: usize = u32::MAX as usize;
@@ -114,6 +129,18 @@ impl Folder {
     /// A model failure that names the file.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         Ok(durable::write(&self.file(name), bytes)?)
+    }
+
+    /// Writes a picture, of pixels and of lines.
+    ///
+    /// # Errors
+    /// A model failure that names the file.
+    pub(crate) fn draw(&self, [png, svg]: [&str; 2], figure: &Figure) -> Result<()> {
+        let pixels = figure.to_png_bytes();
+        let pixels =
+            pixels.map_err(|error| Failure::model(format!("{}: {error:#}", self.file(png).display())))?;
+        self.write(png, &pixels)?;
+        self.write(svg, figure.to_svg().as_bytes())
     }
 
     /// Removes what an earlier run left under these names, where it may be replaced: it belongs to another model.

@@ -13,10 +13,12 @@ use lstm_train::{Course, Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
 use crate::args::Train;
+use crate::check::HeldOut;
 use crate::device::{self, Job, Place, Work};
 use crate::failure::{Failure, Kind, Result};
 use crate::forecast::Future;
 use crate::input::Beside;
+use crate::picture::Pictures;
 use crate::progress::{Progress, say};
 use crate::run::{self, Folder, Task};
 use crate::settings::{Dtype, Machine, Reading, Settings, Training, to_toml};
@@ -71,7 +73,8 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     let folder = Folder::named(&settings.output, first);
     // The forecast of another model must not lie beside this one, so it is in the way too.
     for file in files {
-        folder.check(&[&run::OF_TRAINING[..], &run::OF_FORECAST].concat(), Some(file))?;
+        let names = [&run::OF_TRAINING[..], &run::OF_RESULT, &run::OF_FORECAST].concat();
+        folder.check(&names, Some(file))?;
     }
     let panel = input::read(files, &settings.reading)?;
     let calendar = input::calendar(&panel, &settings.reading);
@@ -91,7 +94,7 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     interrupt::listen()?;
     folder.create()?;
     let begun = Instant::now();
-    let mut progress = Progress::new(settings.output.say);
+    let mut progress = Progress::new(settings.output.say).logged(folder.file(run::COURSE))?;
     let reading = settings.reading.resolved(&panel);
     let job = Learn {
         panel: &panel,
@@ -100,11 +103,15 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
         reading,
         progress: &mut progress,
     };
-    let learned = place.run(job).inspect_err(|_| folder.abandon());
+    let learned = place.run(job);
     progress.finish();
-    let learned = learned?;
+    let learned = learned.inspect_err(|_| {
+        progress.discard();
+        folder.abandon();
+    })?;
 
-    folder.clear(&run::OF_FORECAST)?;
+    folder.clear(&[&run::OF_RESULT[..], &run::OF_FORECAST].concat())?;
+    progress.written()?;
     folder.write(run::MODEL, &learned.model)?;
     let machine = place.resolved(&settings.machine);
     let config = learned.task.config.clone();
@@ -121,6 +128,8 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
         return Err(cut.in_folder(&folder));
     }
     let evaluation = learned.evaluation.ok_or_else(|| Failure::model("training gave no evaluation"))?;
+    let pictures = Pictures::new(&panel, &evaluation, &learned.check, (&trials, &config), progress.course());
+    pictures.write(&folder)?;
     if tell {
         let text = format!("{}{}", held_out(&evaluation, &config), output::comparison(&evaluation));
         output::print(text.as_bytes())?;
@@ -145,6 +154,8 @@ struct Learned {
     task: Task,
     evaluation: Option<Evaluation>,
     future: Future,
+    /// What was missed on held-out rows.
+    check: HeldOut,
     cut_short: Option<CutShort>,
 }
 
@@ -203,11 +214,21 @@ impl Job for Learn<'_> {
                 task,
                 evaluation: Some(evaluation.clone()),
                 future: Future::default(),
+                check: HeldOut::default(),
                 cut_short,
             })
         };
+        // The networks of all trials follow one another.
+        let parts: Vec<(usize, usize)> = trials
+            .iter()
+            .enumerate()
+            .flat_map(|(trial, config)| (0..config.ensemble).map(move |network| (trial, network)))
+            .collect();
         let mut watch = |stage: Stage, step: u64, report: Option<&Report>| -> Flow {
             progress.stage(&format!("trial {} of {}", stage.index + 1, stage.of));
+            if let Some((trial, network)) = parts.get(stage.index) {
+                progress.part(Some(*trial), *network);
+            }
             progress.observe(step, report)
         };
         let (held, evaluation, outcome) =
@@ -216,6 +237,8 @@ impl Job for Learn<'_> {
         if let Some(reason) = CutShort::of(outcome) {
             return keep(&held, &evaluation, Some(reason));
         }
+        let check =
+            HeldOut::new(backend, &held, &members, panel).map_err(|error| in_file(error, &panel.file))?;
         let mut last = 0;
         let mut watch = |stage: Stage, step: u64, report: Option<&Report>| -> Flow {
             last = step;
@@ -223,6 +246,7 @@ impl Job for Learn<'_> {
                 1 => "training on all rows".to_owned(),
                 of => format!("training on all rows, {} of {of}", stage.index + 1),
             });
+            progress.part(None, stage.index);
             progress.observe(step, report)
         };
         let (whole, outcome) =
@@ -240,7 +264,7 @@ impl Job for Learn<'_> {
             }
             future => future.map_err(|error| in_file(error, &panel.file))?,
         };
-        Ok(Learned { future, ..keep(&whole, &evaluation, None)? })
+        Ok(Learned { future, check, ..keep(&whole, &evaluation, None)? })
     }
 }
 
@@ -329,15 +353,9 @@ fn announced(panel: &Panel, trials: &[ForecastConfig]) -> String {
 fn held_out(evaluation: &Evaluation, config: &ForecastConfig) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let (held, windows, horizon) = (config.held_out, evaluation.windows, config.horizon);
-    let taken = evaluation.trials.first().map_or(String::new(), |trial| {
-        let helps = match 1.0 - trial.validation / trial.base {
-            gain if gain > 0.0 => {
-                format!("and lowers its error on the validation part by {}", output::percent(gain))
-            }
-            _ => "and does NOT lower its error on the validation part".into(),
-        };
-        format!("The network {}, {helps}.\n", trial.what)
-    });
+    let trial = evaluation.trials.first();
+    let taken =
+        trial.map_or(String::new(), |trial| format!("{}\n", output::taken(trial, "on the validation part")));
     format!(
         "\n{taken}On the last {held} rows, which it has not seen ({windows} forecast{} of {horizon} step{}):\n",
         plural(windows),

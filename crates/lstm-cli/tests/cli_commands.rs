@@ -38,6 +38,10 @@ fn forecast_writes_a_run_that_can_be_repeated_exactly() {
     assert!(lines.len() == 8 || lines.len() == 15, "{forecast}");
     assert!(place.read("runs/good/forecast.png").starts_with(b"\x89PNG"));
     assert!(place.text("runs/good/history.csv").lines().count() > 2);
+    for picture in ["error-by-horizon", "season", "residuals", "loss"] {
+        assert!(place.read(&format!("runs/good/{picture}.png")).starts_with(b"\x89PNG"), "{picture}");
+        assert!(place.text(&format!("runs/good/{picture}.svg")).ends_with("</svg>"), "{picture}");
+    }
     assert_eq!(place.lstm("inspect runs/good --json").fine().json()["task"]["config"]["seed"], 7);
 
     place.lstm("forecast good.csv --config runs/good/settings.toml --out again --threads 1 --quiet").fine();
@@ -49,6 +53,37 @@ fn forecast_writes_a_run_that_can_be_repeated_exactly() {
             "{name} differs"
         );
     }
+}
+
+#[test]
+fn the_metrics_of_training_are_lines_of_json() {
+    let place = Place::new();
+    place.lstm("train good.csv --epochs 20 --hidden 8 --ensemble 2 --base linear --quiet").fine();
+    let text = place.text("runs/good/metrics.jsonl");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let history = place.text("runs/good/history.csv");
+    assert_eq!(lines.len() + 1, history.lines().count());
+    let keys: Vec<&String> = lines[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["epoch", "loss", "network", "rate", "seconds", "step", "trial", "validation"]);
+    for (line, row) in lines.iter().zip(history.lines().skip(1)) {
+        let cells: Vec<&str> = row.rsplitn(6, ',').collect();
+        let [rate, validation, loss, _, step, stage] = cells[..] else { panic!("{row}") };
+        assert!(!stage.contains(',') || stage.starts_with("\"training on all rows, "), "{row}");
+        assert_eq!(line["step"].to_string(), step);
+        assert_eq!(line["loss"], json!(loss.parse::<f64>().unwrap()));
+        assert_eq!(line["rate"], json!(rate.parse::<f64>().unwrap()));
+        assert_eq!(line["validation"].is_null(), validation.is_empty(), "{line}");
+    }
+    // Two ways of normalising, each by two networks, then two on all rows.
+    let parts: Vec<(Option<u64>, u64)> =
+        lines.iter().map(|line| (line["trial"].as_u64(), line["network"].as_u64().unwrap())).collect();
+    let mut found = parts.clone();
+    found.dedup();
+    let wanted = [(Some(1), 1), (Some(1), 2), (Some(2), 1), (Some(2), 2), (None, 1), (None, 2)];
+    assert_eq!(found, wanted);
+    let seconds: Vec<f64> = lines.iter().map(|line| line["seconds"].as_f64().unwrap()).collect();
+    assert!(seconds.is_sorted() && seconds[0] >= 0.0);
 }
 
 #[test]
@@ -467,7 +502,10 @@ mod unix {
         let mut names: Vec<_> =
             std::fs::read_dir(place.path("run")).unwrap().map(|f| f.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["history.csv", "metrics.json", "model.safetensors", "settings.toml"]);
+        assert_eq!(
+            names,
+            ["history.csv", "metrics.json", "metrics.jsonl", "model.safetensors", "settings.toml"]
+        );
         assert!(place.lstm("inspect run").fine().out.contains("training was cut short (interrupted)"));
     }
 

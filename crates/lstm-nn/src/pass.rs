@@ -386,6 +386,53 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         Ok((out, traces.collect::<Result<_>>()?))
     }
 
+    /// Runs the network without dropout over `x [T, B, I]` and takes its output `[R, O]`, weighted by `d_out` of the
+    /// same shape, back to the input: the gradient of their inner product, `[T, B, I]`.
+    ///
+    /// # Errors
+    /// [`lstm_tensor::Error::Shape`] where sizes differ.
+    pub fn input_gradient(
+        &mut self,
+        backend: &B,
+        model: &Model<B, F>,
+        x: &[F],
+        d_out: &[F],
+    ) -> Result<Vec<F>> {
+        load(backend, "x", x, &mut self.body.x)?;
+        load(backend, "d_out", d_out, &mut self.d_out)?;
+        self.body.forward(backend, model, None, None, None)?;
+        // Those of the parameters come with it, and nobody reads them.
+        let mut grads = model.gradients(backend)?;
+        let read = self.body.read();
+        let dense = Span::dense(0, read.rows, self.body.network.outputs());
+        let params = model.params();
+        match self.body.head(params) {
+            None => backend.copy(View::new(&self.d_out, dense), ViewMut::new(&mut self.d_y, read))?,
+            Some((weight, bias)) => {
+                let grad = LinearGrad { d_params: grads.values_mut(), weight, bias: Some(bias) };
+                let (x, weight) = (View::new(&self.body.y, read), View::new(params.values(), weight));
+                let d_out = View::new(&self.d_out, dense);
+                backend.linear_backward(x, weight, d_out, grad, Some(ViewMut::new(&mut self.d_y, read)))?;
+            }
+        }
+        let mut d_x = backend.alloc(x.len())?;
+        let args = Backward {
+            weights: Weights { params, packed: &self.body.packed },
+            draw: None,
+            x: &self.body.x,
+            initial: None,
+            d_y: Some(&self.d_y),
+            d_last: None,
+            d_params: grads.values_mut(),
+            d_x: Some(&mut d_x),
+            d_initial: None,
+        };
+        backend.stack_backward(&self.body.plan, args, &mut self.body.scratch)?;
+        let mut host = vec![F::ZERO; x.len()];
+        backend.download(&d_x, 0, &mut host)?;
+        Ok(host)
+    }
+
     fn layer_trace(&self, backend: &B, l: usize) -> Result<LayerTrace> {
         let (layout, tape) = (&self.body.plan.tape, &self.body.scratch.tape);
         let read = |buffer: &B::Buffer<F>, len: usize| -> Result<Vec<F>> {

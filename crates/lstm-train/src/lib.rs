@@ -9,6 +9,7 @@
 //! - [`backtest`]: what its forecasts would have been worth, had they been made earlier
 //! - [`free_run`]: a network fed with its own predictions
 //! - [`lab`]: what becomes of it then, and why
+//! - [`noise`]: how much of a series no forecast can know
 //! - [`metrics`], [`baseline`]: what a forecast is held against
 
 pub mod backtest;
@@ -22,6 +23,7 @@ mod full_batch;
 mod journal;
 pub mod lab;
 pub mod metrics;
+pub mod noise;
 mod source;
 
 pub use checkpoint::Checkpoints;

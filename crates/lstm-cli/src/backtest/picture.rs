@@ -5,7 +5,7 @@ use lstm_train::backtest::{Forecasts, Origins};
 use lstm_train::forecaster::{ForecastConfig, LEVELS, Window};
 
 use super::{Found, Plan};
-use crate::output::spoken;
+use crate::picture::{axis_of, by_step, place};
 use crate::plot::{self, Axis, Figure, Layer, Role};
 
 /// Forecasts that the strip shows at most: of more each would be a dot.
@@ -110,10 +110,7 @@ pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
         let x = places(member, forecast.row - 1..forecast.row).remove(0);
         layers.push(Layer::VerticalLine { x, label: String::new() });
     }
-    let axis = match &member.axis {
-        Some(time) if !time.counts() => Axis::Times,
-        _ => Axis::Numbers,
-    };
+    let axis = axis_of(member.axis.as_ref());
     let title = match (shown.len(), found.forecasts[found.subject.member]) {
         (some, all) if some < all => format!("{}: {some} of {all} forecasts, from the lines on", member.id),
         (all, _) => format!("{}: {all} forecasts, from the lines on", member.id),
@@ -121,44 +118,25 @@ pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
     Figure::stacked(title, axis, vec![plot::Panel { layers, ..plot::Panel::default() }])
 }
 
-/// Where rows stand on the x axis; without times they are counted from 1.
+/// Where rows stand on the x axis.
 fn places(member: &Member, rows: std::ops::Range<usize>) -> Vec<f64> {
-    let place = |row| member.axis.as_ref().and_then(|axis| axis.place(row)).unwrap_or(row as f64 + 1.0);
-    rows.map(place).collect()
+    rows.map(|row| place(member.axis.as_ref(), row)).collect()
 }
 
 /// Mean errors of all methods by steps ahead: of several series in units of their naive errors.
 pub(super) fn errors(panel: &Panel, found: &Found) -> Figure {
     let scaled = panel.members.len() > 1;
-    let lines = found.methods.iter().enumerate().map(|(index, method)| {
-        let error = |tally: &lstm_train::metrics::Tally| {
-            let metrics = tally.measures().map(|measures| measures.metrics);
-            metrics
-                .and_then(|metrics| if scaled { metrics.mase } else { Some(metrics.mae) })
-                .unwrap_or(f64::NAN)
-        };
-        let y: Vec<f64> = method.by_step.iter().map(error).collect();
-        let x = (1..=y.len()).map(|step| step as f64).collect();
-        let role = match method.name {
-            "lstm" => Role::Forecast,
-            "seasonal-naive" => Role::Baseline,
-            "naive" => Role::Other(3),
-            _ => Role::Other(index),
-        };
-        let label = spoken(method.name);
-        match y.len() {
-            1 => Layer::Points { x, y, role, label: label.into() },
-            _ => Layer::line(role, label, x, y),
-        }
-    });
-    // The LSTM's line lies on top.
-    let mut layers: Vec<Layer> = lines.collect();
-    layers.reverse();
+    let error = |tally: &lstm_train::metrics::Tally| {
+        let metrics = tally.measures().map(|measures| measures.metrics);
+        metrics.and_then(|metrics| if scaled { metrics.mase } else { Some(metrics.mae) }).unwrap_or(f64::NAN)
+    };
     let what = if scaled { "MASE" } else { "MAE" };
     let title = match panel.members.as_slice() {
         [only] => format!("{}: {what} by steps ahead", only.id),
         all => format!("{what} of {} series by steps ahead", all.len()),
     };
-    let panel = plot::Panel { layers, ..plot::Panel::default() };
-    Figure::stacked(title, Axis::Numbers, vec![panel]).x_label("steps ahead")
+    by_step(
+        title,
+        found.methods.iter().map(|method| (method.name, method.by_step.iter().map(error).collect())),
+    )
 }

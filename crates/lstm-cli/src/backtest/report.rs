@@ -4,11 +4,11 @@ use lstm_data::panel::Panel;
 use lstm_train::metrics::{Measures, Tally};
 use serde_json::{Value, json};
 
-use super::sheet::label;
 use super::{Found, Method, Plan};
 use crate::device::Place;
 use crate::input;
-use crate::output::{bold, percent, short, spoken};
+use crate::output::{self, bold, percent, short, spoken};
+use crate::picture::label;
 
 /// Series that the table shows at most.
 const SERIES: usize = 12;
@@ -83,13 +83,8 @@ fn line(name: &str, measures: &Measures) -> String {
 
 /// What was tried, and which was taken.
 fn taken(found: &Found) -> String {
-    let helps = |gain: f64| match gain {
-        gain if gain > 0.0 => format!("and lowers its error before the first origin by {}", percent(gain)),
-        _ => "and does NOT lower its error before the first origin".into(),
-    };
-    found.tried.first().map_or(String::new(), |trial| {
-        format!("The network {}, {}.\n", trial.what, helps(1.0 - trial.validation / trial.base))
-    })
+    let trial = found.tried.first();
+    trial.map_or(String::new(), |trial| format!("{}\n", output::taken(trial, "before the first origin")))
 }
 
 /// Who wins, in one sentence.

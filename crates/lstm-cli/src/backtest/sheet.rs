@@ -3,12 +3,13 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use lstm_data::panel::{Member, Panel};
+use lstm_data::panel::Panel;
 use lstm_nn::durable::Durable;
 use lstm_train::backtest::Batch;
 
 use crate::failure::{Failure, Result};
 use crate::forecast::{names, quoted};
+use crate::picture::label;
 
 /// The file under way.
 pub(super) struct Sheet {
@@ -72,9 +73,4 @@ impl Sheet {
     fn put(&mut self, what: impl FnOnce(&mut BufWriter<Durable>) -> io::Result<()>) -> Result<()> {
         what(&mut self.file).map_err(|error| Failure::file(&self.path, &error))
     }
-}
-
-/// When a row is: its time, without times its number, from 1.
-pub(super) fn label(member: &Member, row: usize) -> String {
-    member.axis.as_ref().map_or_else(|| (row + 1).to_string(), |axis| axis.label(row))
 }

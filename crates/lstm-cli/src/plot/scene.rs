@@ -103,6 +103,7 @@ impl Cells {
         let has = |kind: fn(&Layer) -> bool| figure.panels.iter().flat_map(|p| &p.layers).any(kind);
         let words_above = figure.panels.iter().any(|p| !p.title.is_empty() || !p.y_label.is_empty())
             || has(|l| matches!(l, Layer::VerticalLine { label, .. } if !label.is_empty()));
+        let has_times = figure.panels.iter().any(|p| p.x.unwrap_or(figure.x) == super::Axis::Times);
         Cells {
             columns,
             count,
@@ -111,7 +112,7 @@ impl Cells {
             left: 10.0 + labels.fold(0.0, f64::max),
             right: 8.0,
             above: if words_above { LINE + 4.0 } else { 8.0 },
-            below: 8.0 + LINE + if figure.x == super::Axis::Times { LINE } else { 0.0 },
+            below: 8.0 + LINE + if has_times { LINE } else { 0.0 },
             x_label: if figure.x_label.is_empty() { 0.0 } else { LINE + 2.0 },
         }
     }
@@ -283,7 +284,7 @@ impl Drawing<'_> {
 
     fn draw_x_axis(&self, pen: &mut Pen) {
         // So many units for each tick keep the widest label, a date, from its neighbour.
-        for tick in self.x.ticks(self.figure.x, (self.frame.width / 80.0) as usize) {
+        for tick in self.x.ticks(self.panel.x.unwrap_or(self.figure.x), (self.frame.width / 80.0) as usize) {
             let x = self.frame.left + tick.place * self.frame.width;
             let bottom = self.frame.bottom();
             pen.rule((x, self.frame.top), (x, bottom), GRID);

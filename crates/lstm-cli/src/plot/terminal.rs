@@ -62,7 +62,7 @@ fn rows(figure: &Figure, panel: &Panel, width: usize, height: usize, colour: boo
     }
     let mut lines: Vec<String> =
         (0..height).map(|row| format!("{:>left$} ┤{}", labels[row], canvas.row(row, colour))).collect();
-    for line in x_labels(&x, figure.x, columns) {
+    for line in x_labels(&x, panel.x.unwrap_or(figure.x), columns) {
         lines.push(format!("{:>left$}  {line}", ""));
     }
     lines

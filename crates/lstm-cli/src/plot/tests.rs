@@ -75,7 +75,8 @@ fn loss() -> Figure {
         Layer::Points { x: vec![97.0], y: vec![0.0106], role: Role::Other(4), label: "kept".into() },
         Layer::VerticalLine { x: 97.0, label: "best epoch 97".into() },
     ];
-    let panel = Panel { title: "Loss".into(), y_label: "MSE".into(), log_y: true, layers };
+    let panel =
+        Panel { title: "Loss".into(), y_label: "MSE".into(), log_y: true, layers, ..Panel::default() };
     Figure::stacked("Training", Axis::Numbers, vec![panel]).x_label("epoch")
 }
 

@@ -7,6 +7,7 @@
 
 mod config;
 mod evaluation;
+mod gates;
 mod linear;
 mod places;
 mod series;
@@ -14,6 +15,7 @@ mod windows;
 
 pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Normalise, Purpose};
 pub use evaluation::{Evaluation, Interval, LEVELS, Score, Trial};
+pub use gates::{Inside, half_life};
 pub use linear::Linear;
 pub use places::OfMethod;
 pub use series::{Columns, Member};
