@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Eval(Box<Eval>),
     Backtest(Box<crate::backtest::Args>),
     Lab(Box<Lab>),
+    Gates(Box<crate::gates::Args>),
     Inspect(Inspect),
     Export(Export),
     Repro(Box<crate::repro::Args>),
@@ -70,7 +71,8 @@ pub(crate) enum Command {
 /// and pictures, each as PNG and SVG: forecast, error-by-horizon, season (a typical day, week or year), residuals
 /// (what was missed on held-out rows) and loss. The course of training is in history.csv, the same bytes whenever the
 /// run is repeated, and in metrics.jsonl, an object on each line, written as training goes: trial (null for the
-/// training on all rows), network, step, epoch, loss, validation, rate, and seconds since training began.
+/// training on all rows), network, step, epoch, loss, validation, rate, and seconds since training began. All of it
+/// on one page, with the table, what was found in the data and whether it is learnable, is report.html.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -288,6 +290,7 @@ impl Command {
             Command::Eval(args) => args.say.json,
             Command::Backtest(args) => args.settings.output.say.json,
             Command::Lab(args) => args.output.say.json,
+            Command::Gates(args) => args.output.say.json,
             Command::Inspect(args) => args.json,
             Command::Export(args) => args.say.json,
             Command::Repro(args) => args.say.json,

@@ -110,7 +110,7 @@ pub(crate) fn refuse_settled(training: &Training, reading: &Reading) -> Result<(
 }
 
 /// Refuses the first of these settings that is given.
-fn refuse(settings: &impl Serialize, why: &str) -> Result<()> {
+pub(crate) fn refuse(settings: &impl Serialize, why: &str) -> Result<()> {
     let given = toml::Table::try_from(settings).unwrap_or_default();
     match given.keys().next() {
         Some(name) => Err(Failure::usage(format!("--{name} {why}"))),
@@ -226,12 +226,12 @@ impl Line {
 }
 
 /// Forecasts with all that is written and shown beside them.
-struct Prediction<'a> {
-    panel: &'a Panel,
-    config: &'a ForecastConfig,
+pub(crate) struct Prediction<'a> {
+    pub(crate) panel: &'a Panel,
+    pub(crate) config: &'a ForecastConfig,
     /// The LSTM's forecast of the last held-out rows of each series.
-    held_out: &'a [Vec<f64>],
-    future: &'a Future,
+    pub(crate) held_out: &'a [Vec<f64>],
+    pub(crate) future: &'a Future,
 }
 
 impl Prediction<'_> {
@@ -317,7 +317,8 @@ impl Prediction<'_> {
         records.into()
     }
 
-    fn figure(&self) -> plot::Figure {
+    /// What was known, what was held back, what comes.
+    pub(crate) fn figure(&self) -> plot::Figure {
         // Enough of the past to see the pattern, not so much that the forecast shrinks to a dot.
         let horizon = self.config.horizon;
         let shown = (4 * horizon).max(2 * self.config.season).max(48);

@@ -10,15 +10,18 @@ mod eval;
 mod export;
 mod failure;
 mod forecast;
+mod gates;
 mod input;
 mod inspect;
 mod interrupt;
 mod lab;
+mod learnable;
 mod markdown;
 mod output;
 mod picture;
 mod plot;
 mod progress;
+mod report;
 mod repro;
 mod run;
 mod settings;
@@ -51,6 +54,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Gates(args) => gates::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Repro(args) => repro::run(&args),

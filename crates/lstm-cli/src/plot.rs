@@ -163,6 +163,11 @@ impl Figure {
         scene::svg(self)
     }
 
+    /// Width and height of the SVG document.
+    pub(crate) fn size(&self) -> (f64, f64) {
+        scene::size(self)
+    }
+
     /// The figure as a PNG file's bytes, at twice the size of the SVG.
     ///
     /// # Errors
@@ -186,6 +191,11 @@ impl Figure {
     pub(crate) fn save_png(&self, path: &Path) -> Result<()> {
         Ok(durable::write(path, &self.to_png_bytes()?)?)
     }
+}
+
+/// A style sheet for SVG documents of the class `figure` on a page: how they look where it is dark.
+pub(crate) fn dark_style() -> String {
+    palette::dark()
 }
 
 /// Words as they may be shown: no control characters (a column name can hold anything), and not without end.

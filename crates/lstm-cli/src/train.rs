@@ -1,7 +1,7 @@
 //! `lstm train`, and the training that `lstm forecast` begins with.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use lstm_data::Element;
@@ -13,13 +13,15 @@ use lstm_train::{Course, Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
 use crate::args::Train;
-use crate::check::HeldOut;
+use crate::check::{HeldOut, Residuals};
 use crate::device::{self, Job, Place, Work};
 use crate::failure::{Failure, Kind, Result};
-use crate::forecast::Future;
+use crate::forecast::{Future, Prediction};
 use crate::input::Beside;
+use crate::learnable::Learnable;
 use crate::picture::Pictures;
 use crate::progress::{Progress, say};
+use crate::report::Page;
 use crate::run::{self, Folder, Task};
 use crate::settings::{Dtype, Machine, Reading, Settings, Training, to_toml};
 use crate::{input, interrupt, output};
@@ -130,6 +132,26 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     let evaluation = learned.evaluation.ok_or_else(|| Failure::model("training gave no evaluation"))?;
     let pictures = Pictures::new(&panel, &evaluation, &learned.check, (&trials, &config), progress.course());
     pictures.write(&folder)?;
+    let prediction = Prediction {
+        panel: &panel,
+        config: &config,
+        held_out: &evaluation.last_forecast,
+        future: &learned.future,
+    };
+    let member = panel.members.get(learned.check.member);
+    let page = Page {
+        panel: &panel,
+        config: &config,
+        evaluation: &evaluation,
+        forecast: prediction.figure(),
+        pictures: &pictures,
+        residuals: member.map_or(Residuals::default(), |member| learned.check.residuals(member)),
+        learnable: Learnable::of(&panel, &config),
+        machine: place.described(),
+        command: again(command, files, &folder),
+        settings: &text,
+    };
+    folder.write(run::REPORT, page.html().as_bytes())?;
     if tell {
         let text = format!("{}{}", held_out(&evaluation, &config), output::comparison(&evaluation));
         output::print(text.as_bytes())?;
@@ -392,15 +414,44 @@ fn settings_text(
 ) -> String {
     // A table of plain values cannot fail to be one.
     let part = |table: std::result::Result<toml::Table, toml::ser::Error>| table.unwrap_or_default();
-    let settings = folder.file(run::SETTINGS);
     format!(
-        "# All settings of this run. It is repeated exactly by\n#   lstm {command} {} --config {} --out ANOTHER\n{}",
-        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" "),
-        settings.display(),
+        "# All settings of this run. It is repeated exactly by\n#   {}\n{}",
+        again(command, files, folder),
         to_toml(&[
             ("Reading the file", part(toml::Table::try_from(reading))),
             ("Network and training", training),
             ("Machine", part(toml::Table::try_from(machine))),
         ])
     )
+}
+
+/// The command that repeats the run.
+fn again(command: &str, files: &[PathBuf], folder: &Folder) -> String {
+    let files: Vec<String> = files.iter().map(|file| in_shell(file)).collect();
+    let settings = in_shell(&folder.file(run::SETTINGS));
+    format!("lstm {command} {} --config {settings} --out ANOTHER", files.join(" "))
+}
+
+/// A path as a POSIX shell takes it, in quotes where it needs them.
+fn in_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_would_part_them() {
+        for (path, words) in [
+            ("runs/a-1.csv", "runs/a-1.csv"),
+            ("my file.csv", "'my file.csv'"),
+            ("it's", "'it'\\''s'"),
+            ("zählung", "zählung"),
+        ] {
+            assert_eq!(in_shell(Path::new(path)), words);
+        }
+    }
 }

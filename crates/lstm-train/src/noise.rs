@@ -43,7 +43,8 @@ impl NoiseFloor {
 /// square distance of the first to the tenth neighbour, meets distance 0 at the variance of the noise. The pasts are
 /// the last 1, 3 or 6 values, with those around the same place of the season or without, as they are or as
 /// differences from the last; the least noise of these counts. Neighbours in time are passed over, as their outcomes
-/// share their noise.
+/// share their noise. No more than half of what the nearest differ by is put down to their distance: in a short series
+/// even they are far, and the line would promise too much.
 ///
 /// It takes the noise for equally strong everywhere, and what depends on more than these values counts as noise. None
 /// for a series that is too short.
@@ -68,7 +69,7 @@ pub fn noise_floor(member: &Member<'_>, season: usize, ahead: usize) -> Option<N
                 // A difference from itself says nothing.
                 let inputs = if relative { &lags[1..] } else { &lags[..] };
                 let Some(places) = Places::new(member, (&lags, inputs), relative) else { continue };
-                let noise = places.gamma().max(0.0).sqrt();
+                let noise = places.gamma().sqrt();
                 if best.as_ref().is_none_or(|best| noise < best.noise) {
                     best = Some(NoiseFloor {
                         ahead,
@@ -133,7 +134,9 @@ impl Places {
             }
         }
         let count = count.max(1) as f64;
-        intercept(&delta.map(|sum| sum / count), &gamma.map(|sum| sum / count))
+        let (delta, gamma) = (delta.map(|sum| sum / count), gamma.map(|sum| sum / count));
+        // A line drawn much further than to its nearest point is a guess.
+        intercept(&delta, &gamma).max(0.5 * gamma[0])
     }
 
     /// Squared distances and indices of the nearest pasts, the nearest first; none where there are too few.
@@ -237,7 +240,7 @@ mod tests {
             })
             .collect();
         let found = floor(&values, 1, 1);
-        assert!(found.noise < 0.02 * found.naive && found.learnable() > 0.99, "{found:?}");
+        assert!(found.noise < 0.05 * found.naive && found.learnable() > 0.99, "{found:?}");
     }
 
     #[test]

@@ -44,3 +44,26 @@ pub(super) fn terminal(role: Role) -> Option<u8> {
         Role::Other(n) => Some([34, 33, 32, 35, 31, 36][n % 6]),
     }
 }
+
+/// Rules of a style sheet that turn pictures of the class `figure` into what is legible on a dark page.
+pub(super) fn dark() -> String {
+    let inks =
+        [INK, GRID, MARK].into_iter().zip([(0xd0, 0xd7, 0xde), (0x2b, 0x31, 0x38), (0x9a, 0xa4, 0xaf)]);
+    let roles = [
+        (Role::History, (0xf0, 0xf3, 0xf6)),
+        (Role::Truth, (0x3f, 0xc4, 0x8b)),
+        (Role::Forecast, (0xff, 0x6b, 0x6b)),
+        (Role::Baseline, (0x58, 0xa6, 0xff)),
+        (Role::Other(2), (0x2f, 0xc7, 0x9a)),
+        (Role::Other(4), (0xff, 0x8a, 0x3c)),
+    ];
+    // The other colours are light enough.
+    let all = inks.chain(roles.map(|(role, dark)| (colour(role), dark)));
+    let hex = |(r, g, b): Rgb| format!("#{r:02x}{g:02x}{b:02x}");
+    let rules = all.map(|(light, dark)| {
+        let (light, dark) = (hex(light), hex(dark));
+        format!(".figure [fill=\"{light}\"]{{fill:{dark}}}.figure [stroke=\"{light}\"]{{stroke:{dark}}}")
+    });
+    let page = ".figure [fill=\"white\"]{fill:none}".to_owned();
+    format!("@media (prefers-color-scheme:dark){{{}}}", rules.chain([page]).collect::<String>())
+}

@@ -147,6 +147,10 @@ impl Pen {
 
     pub(super) fn clip(&mut self, Frame { left: x, top: y, width, height }: Frame) {
         let id = format!("panel-{}", self.scene.elements.len());
+        // The SVG backend leaves it to its caller to say what a clip is, the PNG backend does not.
+        self.scene.defs.push(format!(
+            r#"<clipPath id="{id}"><rect x="{x:.2}" y="{y:.2}" width="{width:.2}" height="{height:.2}" /></clipPath>"#
+        ));
         self.scene.add(Primitive::ClipStart { x, y, width, height, id });
     }
 

@@ -38,12 +38,23 @@ pub(super) fn png(figure: &Figure) -> Result<Vec<u8>> {
     encoded.map_err(|reason| anyhow!("cannot encode the picture: {reason}"))
 }
 
+/// Width and height of the figure.
+pub(super) fn size(figure: &Figure) -> (f64, f64) {
+    (WIDTH, head(figure, &Legend::of(figure)) + Cells::of(figure).height() + MARGIN)
+}
+
+/// Where the panels begin.
+fn head(figure: &Figure, legend: &Legend) -> f64 {
+    MARGIN + if figure.title.is_empty() { 0.0 } else { 26.0 } + legend.height()
+}
+
 fn scene(figure: &Figure) -> Scene {
     let legend = Legend::of(figure);
-    let head = MARGIN + if figure.title.is_empty() { 0.0 } else { 26.0 } + legend.height();
+    let head = head(figure, &legend);
     let cells = Cells::of(figure);
 
-    let mut pen = Pen { scene: Scene::new(WIDTH, head + cells.height() + MARGIN) };
+    let (width, height) = size(figure);
+    let mut pen = Pen { scene: Scene::new(width, height) };
     let left = MARGIN + cells.left;
     let title = fitting(&figure.title, TITLE, WIDTH - MARGIN - left);
     pen.text((left, MARGIN + f64::from(TITLE)), &title, TITLE, TextAnchor::Start, INK);

@@ -213,6 +213,16 @@ fn a_long_series_stays_a_small_picture() {
 }
 
 #[test]
+fn what_is_clipped_has_its_clip() {
+    let svg = forecast().to_svg();
+    let used: Vec<&str> = svg.split("url(#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(!used.is_empty());
+    for name in used {
+        assert!(svg.contains(&format!("<clipPath id=\"{name}\">")), "{name}");
+    }
+}
+
+#[test]
 fn files_are_written_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("loss.png");
@@ -223,5 +233,5 @@ fn files_are_written_whole() {
     names.sort();
     assert_eq!(names, ["loss.png", "loss.svg"]);
     let error = loss().save_png(&folder.path().join("missing/loss.png")).unwrap_err();
-    assert!(format!("{error:#}").starts_with("cannot write the picture"), "{error:#}");
+    assert!(format!("{error:#}").contains("missing/loss.png: "), "{error:#}");
 }
