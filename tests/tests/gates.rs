@@ -10,10 +10,10 @@ use lstm_tensor::philox::{Philox, Purpose};
 use lstm_tensor::{Float, LayerSpec};
 use lstm_testkit::case::Kind;
 use lstm_testkit::tolerance::{distance, tolerance};
-use lstm_train::Flow;
 use lstm_train::forecaster::{
     Base, ForecastChoices, ForecastConfig, Forecaster, Member, Normalise, Window, half_life,
 };
+use lstm_train::{Course, Flow};
 
 const FORGET_BIAS: f64 = 0.7;
 
@@ -177,7 +177,9 @@ fn forecaster(cpu: &Cpu, panel: &[Member<'_>]) -> Forecaster<Cpu, f64> {
         ..ForecastChoices::default()
     };
     let trials = ForecastConfig::trials(&choices, &[12], panel).unwrap();
-    Forecaster::hold_out(cpu, &trials, panel, &mut |_, _, _| Flow::Continue).unwrap().0
+    Forecaster::hold_out(cpu, &trials, panel, &mut Course::default(), &mut |_, _, _| Flow::Continue)
+        .unwrap()
+        .0
 }
 
 fn series(rows: usize, phase: usize) -> Vec<f64> {
