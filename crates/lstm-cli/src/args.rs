@@ -1,10 +1,12 @@
 //! The command line: commands, their arguments, and the help that a person learns from.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::resume::every;
 use crate::settings::{Machine, Output, Reading, Say, Settings};
 use crate::value::{Number, Positive, Whole};
 
@@ -91,6 +93,12 @@ pub(crate) struct Forecast {
     /// series that it was trained on
     #[arg(long, value_name = "RUN")]
     pub(crate) model: Option<PathBuf>,
+    /// Go on with the training in this run folder, which was broken off; everything is as it was begun, to the bit
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "config", "Reading", "Training", "device", "dtype", "out", "force", "model"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Time from one checkpoint to the next, such as 90s or 5m: what a crash loses at most [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = every, conflicts_with = "model")]
+    pub(crate) checkpoint_every: Option<Duration>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
@@ -103,11 +111,18 @@ pub(crate) struct Forecast {
 Examples:
   lstm train air.csv
   lstm train taxi.csv --hidden 64 --layers 2 --epochs 20 --seed 7 --out runs/taxi
-  lstm train taxi.csv --config settings.toml")]
+  lstm train taxi.csv --config settings.toml
+  lstm train --resume runs/taxi           go on where it was broken off")]
 pub(crate) struct Train {
     /// CSV files with header lines, of one kind; `-` reads standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "resume")]
     pub(crate) files: Vec<PathBuf>,
+    /// Go on with the training in this run folder, which was broken off; everything is as it was begun, to the bit
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "config", "Reading", "Training", "device", "dtype", "out", "force"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Time from one checkpoint to the next, such as 90s or 5m: what a crash loses at most [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = every)]
+    pub(crate) checkpoint_every: Option<Duration>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }

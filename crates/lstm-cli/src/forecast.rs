@@ -15,9 +15,10 @@ use crate::failure::{Failure, Result};
 use crate::input::Beside;
 use crate::picture::{Scene, label};
 use crate::progress::say;
+use crate::resume::Keeping;
 use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
-use crate::train::{self, in_file};
+use crate::train::{self, Trained, in_file};
 use crate::{input, output, plot};
 
 /// Series that a picture shows at most.
@@ -28,16 +29,19 @@ const DRAWN: usize = 6;
 /// # Errors
 /// Those of settings, data, models, device and files; divergence and Ctrl-C.
 pub(crate) fn run(args: Forecast) -> Result<()> {
+    let every = args.checkpoint_every;
+    if let Some(run) = &args.resume {
+        return deliver(&train::go_on("forecast", run, &args.settings, every)?, &args.settings);
+    }
     let settings = args.settings.with_file()?;
     match &args.model {
         Some(model) => with_model(model, &args.files, &settings),
         None if args.files.is_empty() => Err(Failure::usage("name a CSV file, or a run folder with --model")),
-        None => by_training(&args.files, &settings),
+        None => deliver(&train::learn("forecast", &args.files, &settings, Keeping::new(every))?, &settings),
     }
 }
 
-fn by_training(files: &[PathBuf], settings: &Settings) -> Result<()> {
-    let trained = train::learn("forecast", files, settings)?;
+fn deliver(trained: &Trained, settings: &Settings) -> Result<()> {
     let prediction = Prediction {
         panel: &trained.panel,
         config: &trained.config,

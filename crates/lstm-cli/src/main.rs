@@ -23,6 +23,7 @@ mod plot;
 mod progress;
 mod report;
 mod repro;
+mod resume;
 mod run;
 mod settings;
 mod train;

@@ -81,6 +81,11 @@ impl Folder {
         &self.path
     }
 
+    /// Whether results that exist may be replaced.
+    pub(crate) fn may_replace(&self) -> bool {
+        self.force
+    }
+
     /// A file in it.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -120,7 +125,9 @@ impl Folder {
     /// # Errors
     /// A model failure that names the folder.
     pub(crate) fn create(&self) -> Result<()> {
-        fs::create_dir_all(&self.path).map_err(|error| Failure::file(&self.path, &error))
+        fs::create_dir_all(&self.path).map_err(|error| Failure::file(&self.path, &error))?;
+        // What writers left that were killed.
+        Ok(durable::sweep(&self.path)?)
     }
 
     /// Writes a file whole, or not at all.

@@ -329,14 +329,29 @@ impl Settings {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::usage(format!("{}: cannot be read ({error}); check --config", path.display()))
         })?;
-        let file = File { path: &path, text: &text };
+        let file = Self::of_text(&path, &text)?;
+        Ok(Self {
+            config: None,
+            reading: over(&self.reading, file.reading),
+            training: over(&self.training, file.training),
+            machine: over(&self.machine, file.machine),
+            output: over(&self.output, file.output),
+        })
+    }
+
+    /// What the text of a configuration file says.
+    ///
+    /// # Errors
+    /// As [`Settings::with_file`].
+    pub(crate) fn of_text(path: &Path, text: &str) -> Result<Self> {
+        let file = File { path, text };
         file.check_keys()?;
         Ok(Self {
             config: None,
-            reading: over(&self.reading, file.part()?),
-            training: over(&self.training, file.part()?),
-            machine: over(&self.machine, file.part()?),
-            output: over(&self.output, file.part()?),
+            reading: file.part()?,
+            training: file.part()?,
+            machine: file.part()?,
+            output: file.part()?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lstm_data::Element;
 use lstm_data::calendar::Calendar;
@@ -22,8 +22,9 @@ use crate::learnable::Learnable;
 use crate::picture::Pictures;
 use crate::progress::{Progress, say};
 use crate::report::Page;
+use crate::resume::{Broken, Keeping, Kept};
 use crate::run::{self, Folder, Task};
-use crate::settings::{Dtype, Machine, Reading, Settings, Training, to_toml};
+use crate::settings::{Dtype, Machine, Output, Reading, Settings, Training, to_toml};
 use crate::{input, interrupt, output};
 
 /// Trains, writes the run folder, and prints the comparison.
@@ -31,9 +32,14 @@ use crate::{input, interrupt, output};
 /// # Errors
 /// Those of settings, data, device and files; divergence and Ctrl-C, after the last good model is kept.
 pub(crate) fn run(args: Train) -> Result<()> {
-    let settings = args.settings.with_file()?;
-    let trained = learn("train", &args.files, &settings)?;
-    let say = settings.output.say;
+    let every = args.checkpoint_every;
+    let (trained, say) = match &args.resume {
+        Some(run) => (go_on("train", run, &args.settings, every)?, args.settings.output.say),
+        None => {
+            let settings = args.settings.with_file()?;
+            (learn("train", &args.files, &settings, Keeping::new(every))?, settings.output.say)
+        }
+    };
     if say.json {
         return output::print_json(&trained.to_json());
     }
@@ -65,15 +71,34 @@ impl Trained {
     }
 }
 
+/// Goes on with a run that was broken off; of `flags` those count that change no result.
+///
+/// # Errors
+/// As [`run`]; a model failure where there is nothing to go on from.
+pub(crate) fn go_on(command: &str, run: &Path, flags: &Settings, every: Option<Duration>) -> Result<Trained> {
+    let broken = Broken::read(run, command)?;
+    let mut settings = Settings::of_text(run, &broken.run.settings)?;
+    settings.machine.threads = flags.machine.threads.or(settings.machine.threads);
+    settings.output = Output { out: Some(run.to_owned()), force: true, ..flags.output.clone() };
+    let files = broken.run.files.clone();
+    learn(command, &files, &settings, Keeping { broken: Some(broken), ..Keeping::new(every) })
+}
+
 /// Reads files, trains on them, writes the run folder, and prints what the held-out part says; `command` is the one that
 /// repeats it.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Result<Trained> {
+pub(crate) fn learn(
+    command: &str,
+    files: &[PathBuf],
+    settings: &Settings,
+    keeping: Keeping,
+) -> Result<Trained> {
     let first = files.first().ok_or_else(|| Failure::usage("name a CSV file"))?;
     let folder = Folder::named(&settings.output, first);
     // The forecast of another model must not lie beside this one, so it is in the way too.
+    keeping.check(&folder)?;
     for file in files {
         let names = [&run::OF_TRAINING[..], &run::OF_RESULT, &run::OF_FORECAST].concat();
         folder.check(&names, Some(file))?;
@@ -96,14 +121,19 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     interrupt::listen()?;
     folder.create()?;
     let begun = Instant::now();
-    let mut progress = Progress::new(settings.output.say).logged(folder.file(run::COURSE))?;
     let reading = settings.reading.resolved(&panel);
+    let machine = place.resolved(&settings.machine);
+    let training = repeated(&trials, &settings.training);
+    let text = settings_text((command, files), &folder, &reading, training, &machine);
+    let mut kept = keeping.begin(&folder, (command, files, settings), (&text, &trials))?;
+    let mut progress = Progress::new(settings.output.say).logged(folder.file(run::COURSE))?;
     let job = Learn {
         panel: &panel,
         calendar: calendar.as_ref(),
         trials: &trials,
         reading,
         progress: &mut progress,
+        kept: kept.as_mut(),
     };
     let learned = place.run(job);
     progress.finish();
@@ -115,11 +145,7 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     folder.clear(&[&run::OF_RESULT[..], &run::OF_FORECAST].concat())?;
     progress.written()?;
     folder.write(run::MODEL, &learned.model)?;
-    let machine = place.resolved(&settings.machine);
     let config = learned.task.config.clone();
-    let training = repeated(&trials, &settings.training);
-    let reading = settings.reading.resolved(&panel);
-    let text = settings_text((command, files), &folder, &reading, training, &machine);
     folder.write(run::SETTINGS, text.as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
     let mut metrics = metrics(&panel, &config, &place, known);
@@ -127,7 +153,11 @@ pub(crate) fn learn(command: &str, files: &[PathBuf], settings: &Settings) -> Re
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
     folder.write(run::HISTORY, progress.history().as_bytes())?;
     if let Some(cut) = learned.cut_short {
-        return Err(cut.in_folder(&folder));
+        let resumable = kept.as_ref().is_some_and(|kept| kept.safe);
+        return Err(cut.in_folder(&folder, resumable.then_some(command)));
+    }
+    if let Some(kept) = &kept {
+        kept.clear()?;
     }
     let evaluation = learned.evaluation.ok_or_else(|| Failure::model("training gave no evaluation"))?;
     let pictures = Pictures::new(&panel, &evaluation, &learned.check, (&trials, &config), progress.course());
@@ -167,6 +197,7 @@ struct Learn<'a> {
     trials: &'a [ForecastConfig],
     reading: Reading,
     progress: &'a mut Progress,
+    kept: Option<&'a mut Kept>,
 }
 
 /// What came of it.
@@ -196,11 +227,15 @@ impl CutShort {
         }
     }
 
-    fn in_folder(&self, folder: &Folder) -> Failure {
+    fn in_folder(&self, folder: &Folder, resumable: Option<&str>) -> Failure {
         let model = folder.file(run::MODEL);
-        let (kind, advice) = match self {
-            Self::Interrupted => (Kind::Interrupted, ""),
-            Self::Diverged { .. } => (Kind::Diverged, "; lower --lr or --clip"),
+        let (kind, advice) = match (self, resumable) {
+            (Self::Interrupted, Some(command)) => {
+                let advice = format!("; go on with lstm {command} --resume {}", folder.path().display());
+                (Kind::Interrupted, advice)
+            }
+            (Self::Interrupted, None) => (Kind::Interrupted, String::new()),
+            (Self::Diverged { .. }, _) => (Kind::Diverged, "; lower --lr or --clip".to_owned()),
         };
         Failure::new(kind, format!("{self}{advice}; the best model so far is kept in {}", model.display()))
     }
@@ -221,10 +256,10 @@ impl Job for Learn<'_> {
     type Output = Learned;
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Learned> {
-        let Learn { panel, calendar, trials, reading, progress } = self;
+        let Learn { panel, calendar, trials, reading, progress, kept } = self;
         let beside = Beside::new(panel, calendar, trials[0].horizon + trials[0].segment);
         let members = beside.members(panel);
-        let course = &mut Course::default();
+        let course = &mut kept.map_or_else(|| Ok(Course::default()), Kept::course)?;
         let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
             let task = Task {
                 evaluation: Some(evaluation.clone()).filter(is_sound),

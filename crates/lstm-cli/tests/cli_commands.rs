@@ -498,13 +498,22 @@ mod unix {
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{err}");
-        assert!(err.contains("interrupted; the best model so far is kept in run/model.safetensors"), "{err}");
-        let mut names: Vec<_> =
-            std::fs::read_dir(place.path("run")).unwrap().map(|f| f.unwrap().file_name()).collect();
+        let words = "interrupted; go on with lstm forecast --resume run; the best model so far is kept in \
+                     run/model.safetensors";
+        assert!(err.contains(words), "{err}");
+        let name = |f: std::io::Result<std::fs::DirEntry>| f.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(place.path("run")).unwrap().map(name).collect();
         names.sort();
         assert_eq!(
             names,
-            ["history.csv", "metrics.json", "metrics.jsonl", "model.safetensors", "settings.toml"]
+            [
+                "checkpoint-1.safetensors",
+                "history.csv",
+                "metrics.json",
+                "metrics.jsonl",
+                "model.safetensors",
+                "settings.toml"
+            ]
         );
         assert!(place.lstm("inspect run").fine().out.contains("training was cut short (interrupted)"));
     }

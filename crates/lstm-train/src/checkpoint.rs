@@ -63,6 +63,14 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned(), number, whole: None })
     }
 
+    /// Whether there is a file, whole or not.
+    ///
+    /// # Errors
+    /// [`lstm_nn::Error::Io`].
+    pub fn any(&self) -> Result<bool> {
+        Ok(!numbered(&self.folder)?.is_empty())
+    }
+
     /// The newest journal that is whole, with what was kept beside it. Damaged files are passed over as long as an older
     /// one is whole.
     ///
@@ -80,6 +88,21 @@ impl Checkpoints {
             }
         }
         first_error.map_or(Ok(None), Err)
+    }
+
+    /// What was kept beside the newest journal that is whole, whatever its element type.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::newest`].
+    pub fn run(&self) -> Result<Option<Value>> {
+        let mut first_error = None;
+        for (_, path) in numbered(&self.folder)?.iter().rev() {
+            match Sealed::read(path, KIND, VERSION) {
+                Ok(file) => return Ok(file.about().get("run").cloned()),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        first_error.map_or(Ok(None), |error| Err(error.into()))
     }
 
     /// Keeps a journal, and what is needed beside it; when it is safe, all files are removed but the one that was whole
