@@ -21,13 +21,14 @@ use self::picture::{Shown, Subject};
 use self::sheet::Sheet;
 use crate::device::{self, Job, Place, Work};
 use crate::failure::{Failure, Kind, Result};
+use crate::forecast::refuse_future;
 use crate::input::Beside;
 use crate::progress::{Progress, say};
 use crate::run::Folder;
 use crate::settings::{Dtype, Settings};
 use crate::train::{choices, in_file};
 use crate::value::Whole;
-use crate::{input, interrupt, output, plot};
+use crate::{input, interrupt, memory, output, plot};
 
 /// Every forecast value.
 const VALUES: &str = "backtest.csv";
@@ -80,6 +81,8 @@ pub(crate) struct Args {
 /// Those of settings, data, device and files; divergence and Ctrl-C, which leave nothing.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let settings = args.settings.clone().with_file()?;
+    refuse_future(&settings.reading)?;
+    memory::check(&settings.training, settings.machine.dtype)?;
     let refit = refit(&args.refit)?;
     let first = args.files.first().ok_or_else(|| Failure::usage("name a CSV file"))?;
     let folder = folder(&settings, Folder::named(&settings.output, first));

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::Eval;
 use crate::device::{self, Job, Work};
 use crate::failure::Result;
-use crate::forecast::{new_panel, refuse_settled};
+use crate::forecast::{new_panel, refuse_future, refuse_settled};
 use crate::input::Beside;
 use crate::progress::say;
 use crate::run::Saved;
@@ -24,6 +24,7 @@ use crate::{input, output};
 pub(crate) fn run(args: &Eval) -> Result<()> {
     let saved = Saved::read(&args.run)?;
     refuse_settled(&Training::default(), &args.reading)?;
+    refuse_future(&args.reading)?;
     let panel = new_panel(&args.files, &args.reading, &saved)?;
     let horizon = saved.task.config.horizon;
     let after: Vec<usize> = panel.members.iter().map(|member| rows_seen(member, &saved)).collect();

@@ -180,7 +180,7 @@ impl From<lstm_train::Error> for Failure {
             E::Data(error) => error.into(),
             E::Invalid { .. } => Self::usage(error.to_string()),
             E::Diverged { .. } => Self::new(Kind::Diverged, error.to_string()),
-            E::TooShort { .. } | E::TooLarge => Self::data(error.to_string()),
+            E::TooShort { .. } | E::TooLarge | E::NoTruth { .. } => Self::data(error.to_string()),
             other => Self::model(other.to_string()),
         }
     }

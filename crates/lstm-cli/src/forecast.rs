@@ -68,7 +68,7 @@ fn with_model(model: &Path, files: &[PathBuf], settings: &Settings) -> Result<()
         )?;
         let mut tail = saved.tail().clone();
         if let Some(future) = future {
-            tail.extend(&input::table(future, &task.reading)?, &task.reading.panel())?;
+            input::extend(&mut tail, &input::table(future, &task.reading)?, &task.reading.panel())?;
         }
         tail
     } else {
@@ -110,10 +110,23 @@ pub(crate) fn new_panel(files: &[PathBuf], flags: &Reading, saved: &Saved) -> Re
 pub(crate) fn refuse_settled(training: &Training, reading: &Reading) -> Result<()> {
     const WHY: &str = "is settled in a trained model; leave it out, or train a new model without --model";
     refuse(training, WHY)?;
-    refuse(&Reading { season: reading.season, ..Reading::default() }, WHY)
+    refuse(&Reading { season: reading.season, calendar: reading.calendar, ..Reading::default() }, WHY)
+}
+
+/// What is to come says nothing where forecasts are held against what came.
+///
+/// # Errors
+/// A usage failure where it is named.
+pub(crate) fn refuse_future(reading: &Reading) -> Result<()> {
+    const WHY: &str =
+        "gives what is known of rows to come, and forecasts are held against rows that came; leave it out";
+    refuse(&Reading { future: reading.future.clone(), ..Reading::default() }, WHY)
 }
 
 /// Refuses the first of these settings that is given.
+///
+/// # Errors
+/// A usage failure that names it.
 pub(crate) fn refuse(settings: &impl Serialize, why: &str) -> Result<()> {
     let given = toml::Table::try_from(settings).unwrap_or_default();
     match given.keys().next() {

@@ -51,9 +51,22 @@ pub(crate) fn read_as(files: &[PathBuf], reading: &Reading, options: &PanelOptio
     let tables = files.iter().map(|file| table(file, reading)).collect::<Result<Vec<_>>>()?;
     let mut panel = read_panels(&tables, options)?;
     if let Some(future) = &reading.future {
-        panel.extend(&table(future, reading)?, options)?;
+        extend(&mut panel, &table(future, reading)?, options)?;
     }
     Ok(panel)
+}
+
+/// Adds what is known of rows to come.
+///
+/// # Errors
+/// A data failure that names the place; a usage failure where the panel has no columns that are known in advance.
+pub(crate) fn extend(panel: &mut Panel, future: &Table, options: &PanelOptions) -> Result<()> {
+    if panel.known.is_empty() {
+        return Err(Failure::usage(
+            "--future gives the known columns of rows to come, and there are none; name them with --known, or leave it out",
+        ));
+    }
+    Ok(panel.extend(future, options)?)
 }
 
 /// The cycles of the calendar that the network reads, if it is told to.

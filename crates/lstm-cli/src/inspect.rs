@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args::Inspect;
 use crate::failure::Result;
+use crate::forecast::refuse;
 use crate::run::Saved;
 use crate::settings::Reading;
 use crate::{input, output};
@@ -18,10 +19,6 @@ use crate::{input, output};
 /// Those of data and models.
 pub(crate) fn run(args: &Inspect) -> Result<()> {
     let is_model = args.file.is_dir() || args.file.extension().is_some_and(|ending| ending == "safetensors");
-    if is_model { model(&args.file, args.json) } else { table(args) }
-}
-
-fn table(args: &Inspect) -> Result<()> {
     let reading = Reading {
         time: args.time.clone(),
         date_order: args.date_order,
@@ -29,7 +26,16 @@ fn table(args: &Inspect) -> Result<()> {
         no_header: args.no_header,
         ..Reading::default()
     };
-    let table = input::table(&args.file, &reading)?;
+    if is_model {
+        let held = args.file.display();
+        refuse(&reading, &format!("says how to read a CSV file, and {held} holds a model; leave it out"))?;
+        return model(&args.file, args.json);
+    }
+    table(args, &reading)
+}
+
+fn table(args: &Inspect, reading: &Reading) -> Result<()> {
+    let table = input::table(&args.file, reading)?;
     let summary = summarise(&table, &reading.time_choice(), reading.date_order)?;
     if args.json {
         return output::print_json(&json!(summary));

@@ -21,10 +21,10 @@ use crate::args::Lab;
 use crate::device::{self, Job, Work};
 use crate::eval::rows_seen;
 use crate::failure::{Failure, Result};
-use crate::forecast::{new_panel, refuse_settled};
+use crate::forecast::{new_panel, refuse, refuse_future, refuse_settled};
 use crate::progress::say;
 use crate::run::{self, Folder, Saved};
-use crate::settings::{Dtype, Training};
+use crate::settings::{Dtype, Reading, Training};
 use crate::train::in_file;
 use crate::value::Number;
 use crate::{input, output};
@@ -111,6 +111,7 @@ impl Subject {
         }
         let saved = Saved::read(&args.run)?;
         refuse_settled(&Training { lookback: args.lookback, ..Training::default() }, &args.reading)?;
+        refuse_future(&args.reading)?;
         if args.standardise {
             return Err(Failure::usage(
                 "--standardise is about a bare model; this one scales its windows by itself, leave it out",
@@ -136,6 +137,11 @@ impl Subject {
                 "its network reads {inputs} columns, but a loop needs one: the value that it predicts"
             )));
         }
+        let Reading { known, past, fixed, calendar, future, .. } = args.reading.clone();
+        refuse(
+            &Reading { known, past, fixed, calendar, future, ..Reading::default() },
+            "is about a model that reads more than the values, and this one does not; leave it out",
+        )?;
         let lookback = args.lookback.map(|lookback| lookback.get());
         if lookback.is_none() && (outputs != 1 || model.network.readout == Readout::Last) {
             return Err(Failure::usage(format!(

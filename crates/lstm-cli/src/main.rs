@@ -17,6 +17,7 @@ mod interrupt;
 mod lab;
 mod learnable;
 mod markdown;
+mod memory;
 mod output;
 mod picture;
 mod plot;

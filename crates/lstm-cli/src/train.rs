@@ -25,7 +25,7 @@ use crate::report::Page;
 use crate::resume::{Broken, Keeping, Kept};
 use crate::run::{self, Folder, Task};
 use crate::settings::{Dtype, Machine, Output, Reading, Settings, Training, to_toml};
-use crate::{input, interrupt, output};
+use crate::{input, interrupt, memory, output};
 
 /// Trains, writes the run folder, and prints the comparison.
 ///
@@ -103,6 +103,7 @@ pub(crate) fn learn(
         let names = [&run::OF_TRAINING[..], &run::OF_RESULT, &run::OF_FORECAST].concat();
         folder.check(&names, Some(file))?;
     }
+    memory::check(&settings.training, settings.machine.dtype)?;
     let panel = input::read(files, &settings.reading)?;
     let calendar = input::calendar(&panel, &settings.reading);
     let seen = Beside::new(&panel, calendar.as_ref(), 0);
@@ -334,7 +335,7 @@ fn is_sound(evaluation: &Evaluation) -> bool {
             let metrics = [score.metrics.mae, score.metrics.rmse, score.metrics.smape];
             finite(&metrics)
                 && finite(&score.standardised)
-                && finite(&score.by_step)
+                && score.by_step.iter().flatten().all(|error| error.is_finite())
                 && finite(&score.coverage)
                 && score.interval.half_width.iter().all(|widths| finite(widths))
         })

@@ -52,6 +52,15 @@ pub enum Error {
         /// What they are needed for.
         purpose: Purpose,
     },
+    /// Every value that a forecast would be held against was made by a repair.
+    #[error(
+        "none of the {values} values that forecasts are held against is in the file, all of them were filled in; give a \
+         file with values at its end, or say with --held-out how many rows to hold out"
+    )]
+    NoTruth {
+        /// Values there are.
+        values: usize,
+    },
     /// Numbers of the series are too large to calculate with.
     #[error(
         "the series holds numbers so large that its forecast is no finite number; divide them by a constant"

@@ -347,8 +347,9 @@ pub(super) fn remarks(table: &Table, at: usize) -> Vec<String> {
     }
     let rounded = column.cells().filter(|cell| loses_digits(cell)).count();
     if rounded > 0 {
-        let values = super::notes::counted(rounded, "value");
-        remarks.push(format!("{values} of '{name}' have more digits than a double holds and were rounded."));
+        let (values, was) =
+            (super::notes::counted(rounded, "value"), if rounded == 1 { "was" } else { "were" });
+        remarks.push(format!("{values} of '{name}' had more digits than a double holds and {was} rounded."));
     }
     remarks.extend(sentinel(column).map(|(cell, count)| {
         let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };

@@ -13,8 +13,13 @@ pub(crate) fn looks_like_date(cell: &str) -> bool {
         .collect();
     let numbers = words.iter().filter(|word| word.bytes().all(|b| b.is_ascii_digit())).count();
     let month = words.iter().any(|word| is_month(word));
+    // A date that is read, with something behind it, as the name of a zone.
+    let date = cell.split_once([' ', 'T']).is_some_and(|(date, _)| super::looks_like_time(date));
     let parts = words.len() == 3 && numbers == 3 && cell.contains(['-', '/']);
-    (month && numbers > 0) || parts || is_quarter_or_week(&words) || (numbers > 3 && looks_like_clock(cell))
+    date || (month && numbers > 0)
+        || parts
+        || is_quarter_or_week(&words)
+        || (numbers > 3 && looks_like_clock(cell))
 }
 
 /// Whether a cell is, or ends with, a time of day: `7:30`, `19:30:00`, `07:30 PM`.
@@ -79,6 +84,7 @@ mod tests {
             "2019M01",
             "11/05/2023 12:00:00 AM",
             "2023-11-05 24:00",
+            "2023-11-05 12:00 CET",
         ] {
             assert!(looks_like_date(cell), "{cell}");
         }

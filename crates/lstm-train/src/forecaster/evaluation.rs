@@ -69,8 +69,8 @@ pub struct Score {
     /// Mean absolute and mean squared error in standard deviations of each series in the rows learnt from: of one
     /// size for all series of a panel.
     pub standardised: [f64; 2],
-    /// Mean absolute error at each step of the horizon.
-    pub by_step: Vec<f64>,
+    /// Mean absolute error at each step of the horizon; absent where no truth is known.
+    pub by_step: Vec<Option<f64>>,
     /// Spread of its held-out errors, for forecasts of what follows.
     pub interval: Interval,
     /// Share of held-out values inside the intervals that its errors on the validation part made, for each

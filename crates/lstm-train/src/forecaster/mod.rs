@@ -330,6 +330,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             .map(|(at, member)| naive_scale(&member.values[..part(at, member.rows()).start], config.season))
             .collect();
         let actual = all.actual(&held);
+        if actual.iter().all(|truth| truth.is_nan()) {
+            return Err(Error::NoTruth { values: actual.len() });
+        }
         let end = |(index, member): (usize, &Member<'_>)| {
             let row = member.rows().checked_sub(config.horizon)?;
             let held = row >= part(index, member.rows()).start.max(config.reach());
@@ -355,8 +358,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let errors = self.residuals(panel, &held, &forecasts);
             let calibrated = calibrated.iter().find(|(of, _)| *of == method);
             let step = |h: usize| {
-                let pairs = actual.iter().zip(&forecasts).skip(h).step_by(config.horizon);
-                mean_of_known(pairs.map(|(y, f)| (*y, (y - f).abs())))
+                let pairs = || actual.iter().zip(&forecasts).skip(h).step_by(config.horizon);
+                let known = pairs().any(|(y, _)| !y.is_nan());
+                known.then(|| mean_of_known(pairs().map(|(y, f)| (*y, (y - f).abs()))))
             };
             Score {
                 method: method.to_owned(),
