@@ -38,7 +38,9 @@ impl Pictures {
             [only] => format!("{}: mean absolute error on held-out rows, by steps ahead", only.id),
             all => format!("mean absolute error on held-out rows of {} series, by steps ahead", all.len()),
         };
-        let methods = evaluation.scores.iter().map(|score| (score.method.as_str(), score.by_step.clone()));
+        // A step without any truth leaves a gap in its line.
+        let gaps = |errors: &[Option<f64>]| errors.iter().map(|error| error.unwrap_or(f64::NAN)).collect();
+        let methods = evaluation.scores.iter().map(|score| (score.method.as_str(), gaps(&score.by_step)));
         let member = panel.members.get(held.member);
         Self {
             losses: (!course.is_empty()).then(|| losses::losses(course, evaluation, taken)),
