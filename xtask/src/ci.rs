@@ -139,7 +139,7 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
         Action::Tidy => tidy::run(),
         Action::Kernels => kernels::run(&kernels::Args { check: true, ..kernels::Args::default() }),
         Action::Resolve => resolve::run(),
-        Action::Report => report::check_experiments(),
+        Action::Report => report::check_all(),
         Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
         Action::Package => package::run(),
         Action::Targets => targets::run(),
@@ -182,7 +182,9 @@ impl Action {
             Action::Tidy => "cargo xtask tidy".to_owned(),
             Action::Kernels => "cargo xtask kernels --check".to_owned(),
             Action::Resolve => "cargo xtask resolve".to_owned(),
-            Action::Report => "cargo xtask report experiments --check".to_owned(),
+            Action::Report => {
+                "cargo xtask report accuracy --check, then report experiments --check".to_owned()
+            }
             Action::Targets => {
                 format!("cargo check of what is published, for {}", targets::TARGETS.join(" and "))
             }

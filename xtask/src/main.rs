@@ -42,7 +42,7 @@ enum Command {
     Kernels(kernels::Args),
     /// Plant each mistake of tests/planted in a copy and ask whether the laws notice (minutes)
     Planted(planted::Args),
-    /// Make a page of results in docs/ from the cells that are committed
+    /// Make the results in docs/ from the cells that are committed, or the cells too
     Report(report::Args),
     /// Ask whether projects that use CUDA through candle or burn too still resolve
     Resolve,

@@ -1,4 +1,6 @@
-//! `cargo xtask report`: makes the pages of docs/ that are nothing but results, from the cells that are committed.
+//! `cargo xtask report`: makes the pages of docs/ that are results, or hold some, from the cells that are committed.
+
+mod accuracy;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,36 +9,48 @@ use anyhow::{Context, Result, bail};
 
 use crate::root;
 
-/// Which page, and whether it is only looked at.
+/// Which page, and how it is made.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The page to make
-    #[arg(value_enum)]
+    #[command(subcommand)]
     page: Page,
-    /// Write nothing, and fail if the page or one of its pictures is not what the cells give
-    #[arg(long)]
-    check: bool,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(clap::Subcommand)]
 enum Page {
     /// docs/experiments.md: every experiment of the seed programs, published against obtained
-    Experiments,
+    Experiments {
+        /// Write nothing, and fail if the page or one of its pictures is not what the cells give
+        #[arg(long)]
+        check: bool,
+    },
+    /// The tables of docs/forecasting.md: every series, horizon and seed, beside the baselines
+    Accuracy(accuracy::Args),
 }
 
 /// Makes the page, or holds the committed one against a fresh one.
 ///
 /// # Errors
-/// If `lstm` cannot be built or refuses a cell; with `check`, if the committed page is another.
+/// If `lstm` cannot be built or refuses its work; if a committed page is another than the fresh one.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match args.page {
-        Page::Experiments if args.check => check_experiments(),
-        Page::Experiments => experiments(&root().join("docs")),
+    match &args.page {
+        Page::Experiments { check: true } => check_experiments(),
+        Page::Experiments { check: false } => experiments(&root().join("docs")),
+        Page::Accuracy(args) => accuracy::run(args),
     }
 }
 
+/// Holds every page against its cells.
+///
+/// # Errors
+/// If `lstm` cannot be built or refuses a cell, or a page is another.
+pub(crate) fn check_all() -> Result<()> {
+    accuracy::check()?;
+    check_experiments()
+}
+
 /// The fresh page lies under `target`, where it can be looked at.
-pub(crate) fn check_experiments() -> Result<()> {
+fn check_experiments() -> Result<()> {
     let fresh = root().join("target/report");
     if fresh.exists() {
         std::fs::remove_dir_all(&fresh)?;
