@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::resume::every;
 use crate::settings::{Machine, Output, Reading, Say, Settings};
-use crate::value::{Number, Positive, Whole};
+use crate::value::{Number, Positive, Seconds, Whole};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -99,6 +99,10 @@ pub(crate) struct Forecast {
     /// Time from one checkpoint to the next, such as 90s or 5m: what a crash loses at most [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = every, conflicts_with = "model")]
     pub(crate) checkpoint_every: Option<Duration>,
+    /// Time that training may take, such as 90s, 2m or 1h30m: measured against this machine's speed, it becomes an
+    /// effort, which the settings of the run then hold [default: an effort]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["effort", "model", "resume"])]
+    pub(crate) budget: Option<Seconds>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
@@ -123,6 +127,10 @@ pub(crate) struct Train {
     /// Time from one checkpoint to the next, such as 90s or 5m: what a crash loses at most [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = every)]
     pub(crate) checkpoint_every: Option<Duration>,
+    /// Time that training may take, such as 90s, 2m or 1h30m: measured against this machine's speed, it becomes an
+    /// effort, which the settings of the run then hold [default: an effort]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["effort", "resume"])]
+    pub(crate) budget: Option<Seconds>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }

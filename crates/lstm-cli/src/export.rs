@@ -74,6 +74,10 @@ fn inputs(config: &ForecastConfig) -> String {
     let by = match config.normalise {
         Normalise::Window => format!("the standard deviation of the {} rows that it reads", config.lookback),
         Normalise::Series => "the standard deviation of the series".into(),
+        Normalise::Log => format!(
+            "the standard deviation of the {} rows that it reads, all of these being logarithms",
+            config.lookback
+        ),
     };
     let base = match config.base {
         Base::Last => "the last value".into(),

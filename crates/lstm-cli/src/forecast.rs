@@ -37,7 +37,10 @@ pub(crate) fn run(args: Forecast) -> Result<()> {
     match &args.model {
         Some(model) => with_model(model, &args.files, &settings),
         None if args.files.is_empty() => Err(Failure::usage("name a CSV file, or a run folder with --model")),
-        None => deliver(&train::learn("forecast", &args.files, &settings, Keeping::new(every))?, &settings),
+        None => deliver(
+            &train::learn("forecast", &args.files, &settings, (args.budget, Keeping::new(every)))?,
+            &settings,
+        ),
     }
 }
 

@@ -144,8 +144,9 @@ pub(crate) struct Training {
     #[arg(long, value_name = "WHICH", value_parser = words::<Base>(&["last", "season", "linear"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) base: Option<Base>,
-    /// What a window is divided by: its own standard deviation, or that of its series [default: whichever serves better]
-    #[arg(long, value_name = "BY", value_parser = words::<Normalise>(&["window", "series"]))]
+    /// What a window is divided by: its own standard deviation, that of its series, or that of its logarithms, which are
+    /// then forecast [default: whichever serves best]
+    #[arg(long, value_name = "BY", value_parser = words::<Normalise>(&["window", "series", "log"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) normalise: Option<Normalise>,
     /// Values that the LSTM reads, and answers with, in one step [default: such that it reads about 16 steps]

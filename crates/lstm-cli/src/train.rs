@@ -8,7 +8,7 @@ use lstm_data::Element;
 use lstm_data::calendar::Calendar;
 use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Stage};
+use lstm_train::forecaster::{EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Plan, Stage};
 use lstm_train::{Course, Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
@@ -25,6 +25,7 @@ use crate::report::Page;
 use crate::resume::{Broken, Keeping, Kept};
 use crate::run::{self, Folder, Task};
 use crate::settings::{Dtype, Machine, Output, Reading, Settings, Training, to_toml};
+use crate::value::Seconds;
 use crate::{input, interrupt, memory, output};
 
 /// Trains, writes the run folder, and prints the comparison.
@@ -37,7 +38,7 @@ pub(crate) fn run(args: Train) -> Result<()> {
         Some(run) => (go_on("train", run, &args.settings, every)?, args.settings.output.say),
         None => {
             let settings = args.settings.with_file()?;
-            (learn("train", &args.files, &settings, Keeping::new(every))?, settings.output.say)
+            (learn("train", &args.files, &settings, (args.budget, Keeping::new(every)))?, settings.output.say)
         }
     };
     if say.json {
@@ -93,8 +94,14 @@ pub(crate) fn learn(
     command: &str,
     files: &[PathBuf],
     settings: &Settings,
-    keeping: Keeping,
+    (budget, keeping): (Option<Seconds>, Keeping),
 ) -> Result<Trained> {
+    let arrived = Instant::now();
+    if budget.is_some() && settings.training.effort.is_some() {
+        const BOTH: &str = "--budget and effort, of a flag or of the file of --config, both say how much is to be \
+                            computed; leave one of them out";
+        return Err(Failure::usage(BOTH));
+    }
     let first = files.first().ok_or_else(|| Failure::usage("name a CSV file"))?;
     let folder = Folder::named(&settings.output, first);
     // The forecast of another model must not lie beside this one, so it is in the way too.
@@ -107,14 +114,24 @@ pub(crate) fn learn(
     let panel = input::read(files, &settings.reading)?;
     let calendar = input::calendar(&panel, &settings.reading);
     let seen = Beside::new(&panel, calendar.as_ref(), 0);
-    let choices = choices(&settings.training, &settings.reading);
-    let trials = ForecastConfig::trials(&choices, &input::seasons(&panel), &seen.members(&panel))
-        .map_err(|error| in_file(error, &panel.file))?;
-    let first = trials.first().ok_or_else(|| Failure::usage("there is nothing to try"))?;
+    let trials = |training: &Training| {
+        let choices = choices(training, &settings.reading);
+        ForecastConfig::trials(&choices, &input::seasons(&panel), &seen.members(&panel))
+            .map_err(|error| in_file(error, &panel.file))
+    };
+    let mut training = settings.training.clone();
+    let mut tried = trials(&training)?;
     if command == "forecast" {
-        input::check_ahead(&panel, first.horizon)?;
+        input::check_ahead(&panel, tried[0].horizon)?;
     }
     let place = device::open(&settings.machine, Work::Training, Dtype::default())?;
+    if let Some(budget) = budget {
+        let left = budget.get() - arrived.elapsed().as_secs_f64();
+        training = place.run(Budgeted { panel: &panel, seen: &seen, trials: &tried, left, training })?;
+        tried = trials(&training)?;
+    }
+    let trials = tried;
+    let settings = &Settings { training, ..settings.clone() };
     let tell = !settings.output.say.json && !settings.output.say.quiet;
     if tell {
         output::print(announced(&panel, &trials).as_bytes())?;
@@ -189,6 +206,40 @@ pub(crate) fn learn(
         say(&format!("{:.1} s of training on {}", begun.elapsed().as_secs_f64(), place.described()));
     }
     Ok(Trained { panel, config, place, evaluation, future: learned.future, folder })
+}
+
+/// A budget that becomes settings, by a measurement on the device.
+struct Budgeted<'a> {
+    panel: &'a Panel,
+    seen: &'a Beside,
+    trials: &'a [ForecastConfig],
+    /// Seconds.
+    left: f64,
+    training: Training,
+}
+
+impl Job for Budgeted<'_> {
+    type Output = Training;
+
+    fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Training> {
+        let Self { panel, seen, trials, left, training } = self;
+        let members = seen.members(panel);
+        let wrong = |error| in_file(error, &panel.file);
+        let step = Forecaster::<B, F>::seconds_a_step(backend, &trials[0], &members).map_err(wrong)?;
+        let more = training.ensemble.is_none();
+        let plan = Plan::new((left, step), trials, &members, more).map_err(wrong)?;
+        let single = plan.trials < trials.len();
+        // Numbers in the range that these settings have.
+        let unsettable =
+            |why: String| Failure::usage(format!("--budget gives a plan that cannot be set: {why}"));
+        Ok(Training {
+            effort: Some(format!("{}", plan.effort / 1e9).parse().map_err(unsettable)?),
+            ensemble: Some(plan.ensemble.to_string().parse().map_err(unsettable)?),
+            base: training.base.or(single.then_some(trials[0].base)),
+            normalise: training.normalise.or(single.then_some(trials[0].normalise)),
+            ..training
+        })
+    }
 }
 
 /// The work on the device.

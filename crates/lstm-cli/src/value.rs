@@ -313,9 +313,60 @@ impl FromStr for Names {
     }
 }
 
+/// A length of time, as in `90s`, `2m` or `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Seconds(f64);
+
+impl Seconds {
+    pub(crate) fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut rest = text.trim();
+        let (mut sum, mut largest) = (0.0, f64::INFINITY);
+        while let Some(end) = rest.find(|c: char| c.is_ascii_alphabetic()) {
+            let (number, unit) = rest.split_at(end);
+            let unit = match unit.as_bytes()[0] {
+                b'h' => 3600.0,
+                b'm' => 60.0,
+                b's' => 1.0,
+                _ => break,
+            };
+            let digits = number.chars().all(|c| c.is_ascii_digit() || c == '.');
+            let Some(count) = number.parse::<f64>().ok().filter(|_| digits && unit < largest) else { break };
+            (sum, largest, rest) = (sum + count * unit, unit, &rest[end + 1..]);
+        }
+        let fine = rest.is_empty() && sum > 0.0 && sum.is_finite();
+        fine.then_some(Self(sum)).ok_or_else(|| "must be a time above 0 such as 90s, 2m or 1h30m".to_owned())
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in
+            [("90s", 90.0), ("2m", 120.0), ("1h30m", 5400.0), ("0.5m", 30.0), ("1h1s", 3601.0)]
+        {
+            assert_eq!(text.parse(), Ok(Seconds(seconds)));
+        }
+        for text in ["", "90", "0s", "-1m", "2m3", "m", "2x", "1s1m", "1m1m", "1e3s", "infm", "2 m"] {
+            assert!(text.parse::<Seconds>().unwrap_err().starts_with("must be a time"), "{text}");
+        }
+    }
 
     #[test]
     fn devices_are_read_as_they_are_written() {

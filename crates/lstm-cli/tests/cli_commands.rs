@@ -240,7 +240,7 @@ fn many_series_are_forecast_by_one_network() {
         days(90).iter().skip(80).map(|(day, value)| format!("west,{day},{value}\n")).collect();
     place.write("more.csv", format!("{long}{begun}"));
     let more = place.lstm("forecast more.csv --epochs 2 --hidden 4 --ensemble 1 --out more").fine();
-    assert!(more.out.contains("1 series of fewer than 21 rows get no forecast, west first"), "{}", more.out);
+    assert!(more.out.contains("1 series of fewer than 14 rows get no forecast, west first"), "{}", more.out);
     assert!(!place.text("more/forecast.csv").contains("west,"));
     let fewer = place.lstm("forecast --model wide wide.csv --target north --out other --quiet");
     assert_eq!(fewer.code, 3);

@@ -38,6 +38,8 @@ pub enum Normalise {
     Window,
     /// The standard deviation of the series in the training part.
     Series,
+    /// The standard deviation of the window of logarithms: errors in proportion. For series above 0.
+    Log,
 }
 
 /// What training makes small, in units of the normalised window.
@@ -180,9 +182,12 @@ impl ForecastConfig {
         if choices.normalise.is_none() {
             let normalise = match first.normalise {
                 Normalise::Window => Normalise::Series,
-                Normalise::Series => Normalise::Window,
+                Normalise::Series | Normalise::Log => Normalise::Window,
             };
             open(Self { normalise, ..first.clone() });
+            if is_proportional(panel, first.held_out) {
+                open(Self { normalise: Normalise::Log, ..first.clone() });
+            }
         }
         let effort = choices.effort.unwrap_or(EFFORT) / (trials.len() * first.ensemble) as f64;
         trials.iter_mut().for_each(|trial| trial.effort = effort);
@@ -460,14 +465,18 @@ impl ForecastConfig {
         Ok(())
     }
 
-    /// Optimizer steps of a fit over `windows` windows.
-    pub(super) fn steps(&self, windows: usize) -> u64 {
+    /// Floating-point operations of a training step.
+    pub(super) fn operations(&self) -> f64 {
         let width = self.hidden as f64;
         let below = |layer: usize| if layer == 0 { self.inputs() as f64 } else { width };
         let per_row: f64 = (0..self.layers).map(|layer| 4.0 * (width + below(layer))).sum();
         let multiplied = (per_row + self.segment as f64) * width;
-        let per_step = 6.0 * multiplied * (self.all_steps() * self.batch) as f64;
-        let affordable = (self.effort / per_step).max(50.0) as u64;
+        6.0 * multiplied * (self.all_steps() * self.batch) as f64
+    }
+
+    /// Optimizer steps of a fit over `windows` windows.
+    pub(super) fn steps(&self, windows: usize) -> u64 {
+        let affordable = (self.effort / self.operations()).max(50.0) as u64;
         let per_epoch = windows.div_ceil(self.batch) as u64;
         (self.epochs * per_epoch).min(affordable).max(1)
     }
@@ -484,6 +493,19 @@ fn best_lookback(
     let error = |lookback| linear_error(panel, lookback, (held_out, validation), horizon);
     let errors = lookbacks.iter().filter_map(|lookback| Some((error(*lookback)?, *lookback)));
     errors.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, lookback)| lookback)
+}
+
+/// Whether logarithms may say more: values above 0 of which the largest are several times the smallest, in all but the
+/// last `hidden` rows of most series.
+fn is_proportional(panel: &[Member<'_>], hidden: usize) -> bool {
+    const TIMES: f64 = 3.0;
+    let bounds = |member: &Member<'_>| {
+        let values = &member.values[..member.rows().saturating_sub(hidden)];
+        values.iter().fold((f64::MAX, 0.0f64), |(low, high), value| (value.min(low), value.max(high)))
+    };
+    let bounds: Vec<(f64, f64)> = panel.iter().map(bounds).filter(|(low, high)| low <= high).collect();
+    let wide = bounds.iter().filter(|(low, high)| *high >= TIMES * low).count();
+    bounds.iter().all(|(low, _)| *low > 0.0) && 2 * wide > bounds.len()
 }
 
 /// Mean absolute error of seasonal naive forecasts `horizon` ahead in all but the last `hidden` rows, each

@@ -5,6 +5,7 @@
 //! advance, and answers with what that forecast misses. Each window is normalised by itself, reversibly, so
 //! that the network is asked for shape, not for level: `docs/decisions/0008-forecaster.md`.
 
+mod budget;
 mod config;
 mod evaluation;
 mod gates;
@@ -13,6 +14,7 @@ mod places;
 mod series;
 mod windows;
 
+pub use budget::Plan;
 pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Normalise, Purpose};
 pub use evaluation::{Evaluation, Interval, LEVELS, Score, Trial};
 pub use gates::{Inside, half_life};
@@ -179,7 +181,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             outcome: Outcome::Finished,
             best_steps: Vec::new(),
             validation: 0.0,
-            base: error(&horizons(config, &base)),
+            base: error(&horizons(config, &check.in_units(&checked, base.clone()))),
         };
         let mut mean = vec![0.0; actual.len()];
         for index in 0..config.ensemble {
@@ -235,7 +237,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     #[must_use]
     pub fn baseline_at(&self, kind: Base, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
         let all = self.windows(panel, 0, |_, rows| 0..rows);
-        windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.base(kind, part))).collect()
+        windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.simple(kind, part))).collect()
     }
 
     /// What the last window of each series is divided by: the unit of [`Interval`].
@@ -391,7 +393,7 @@ fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64, f64
         let linear = normal.as_ref().and_then(|normal| normal.solve(strength));
         let prepared = Prepared { linear, ..scales.clone() };
         let check = Windows::new(panel, config, &prepared, config.horizon, part);
-        let forecasts = horizons(config, &check.base(Base::Linear, &checked));
+        let forecasts = horizons(config, &check.simple(Base::Linear, &checked));
         (error_in_spreads(config, &prepared.spreads, &checked, &actual, &forecasts), strength, prepared)
     };
     let best = RIDGES.map(attempt).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
@@ -460,10 +462,11 @@ fn described(config: &ForecastConfig) -> String {
         Base::Linear => "linear forecast",
     };
     let by = match config.normalise {
-        Normalise::Window => "window",
-        Normalise::Series => "series",
+        Normalise::Window => "normalised by window",
+        Normalise::Series => "normalised by series",
+        Normalise::Log => "in logarithms",
     };
-    format!("corrects the {base}, normalised by {by}")
+    format!("corrects the {base}, {by}")
 }
 
 fn fit<'a, B: Backend, F: Float>(

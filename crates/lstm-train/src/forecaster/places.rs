@@ -28,11 +28,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         Ok(methods)
     }
 
-    /// What each of these windows is divided by: the unit of its [`Interval`].
+    /// The unit of each window's [`Interval`]: the standard deviation of the window or of its series.
     #[must_use]
     pub fn scales_at(&self, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
         let all = self.windows(panel, 0, |_, rows| 0..rows);
-        windows.iter().map(|window| all.scale(*window)).collect()
+        windows.iter().map(|window| all.unit(*window)).collect()
     }
 
     /// What came behind each of these places, `[windows, H]`; NaN where nobody knows.

@@ -8,6 +8,8 @@
 //! future   (b[h] - last) / s,  those known, share of the horizon, whose it is
 //! target   (y[n + h] - b[h]) / s    at future steps
 //! ```
+//!
+//! Normalised by logarithms, `y`, `last`, `b` and `s` are those of `ln y`; what leaves this file is in the series' unit.
 
 use super::config::{Base, ForecastConfig, Normalise};
 use super::linear::{Linear, Normal};
@@ -56,7 +58,14 @@ impl Prepared {
         }
         let mut normal = Normal::new(config.lookback, config.answered());
         for (member, spread) in panel.iter().zip(&self.spreads) {
-            normal.add(&member.values[..seen(member.rows())], *spread);
+            let values = &member.values[..seen(member.rows())];
+            match config.normalise {
+                Normalise::Log => {
+                    let logs = logarithms(values, *spread);
+                    normal.add(&logs, deviation(&logs)[1]);
+                }
+                Normalise::Window | Normalise::Series => normal.add(values, *spread),
+            }
         }
         Some(normal)
     }
@@ -101,6 +110,14 @@ pub(super) fn spreads(panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Ve
     spreads.into_iter().map(|spread| spread.unwrap_or(middle)).collect()
 }
 
+/// Logarithms; values below a thousandth of the series' `spread`, which may have none, count as that.
+fn logarithms(values: &[f64], spread: f64) -> Vec<f64> {
+    values.iter().map(|value| value.max(1e-3 * spread).ln()).collect()
+}
+
+/// A forecast of a logarithm at most so far above the largest that its window holds: 20 times the value.
+const HIGHEST: f64 = 3.0;
+
 /// Mean and standard deviation, which is never 0.
 fn deviation(values: &[f64]) -> [f64; 2] {
     let n = values.len().max(1) as f64;
@@ -128,6 +145,8 @@ pub(super) struct Windows<'a> {
     /// For each series the first row that may be predicted, and the number of windows up to its first.
     first: Vec<(usize, usize)>,
     count: usize,
+    /// Of each series, where the network sees logarithms.
+    logs: Vec<Vec<f64>>,
 }
 
 impl<'a> Windows<'a> {
@@ -147,7 +166,31 @@ impl<'a> Windows<'a> {
             (first, before)
         });
         let first = first.collect();
-        Self { panel, config, prepared, first, count }
+        let mut windows = Self { panel, config, prepared, first, count, logs: Vec::new() };
+        if config.normalise == Normalise::Log {
+            let logs = |(at, member): (usize, &Member<'_>)| logarithms(member.values, windows.spread(at));
+            windows.logs = panel.iter().enumerate().map(logs).collect();
+        }
+        windows
+    }
+
+    /// The values of a series as the network works with them.
+    fn values(&self, member: usize) -> &[f64] {
+        self.logs.get(member).map_or(self.panel[member].values, Vec::as_slice)
+    }
+
+    /// Forecasts `[windows, ahead]` as the network works with them, in the series' unit.
+    pub(super) fn in_units(&self, windows: &[Window], mut forecasts: Vec<f64>) -> Vec<f64> {
+        if self.logs.is_empty() {
+            return forecasts;
+        }
+        let ahead = forecasts.len() / windows.len().max(1);
+        for (window, forecasts) in windows.iter().zip(forecasts.chunks_exact_mut(ahead)) {
+            let before = &self.values(window.member)[window.row - self.config.lookback..window.row];
+            let highest = before.iter().fold(f64::MIN, |highest, value| value.max(highest)) + HIGHEST;
+            forecasts.iter_mut().for_each(|forecast| *forecast = forecast.min(highest).exp());
+        }
+        forecasts
     }
 
     pub(super) fn len(&self) -> usize {
@@ -176,37 +219,58 @@ impl<'a> Windows<'a> {
     }
 
     /// What the window's values are divided by.
-    pub(super) fn scale(&self, Window { member, row }: Window) -> f64 {
-        let spread = self.spread(member);
+    fn scale(&self, Window { member, row }: Window) -> f64 {
+        let window = || deviation(&self.values(member)[row - self.config.lookback..row])[1];
         match self.config.normalise {
-            Normalise::Series => spread,
-            Normalise::Window => {
-                let window = &self.panel[member].values[row - self.config.lookback..row];
-                // A flat window must not blow up.
-                deviation(window)[1].max(1e-4 * spread)
+            Normalise::Series => self.spread(member),
+            // A flat window must not blow up.
+            Normalise::Window => window().max(1e-4 * self.spread(member)),
+            Normalise::Log => window().max(1e-4),
+        }
+    }
+
+    /// The unit of errors in a window, in the series' unit: what its values are divided by, or would be if they were no
+    /// logarithms.
+    pub(super) fn unit(&self, window: Window) -> f64 {
+        let Window { member, row } = window;
+        match self.config.normalise {
+            Normalise::Series | Normalise::Window => self.scale(window),
+            Normalise::Log => {
+                let values = &self.panel[member].values[row - self.config.lookback..row];
+                deviation(values)[1].max(1e-4 * self.spread(member))
             }
         }
     }
 
-    /// Forecasts of `kind`, `[windows, answered]`.
-    pub(super) fn base(&self, kind: Base, windows: &[Window]) -> Vec<f64> {
-        let (lookback, ahead) = (self.config.lookback, self.config.answered());
-        let before = |window: &Window| &self.panel[window.member].values[..window.row];
-        let season = match (kind, &self.prepared.linear) {
-            (Base::Linear, Some(linear)) => {
-                let mut x: Vec<f64> =
-                    windows.iter().flat_map(|w| &before(w)[w.row - lookback..]).copied().collect();
-                let mut out = vec![0.0; windows.len() * ahead];
-                linear.forecast(&mut x, &mut out);
-                return out;
-            }
-            (Base::Season, _) => self.config.season,
-            _ => 1,
-        };
-        windows.iter().flat_map(|window| seasonal_naive(before(window), season, ahead)).collect()
+    /// Forecasts of `kind` in the series' unit, `[windows, answered]`.
+    pub(super) fn simple(&self, kind: Base, windows: &[Window]) -> Vec<f64> {
+        match kind {
+            Base::Linear => self.in_units(windows, self.base(kind, windows)),
+            Base::Last | Base::Season => self.naive(kind, windows, |member| self.panel[member].values),
+        }
     }
 
-    /// Inputs `[T, B, I]` of these windows; returns their base forecasts `[B, answered]`.
+    /// Forecasts of `kind` as the network works with them, `[windows, answered]`.
+    fn base(&self, kind: Base, windows: &[Window]) -> Vec<f64> {
+        let (lookback, ahead) = (self.config.lookback, self.config.answered());
+        let Some(linear) = self.prepared.linear.as_ref().filter(|_| kind == Base::Linear) else {
+            return self.naive(kind, windows, |member| self.values(member));
+        };
+        let before = |w: &Window| self.values(w.member)[w.row - lookback..w.row].iter().copied();
+        let mut x: Vec<f64> = windows.iter().flat_map(before).collect();
+        let mut out = vec![0.0; windows.len() * ahead];
+        linear.forecast(&mut x, &mut out);
+        out
+    }
+
+    /// The last season, or the last value, of these values.
+    fn naive<'v>(&self, kind: Base, windows: &[Window], values: impl Fn(usize) -> &'v [f64]) -> Vec<f64> {
+        let season = if kind == Base::Season { self.config.season } else { 1 };
+        let ahead = self.config.answered();
+        windows.iter().flat_map(|w| seasonal_naive(&values(w.member)[..w.row], season, ahead)).collect()
+    }
+
+    /// Inputs `[T, B, I]` of these windows; returns their base forecasts `[B, answered]`, as the network works with them.
     pub(super) fn inputs<F: Float>(&self, windows: &[Window], x: &mut [F]) -> Vec<f64> {
         let Self { config, .. } = *self;
         let (batch, width) = (windows.len(), config.inputs());
@@ -215,7 +279,8 @@ impl<'a> Windows<'a> {
         x.fill(F::ZERO);
         for (b, &window) in windows.iter().enumerate() {
             let member = &self.panel[window.member];
-            let (last, scale) = (member.values[window.row - 1], 1.0 / self.scale(window));
+            let seen = self.values(window.member);
+            let (last, scale) = (seen[window.row - 1], 1.0 / self.scale(window));
             let base = &base[b * config.answered()..][..config.answered()];
             for step in 0..past + future {
                 let ahead = step.checked_sub(past);
@@ -223,7 +288,7 @@ impl<'a> Windows<'a> {
                 let cells = &mut x[(step * batch + b) * width..][..width];
                 let (values, rest) = cells.split_at_mut(segment);
                 let shown = match ahead {
-                    None => &member.values[row..row + segment],
+                    None => &seen[row..row + segment],
                     Some(step) => &base[step * segment..][..segment],
                 };
                 for (cell, value) in values.iter_mut().zip(shown) {
@@ -269,7 +334,7 @@ impl<'a> Windows<'a> {
                 forecasts.push(base + out * scale);
             }
         }
-        forecasts
+        self.in_units(windows, forecasts)
     }
 
     /// What came, `[B, H]`; NaN where nobody knows.
@@ -305,12 +370,85 @@ impl<F: Float> Source<F> for Windows<'_> {
         y.fill(F::ZERO);
         for (b, &window) in windows.iter().enumerate() {
             let scale = 1.0 / self.scale(window);
-            let actual = &self.panel[window.member].values[window.row..];
+            let actual = &self.values(window.member)[window.row..];
             for (h, (base, actual)) in base[b * answered..][..answered].iter().zip(actual).enumerate() {
                 let step = past + h / segment;
                 y[(step * batch + b) * segment + h % segment] = F::from_f64((actual - base) * scale);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(normalise: Normalise) -> ForecastConfig {
+        let mut config = ForecastConfig::plain();
+        (config.lookback, config.horizon, config.normalise, config.season) = (12, 6, normalise, 6);
+        (config.held_out, config.validation) = (6, 6);
+        config
+    }
+
+    /// Growth in proportion, with a season in proportion.
+    fn growing(rows: usize) -> Vec<f64> {
+        let season = [1.0, 1.3, 0.8, 1.1, 0.6, 1.2];
+        (0..rows).map(|row| 20.0 * (0.01 * row as f64).exp() * season[row % 6]).collect()
+    }
+
+    #[test]
+    fn a_line_of_logarithms_is_one_of_another_series() {
+        let values = growing(120);
+        let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+        let forecasts = |normalise, values: &[f64]| {
+            let panel = [Member::alone(values)];
+            let config = config(normalise);
+            let prepared = Prepared::new(&config, &panel, |_| 90, 10.0);
+            let windows = Windows::new(&panel, &config, &prepared, 6, |_, rows| 90..rows);
+            windows.simple(Base::Linear, &windows.sample(100))
+        };
+        let (own, other) = (forecasts(Normalise::Log, &values), forecasts(Normalise::Series, &logs));
+        for (own, log) in own.iter().zip(&other) {
+            assert!((own.ln() - log).abs() < 1e-12, "{own} {log}");
+        }
+        assert!(own.len() > 100 && own != forecasts(Normalise::Series, &values));
+    }
+
+    #[test]
+    fn what_is_asked_for_gives_what_came() {
+        let values = growing(60);
+        let panel = [Member::alone(&values)];
+        for normalise in [Normalise::Window, Normalise::Series, Normalise::Log] {
+            let config = config(normalise);
+            let prepared = Prepared::new(&config, &panel, |_| 48, 1.0);
+            let windows = Windows::new(&panel, &config, &prepared, 6, |_, rows| 12..rows);
+            let shape = Source::<f64>::shape(&windows);
+            let mut x = vec![0.0; shape.steps * shape.inputs];
+            let mut y = vec![0.0; shape.targets];
+            windows.fill(Rows::Chosen(&[5]), &mut x, &mut y).unwrap();
+            let window = windows.get(5);
+            let base = windows.inputs(&[window], &mut x);
+            let forecasts = windows.forecasts(&[window], &base, &y);
+            for (f, y) in forecasts.iter().zip(windows.actual(&[window])) {
+                assert!((f - y).abs() < 1e-9 * y, "{normalise:?}: {f} {y}");
+            }
+            assert_eq!(windows.simple(Base::Last, &[window])[..6], [values[window.row - 1]; 6]);
+        }
+    }
+
+    #[test]
+    fn values_without_a_logarithm_and_wild_forecasts_stay_finite() {
+        let mut values = growing(60);
+        (values[30], values[31]) = (0.0, -4.0);
+        let panel = [Member::alone(&values)];
+        let config = config(Normalise::Log);
+        let prepared = Prepared::new(&config, &panel, |rows| rows, 1.0);
+        let windows = Windows::new(&panel, &config, &prepared, 6, |_, rows| 0..rows);
+        let window = [Window { member: 0, row: 36 }];
+        let forecasts = windows.in_units(&window, vec![1e6; 6]);
+        let largest = values[24..36].iter().copied().fold(0.0, f64::max);
+        assert!(forecasts.iter().all(|f| (f / largest - HIGHEST.exp()).abs() < 1e-9), "{forecasts:?}");
+        assert!(windows.simple(Base::Linear, &window).iter().all(|f| f.is_finite() && *f > 0.0));
     }
 }
