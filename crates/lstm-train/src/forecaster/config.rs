@@ -185,7 +185,8 @@ impl ForecastConfig {
                 Normalise::Series | Normalise::Log => Normalise::Window,
             };
             open(Self { normalise, ..first.clone() });
-            if is_proportional(panel, first.held_out) {
+            // One more training costs a small series nothing.
+            if is_small(panel) && is_proportional(panel, first.held_out) {
                 open(Self { normalise: Normalise::Log, ..first.clone() });
             }
         }
@@ -214,7 +215,11 @@ impl ForecastConfig {
         let longest_season = choices.season.or(candidates.last().copied()).unwrap_or(1);
         let most = (10 * horizon.max(longest_season)).max(500);
         let held_out = choices.held_out.unwrap_or_else(|| (rows / 6).clamp(horizon, most));
-        let validation = choices.validation.unwrap_or_else(|| (held_out / 2).max(horizon));
+        let validation = choices.validation.unwrap_or_else(|| {
+            // One window says little; but there must be enough to learn from before it.
+            let two = if rows >= held_out + 7 * horizon { 2 * horizon } else { horizon };
+            (held_out / 2).max(two)
+        });
         let error = |season: usize| season_error(panel, held_out + validation, season, horizon);
         let season = choices
             .season
@@ -233,7 +238,7 @@ impl ForecastConfig {
             let wanted = if shortest > 1 && lookback / shortest >= 8 { shortest } else { lookback / 16 };
             (1..=wanted.clamp(1, 48)).rev().find(|segment| lookback.is_multiple_of(*segment)).unwrap_or(1)
         });
-        let small = panel.iter().map(Member::rows).sum::<usize>() < 1000;
+        let small = is_small(panel);
         let config = Self {
             horizon,
             // What was asked for is refused where it does not fit, not changed.
@@ -493,6 +498,11 @@ fn best_lookback(
     let error = |lookback| linear_error(panel, lookback, (held_out, validation), horizon);
     let errors = lookbacks.iter().filter_map(|lookback| Some((error(*lookback)?, *lookback)));
     errors.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, lookback)| lookback)
+}
+
+/// Whether there are so few rows that several networks are trained in no time, and need each other.
+fn is_small(panel: &[Member<'_>]) -> bool {
+    panel.iter().map(Member::rows).sum::<usize>() < 1000
 }
 
 /// Whether logarithms may say more: values above 0 of which the largest are several times the smallest, in all but the

@@ -68,6 +68,17 @@ struct Attempt<B: Backend, F: Float> {
     best_steps: Vec<u64>,
     validation: f64,
     base: f64,
+    /// Horizons that the validation part holds, of all series together.
+    checks: usize,
+}
+
+impl<B: Backend, F: Float> Attempt<B, F> {
+    /// The error that trials are compared by. Training ends where the validation part likes it, so a gain over the base
+    /// forecast there is partly luck, the more the less that part holds: of `n` horizons, `n / (n + 1)` of it counts.
+    fn judged(&self) -> f64 {
+        let n = self.checks as f64;
+        self.base - (self.base - self.validation) * n / (n + 1.0)
+    }
 }
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
@@ -104,7 +115,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             interrupted = attempt.outcome == Outcome::Interrupted;
             // The last good weights of a training that diverged count only if nothing else is there.
             let rank = |attempt: &Attempt<B, F>| {
-                (matches!(attempt.outcome, Outcome::Diverged { .. }), attempt.validation)
+                (matches!(attempt.outcome, Outcome::Diverged { .. }), attempt.judged())
             };
             if best.as_ref().is_none_or(|(_, best)| rank(&attempt) < rank(best)) {
                 best = Some((tried.len() - 1, attempt));
@@ -181,6 +192,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             outcome: Outcome::Finished,
             best_steps: Vec::new(),
             validation: 0.0,
+            checks: panel.iter().map(|member| parts(member.rows()).check.len() / config.horizon).sum(),
             base: error(&horizons(config, &check.in_units(&checked, base.clone()))),
         };
         let mut mean = vec![0.0; actual.len()];
