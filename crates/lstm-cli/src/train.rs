@@ -82,7 +82,7 @@ pub(crate) fn go_on(command: &str, run: &Path, flags: &Settings, every: Option<D
     settings.machine.threads = flags.machine.threads.or(settings.machine.threads);
     settings.output = Output { out: Some(run.to_owned()), force: true, ..flags.output.clone() };
     let files = broken.run.files.clone();
-    learn(command, &files, &settings, Keeping { broken: Some(broken), ..Keeping::new(every) })
+    learn(command, &files, &settings, (None, Keeping { broken: Some(broken), ..Keeping::new(every) }))
 }
 
 /// Reads files, trains on them, writes the run folder, and prints what the held-out part says; `command` is the one that
