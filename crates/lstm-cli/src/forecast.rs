@@ -15,6 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::input::Beside;
 use crate::picture::{Scene, label};
 use crate::progress::say;
+use crate::report::Page;
 use crate::resume::Keeping;
 use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
@@ -90,7 +91,24 @@ fn with_model(model: &Path, files: &[PathBuf], settings: &Settings) -> Result<()
         "device": place.name(),
         "dtype": place.dtype(),
     });
+    folder.create()?;
+    let page = Page {
+        panel: &panel,
+        config: &task.config,
+        evaluation: task.evaluation.as_ref(),
+        forecast: prediction.figure(),
+        training: None,
+        machine: place.described(),
+        command: given(),
+    };
+    folder.write(run::PAGE, page.html().as_bytes())?;
     prediction.deliver(&folder, settings, known)
+}
+
+/// The command that is under way, as a shell takes it.
+fn given() -> String {
+    let arguments = std::env::args_os().skip(1).map(|argument| train::in_shell(Path::new(&argument)));
+    std::iter::once("lstm".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// The series of new files, read for a saved model: as its own were, unless a flag says otherwise.

@@ -1,4 +1,5 @@
-//! report.html: all of a run on one page, which needs nothing but a browser.
+//! report.html and forecast.html: all of a run, or of a forecast by a model trained before, on one page, which needs
+//! nothing but a browser.
 
 use lstm_data::panel::Panel;
 use lstm_train::forecaster::{Evaluation, ForecastConfig, LEVELS};
@@ -18,15 +19,23 @@ const NOTES: usize = 200;
 pub(crate) struct Page<'a> {
     pub(crate) panel: &'a Panel,
     pub(crate) config: &'a ForecastConfig,
-    pub(crate) evaluation: &'a Evaluation,
+    /// Of held-out rows, where they gave numbers.
+    pub(crate) evaluation: Option<&'a Evaluation>,
     pub(crate) forecast: Figure,
+    /// What is known where the model was trained just now.
+    pub(crate) training: Option<Training<'a>>,
+    /// Where it was computed, in words.
+    pub(crate) machine: String,
+    /// The command that repeats it.
+    pub(crate) command: String,
+}
+
+/// What a training adds to the page.
+pub(crate) struct Training<'a> {
     pub(crate) pictures: &'a Pictures,
     pub(crate) residuals: Residuals,
     pub(crate) learnable: Learnable,
-    /// Where it was trained, in words.
-    pub(crate) machine: String,
-    /// The command that repeats the run, and the settings that it reads.
-    pub(crate) command: String,
+    /// The settings that the command reads.
     pub(crate) settings: &'a str,
 }
 
@@ -47,11 +56,13 @@ impl Page<'_> {
                     main {
                         h1 { (title) }
                         p.soft { (self.subtitle()) }
-                        (self.verdict())
+                        @if let Some(evaluation) = self.evaluation { (verdict(evaluation)) }
                         (inline(&self.forecast, 0))
-                        (self.comparison())
-                        (self.learnable())
-                        (self.pictures())
+                        @if let Some(evaluation) = self.evaluation { (self.comparison(evaluation)) }
+                        @if let Some(training) = &self.training {
+                            (training.learnable())
+                            (training.pictures(self.config.season))
+                        }
                         (self.data())
                         (self.repeat())
                     }
@@ -72,26 +83,17 @@ impl Page<'_> {
         format!("{}: {series}{} rows{step}{season}", panel.file, panel.longest())
     }
 
-    fn verdict(&self) -> Markup {
-        let lstm_wins = self.evaluation.winner().is_some_and(|score| score.method == "lstm");
-        html! {
-            @if let Some(sentence) = output::verdict(self.evaluation) {
-                p.verdict.lost[!lstm_wins] { (sentence) }
-            }
-        }
-    }
-
-    fn comparison(&self) -> Markup {
-        let best = output::best_baseline(self.evaluation);
-        let winner = self.evaluation.winner().map(|score| score.method.as_str());
-        let (windows, horizon) = (self.evaluation.windows, self.config.horizon);
+    fn comparison(&self, evaluation: &Evaluation) -> Markup {
+        let best = output::best_baseline(evaluation);
+        let winner = evaluation.winner().map(|score| score.method.as_str());
+        let (windows, horizon) = (evaluation.windows, self.config.horizon);
         html! {
             h2 { "Held-out rows" }
             p {
                 "The last " (self.config.held_out) " rows of each series were kept from training and from every choice, and forecast "
                 "from " (windows) (if windows == 1 { " place" } else { " places" }) ", " (horizon)
                 (if horizon == 1 { " step" } else { " steps" }) " each. "
-                @if let Some(trial) = self.evaluation.trials.first() {
+                @if let Some(trial) = evaluation.trials.first() {
                     (output::taken(trial, "on the validation part"))
                 }
             }
@@ -101,7 +103,7 @@ impl Page<'_> {
                         th { "" } th { "MAE" } th { "RMSE" } th { "MASE" } th { "sMAPE" } th { "skill" }
                         @for level in LEVELS { th { "in " (percent(level)) } }
                     }
-                    @for score in &self.evaluation.scores {
+                    @for score in &evaluation.scores {
                         tr.best[Some(score.method.as_str()) == winner] {
                             th { (spoken(&score.method)) }
                             td { (short(score.metrics.mae)) }
@@ -124,6 +126,35 @@ impl Page<'_> {
         }
     }
 
+    fn data(&self) -> Markup {
+        let notes = &self.panel.notes;
+        html! {
+            h2 { "The data" }
+            @if notes.is_empty() {
+                p { "Nothing had to be assumed or repaired." }
+            } @else {
+                ul { @for note in notes.iter().take(NOTES) { li { (note) } } }
+                @if notes.len() > NOTES { p { "… and " (notes.len() - NOTES) " more." } }
+            }
+        }
+    }
+
+    fn repeat(&self) -> Markup {
+        html! {
+            h2 { "Again" }
+            p { "This command repeats it, bit for bit on the same kind of machine (" (self.machine) ", lstm " (env!("CARGO_PKG_VERSION")) "):" }
+            div.wide { pre { (self.command) } }
+            @if let Some(training) = &self.training {
+                details {
+                    summary { "All settings" }
+                    div.wide { pre { (training.settings) } }
+                }
+            }
+        }
+    }
+}
+
+impl Training<'_> {
     fn learnable(&self) -> Markup {
         let rows: Vec<_> = self.learnable.single().map(learnable::cells).collect();
         html! {
@@ -148,19 +179,19 @@ impl Page<'_> {
         }
     }
 
-    fn pictures(&self) -> Markup {
+    fn pictures(&self, season: usize) -> Markup {
         html! {
             @if self.pictures.all().next().is_some() { h2 { "Pictures" } }
             @for (number, (_, figure)) in self.pictures.all().enumerate() { (inline(figure, number + 1)) }
-            @if let Some(sentence) = self.left_over() { p { (sentence) } }
+            @if let Some(sentence) = self.left_over(season) { p { (sentence) } }
         }
     }
 
     /// What the residuals say.
-    fn left_over(&self) -> Option<String> {
+    fn left_over(&self, season: usize) -> Option<String> {
         let (mean, deviation) = self.residuals.moments()?;
         let count = self.residuals.known().count() as f64;
-        let correlation = self.residuals.autocorrelation(self.config.season);
+        let correlation = self.residuals.autocorrelation(season);
         let bound = self.residuals.bound();
         let outside = correlation.iter().filter(|r| r.abs() > bound).count();
         let bias = if mean.abs() > 1.96 * deviation / count.sqrt() {
@@ -180,29 +211,14 @@ impl Page<'_> {
             correlation.len()
         ))
     }
+}
 
-    fn data(&self) -> Markup {
-        let notes = &self.panel.notes;
-        html! {
-            h2 { "The data" }
-            @if notes.is_empty() {
-                p { "Nothing had to be assumed or repaired." }
-            } @else {
-                ul { @for note in notes.iter().take(NOTES) { li { (note) } } }
-                @if notes.len() > NOTES { p { "… and " (notes.len() - NOTES) " more." } }
-            }
-        }
-    }
-
-    fn repeat(&self) -> Markup {
-        html! {
-            h2 { "Again" }
-            p { "This command repeats the run, bit for bit on the same kind of machine (" (self.machine) ", lstm " (env!("CARGO_PKG_VERSION")) "):" }
-            div.wide { pre { (self.command) } }
-            details {
-                summary { "All settings" }
-                div.wide { pre { (self.settings) } }
-            }
+/// Who wins.
+fn verdict(evaluation: &Evaluation) -> Markup {
+    let lstm_wins = evaluation.winner().is_some_and(|score| score.method == "lstm");
+    html! {
+        @if let Some(sentence) = output::verdict(evaluation) {
+            p.verdict.lost[!lstm_wins] { (sentence) }
         }
     }
 }

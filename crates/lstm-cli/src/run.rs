@@ -43,6 +43,8 @@ pub(crate) const RESIDUALS: [&str; 2] = ["residuals.png", "residuals.svg"];
 pub(crate) const SEASON: [&str; 2] = ["season.png", "season.svg"];
 /// All of a run on one page.
 pub(crate) const REPORT: &str = "report.html";
+/// All of a forecast by a model trained before on one page.
+pub(crate) const PAGE: &str = "forecast.html";
 
 /// What a training run leaves.
 pub(crate) const OF_TRAINING: [&str; 5] = [MODEL, SETTINGS, METRICS, HISTORY, COURSE];
@@ -50,7 +52,7 @@ pub(crate) const OF_TRAINING: [&str; 5] = [MODEL, SETTINGS, METRICS, HISTORY, CO
 pub(crate) const OF_RESULT: [&str; 9] =
     [LOSSES[0], LOSSES[1], ERRORS[0], ERRORS[1], RESIDUALS[0], RESIDUALS[1], SEASON[0], SEASON[1], REPORT];
 /// What a forecast leaves.
-pub(crate) const OF_FORECAST: [&str; 3] = [FORECAST, PICTURE[0], PICTURE[1]];
+pub(crate) const OF_FORECAST: [&str; 4] = [FORECAST, PICTURE[0], PICTURE[1], PAGE];
 
 /// More rows than any series has, few enough for the calendar.
 const MOST_ROWS: usize = u32::MAX as usize;

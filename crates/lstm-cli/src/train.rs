@@ -21,7 +21,7 @@ use crate::input::Beside;
 use crate::learnable::Learnable;
 use crate::picture::Pictures;
 use crate::progress::{Progress, say};
-use crate::report::Page;
+use crate::report::{self, Page};
 use crate::resume::{Broken, Keeping, Kept};
 use crate::run::{self, Folder, Task};
 use crate::settings::{Dtype, Machine, Output, Reading, Settings, Training, to_toml};
@@ -190,14 +190,16 @@ pub(crate) fn learn(
     let page = Page {
         panel: &panel,
         config: &config,
-        evaluation: &evaluation,
+        evaluation: Some(&evaluation),
         forecast: prediction.figure(),
-        pictures: &pictures,
-        residuals: member.map_or(Residuals::default(), |member| learned.check.residuals(member)),
-        learnable: Learnable::of(&panel, &config),
+        training: Some(report::Training {
+            pictures: &pictures,
+            residuals: member.map_or(Residuals::default(), |member| learned.check.residuals(member)),
+            learnable: Learnable::of(&panel, &config),
+            settings: &text,
+        }),
         machine: place.described(),
         command: again(command, files, &folder),
-        settings: &text,
     };
     folder.write(run::REPORT, page.html().as_bytes())?;
     if tell {
@@ -520,7 +522,7 @@ fn again(command: &str, files: &[PathBuf], folder: &Folder) -> String {
 }
 
 /// A path as a POSIX shell takes it, in quotes where it needs them.
-fn in_shell(path: &Path) -> String {
+pub(crate) fn in_shell(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
     if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }

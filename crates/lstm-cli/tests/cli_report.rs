@@ -40,6 +40,34 @@ fn a_page_says_what_a_run_found_and_how_to_repeat_it() {
 }
 
 #[test]
+fn a_forecast_by_a_trained_model_has_a_page_of_its_own() {
+    let place = Place::new();
+    let of_training = page(&place, "train good.csv");
+    place.write("new rows.csv", csv(&days(100)));
+    let command = ["forecast", "--model", "run", "new rows.csv", "--out", "new", "--quiet"];
+    let output = assert_cmd::Command::cargo_bin("lstm")
+        .unwrap()
+        .current_dir(place.path(""))
+        .args(command)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = place.text("new/forecast.html");
+    for words in [
+        "new rows.csv: 100 rows, step 1 day, season 7",
+        "seasonal naive",
+        "lstm forecast --model run 'new rows.csv' --out new --quiet",
+    ] {
+        assert!(page.contains(words), "{words} is missing");
+    }
+    assert_eq!(page.matches("<svg").count(), 1);
+    assert!(!page.contains("All settings") && !place.path("new/report.html").exists());
+    // The one of the training stays when a forecast goes into its folder.
+    place.lstm("forecast --model run --quiet").fine();
+    assert!(place.path("run/forecast.html").exists() && place.text("run/report.html") == of_training);
+}
+
+#[test]
 fn a_page_needs_nothing_from_elsewhere_and_no_two_names_are_one() {
     let place = Place::new();
     let page = page(&place, "train good.csv");
