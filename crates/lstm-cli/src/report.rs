@@ -57,7 +57,7 @@ impl Page<'_> {
                         h1 { (title) }
                         p.soft { (self.subtitle()) }
                         @if let Some(evaluation) = self.evaluation { (verdict(evaluation)) }
-                        (inline(&self.forecast, 0))
+                        div.end { (inline(&self.forecast, 0)) }
                         @if let Some(evaluation) = self.evaluation { (self.comparison(evaluation)) }
                         @if let Some(training) = &self.training {
                             (training.learnable())
