@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{kernels, report, resolve, root, tidy};
+use crate::{kernels, reliability, report, resolve, root, tidy};
 
 /// Which steps to run; all of them unless told otherwise.
 #[derive(clap::Args)]
@@ -49,13 +49,15 @@ enum Action {
     Resolve,
     /// Pages of results against their cells, in this process.
     Report,
+    /// Trainings that are stopped at the worst moments, in this process.
+    Reliability,
     /// A `cargo test` command whose seconds are split among the groups of tests.
     Tests(&'static str),
 }
 
 /// Everything that CI runs, in this order. Only `cargo fetch`, `kernels` and `targets` (once) and `resolve` use
 /// the network; without one the last three say that they were skipped.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     step("fetch", Action::Cargo("fetch --locked", &[])),
     step(
         "fetch-standalone",
@@ -78,6 +80,7 @@ const STEPS: [Step; 15] = [
     step("targets", Action::Targets),
     step("release", Action::Cargo("build --locked --release --package lstm-cli", &[])),
     step("report", Action::Report),
+    step("reliability", Action::Reliability),
     step(
         "standalone",
         Action::Cargo("run --locked --manifest-path examples/standalone/Cargo.toml --target-dir target", &[]),
@@ -90,13 +93,17 @@ const fn step(name: &'static str, action: Action) -> Step {
 }
 
 /// Minutes that each group may take on two cores, out of [`WHOLE`].
-const SHARES: [(&str, u64); 4] = [(LINTS, 6), (KERNELS, 4), (tests::LAWS, 6), (tests::COMMAND_LINE, 3)];
+const SHARES: [(&str, u64); 5] =
+    [(LINTS, 6), (KERNELS, 4), (tests::LAWS, 6), (tests::COMMAND_LINE, 3), (RELIABILITY, 3)];
 
 /// The group of all steps but those of other groups.
 const LINTS: &str = "build and lints";
 
 /// The group of the compilers from PyPI: their installation too.
 const KERNELS: &str = "kernel compilers";
+
+/// The group of what is stopped and taken up again.
+const RELIABILITY: &str = "reliability";
 
 /// Minutes that all steps together may take on two cores from a cold clone.
 const WHOLE: u64 = 25;
@@ -140,6 +147,7 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
         Action::Kernels => kernels::run(&kernels::Args { check: true, ..kernels::Args::default() }),
         Action::Resolve => resolve::run(),
         Action::Report => report::check_all(),
+        Action::Reliability => reliability::run(&reliability::Args::quick()),
         Action::Cargo(args, variables) => finish(cargo(args).envs(variables.iter().copied())),
         Action::Package => package::run(),
         Action::Targets => targets::run(),
@@ -152,7 +160,11 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
             return if seen.success { Ok(()) } else { Err(anyhow::anyhow!("a test failed")) };
         }
     };
-    let group = if matches!(step.action, Action::Kernels) { KERNELS } else { LINTS };
+    let group = match step.action {
+        Action::Kernels => KERNELS,
+        Action::Reliability => RELIABILITY,
+        _ => LINTS,
+    };
     table.add(step.name, group, start.elapsed());
     outcome
 }
@@ -185,6 +197,7 @@ impl Action {
             Action::Report => {
                 "cargo xtask report accuracy --check, then report experiments --check".to_owned()
             }
+            Action::Reliability => "cargo xtask reliability --quick".to_owned(),
             Action::Targets => {
                 format!("cargo check of what is published, for {}", targets::TARGETS.join(" and "))
             }

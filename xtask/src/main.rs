@@ -11,6 +11,7 @@ mod golden;
 mod gpu;
 mod kernels;
 mod planted;
+mod reliability;
 mod report;
 mod resolve;
 mod tidy;
@@ -42,6 +43,8 @@ enum Command {
     Kernels(kernels::Args),
     /// Plant each mistake of tests/planted in a copy and ask whether the laws notice (minutes)
     Planted(planted::Args),
+    /// Stop trainings at the worst moments and ask whether anything is lost; needs strace (minutes)
+    Reliability(reliability::Args),
     /// Make the results in docs/ from the cells that are committed, or the cells too
     Report(report::Args),
     /// Ask whether projects that use CUDA through candle or burn too still resolve
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Gpu(args) => gpu::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Planted(args) => planted::run(&args),
+        Command::Reliability(args) => reliability::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Resolve => resolve::run(),
         Command::Tidy => tidy::run(),

@@ -52,7 +52,8 @@ fn deliver(trained: &Trained, settings: &Settings) -> Result<()> {
         held_out: &trained.evaluation.last_forecast,
         future: &trained.future,
     };
-    prediction.deliver(&trained.folder, settings, trained.to_json())
+    prediction.deliver(&trained.folder, settings, trained.to_json())?;
+    trained.finish()
 }
 
 fn with_model(model: &Path, files: &[PathBuf], settings: &Settings) -> Result<()> {

@@ -49,13 +49,13 @@ impl Source {
         Ok(Self { path: path.canonicalize().map_err(failed)?, sha256 })
     }
 
-    /// All files that a run reads; none where one of them is standard input, which cannot be read again.
+    /// All files that a run reads; none where one of them cannot be read again, such as standard input or a pipe.
     ///
     /// # Errors
     /// A model failure that names the file.
     pub(crate) fn all(files: &[PathBuf], settings: &Settings) -> Result<Option<Vec<Self>>> {
         let paths = || files.iter().chain(&settings.reading.future);
-        if paths().any(|path| path.as_os_str() == "-") {
+        if paths().any(|path| path.as_os_str() == "-" || !path.is_file()) {
             return Ok(None);
         }
         paths().map(|path| Self::of(path)).collect::<Result<_>>().map(Some)

@@ -41,6 +41,7 @@ pub(crate) fn run(args: Train) -> Result<()> {
             (learn("train", &args.files, &settings, (args.budget, Keeping::new(every)))?, settings.output.say)
         }
     };
+    trained.finish()?;
     if say.json {
         return output::print_json(&trained.to_json());
     }
@@ -61,9 +62,19 @@ pub(crate) struct Trained {
     /// Forecasts of what follows the series.
     pub(crate) future: Future,
     pub(crate) folder: Folder,
+    /// Checkpoints, from which the rest could be made again.
+    kept: Option<Kept>,
 }
 
 impl Trained {
+    /// Removes the checkpoints, when all that belongs to the run is written.
+    ///
+    /// # Errors
+    /// A model failure that names the file.
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.kept.as_ref().map_or(Ok(()), Kept::clear)
+    }
+
     /// What a program wants to know.
     pub(crate) fn to_json(&self) -> Value {
         let mut value = metrics(&self.panel, &self.config, &self.place, Some(&self.evaluation));
@@ -174,9 +185,6 @@ pub(crate) fn learn(
         let resumable = kept.as_ref().is_some_and(|kept| kept.safe);
         return Err(cut.in_folder(&folder, resumable.then_some(command)));
     }
-    if let Some(kept) = &kept {
-        kept.clear()?;
-    }
     let evaluation = learned.evaluation.ok_or_else(|| Failure::model("training gave no evaluation"))?;
     let pictures = Pictures::new(&panel, &evaluation, &learned.check, (&trials, &config), progress.course());
     pictures.write(&folder)?;
@@ -207,7 +215,7 @@ pub(crate) fn learn(
         output::print(text.as_bytes())?;
         say(&format!("{:.1} s of training on {}", begun.elapsed().as_secs_f64(), place.described()));
     }
-    Ok(Trained { panel, config, place, evaluation, future: learned.future, folder })
+    Ok(Trained { panel, config, place, evaluation, future: learned.future, folder, kept })
 }
 
 /// A budget that becomes settings, by a measurement on the device.
