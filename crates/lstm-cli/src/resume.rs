@@ -54,11 +54,15 @@ impl Source {
     /// # Errors
     /// A model failure that names the file.
     pub(crate) fn all(files: &[PathBuf], settings: &Settings) -> Result<Option<Vec<Self>>> {
-        let paths = || files.iter().chain(&settings.reading.future);
-        if paths().any(|path| path.as_os_str() == "-" || !path.is_file()) {
+        if !Self::readable_again(files, settings) {
             return Ok(None);
         }
-        paths().map(|path| Self::of(path)).collect::<Result<_>>().map(Some)
+        let paths = files.iter().chain(&settings.reading.future);
+        paths.map(|path| Self::of(path)).collect::<Result<_>>().map(Some)
+    }
+
+    fn readable_again(files: &[PathBuf], settings: &Settings) -> bool {
+        files.iter().chain(&settings.reading.future).all(|path| path.as_os_str() != "-" && path.is_file())
     }
 
     /// # Errors
@@ -126,6 +130,16 @@ impl Broken {
                 folder.display()
             )));
         }
+        for (file, source) in run.files.iter().zip(&run.sources) {
+            if file.canonicalize().is_ok_and(|path| path != source.path) || !file.exists() {
+                return Err(Failure::data(format!(
+                    "{}: from here this is not {}, which the run was begun with; go on from the folder in which it was \
+                     begun",
+                    file.display(),
+                    source.path.display()
+                )));
+            }
+        }
         run.sources.iter().try_for_each(Source::check)?;
         Ok(Self { run, checkpoints })
     }
@@ -133,17 +147,29 @@ impl Broken {
 
 /// How a run is to be kept, before it begins.
 pub(crate) struct Keeping {
-    pub(crate) every: Duration,
+    every: Option<Duration>,
     /// What it goes on from.
-    pub(crate) broken: Option<Broken>,
+    broken: Option<Broken>,
 }
 
 impl Keeping {
-    /// Makes sure that no run which could go on is in the way of one that begins.
+    /// For a run that goes on.
+    pub(crate) fn again(every: Option<Duration>, broken: Broken) -> Self {
+        Self { every, broken: Some(broken) }
+    }
+
+    /// Makes sure that a run can be kept as it was asked for, and that none which could go on is in its way.
     ///
     /// # Errors
-    /// A usage failure that says how it goes on.
-    pub(crate) fn check(&self, folder: &Folder) -> Result<()> {
+    /// A usage failure; it says how the run in the way goes on.
+    pub(crate) fn check(&self, folder: &Folder, files: &[PathBuf], settings: &Settings) -> Result<()> {
+        let there = files.iter().all(|file| file.as_os_str() == "-" || file.exists());
+        if self.every.is_some() && there && !Source::readable_again(files, settings) {
+            return Err(Failure::usage(
+                "--checkpoint-every: standard input and pipes cannot be read again, so that nothing could go on from a \
+                 checkpoint; give a file, or leave it out",
+            ));
+        }
         if self.broken.is_some() || folder.may_replace() || !folder.path().is_dir() {
             return Ok(());
         }
@@ -161,7 +187,7 @@ impl Keeping {
     }
 
     pub(crate) fn new(every: Option<Duration>) -> Self {
-        Self { every: every.unwrap_or(EVERY), broken: None }
+        Self { every, broken: None }
     }
 
     /// For a run in this folder, with what `lstm` was told and what that came to; none where a file cannot be read
@@ -195,7 +221,8 @@ impl Keeping {
             }
         };
         let run = serde_json::to_value(run).map_err(|error| Failure::model(error.to_string()))?;
-        Ok(Some(Kept { checkpoints, run, every: self.every, last: Instant::now(), resumed, safe: false }))
+        let every = self.every.unwrap_or(EVERY);
+        Ok(Some(Kept { checkpoints, run, every, last: Instant::now(), resumed, safe: false }))
     }
 }
 

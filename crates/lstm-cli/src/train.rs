@@ -93,7 +93,7 @@ pub(crate) fn go_on(command: &str, run: &Path, flags: &Settings, every: Option<D
     settings.machine.threads = flags.machine.threads.or(settings.machine.threads);
     settings.output = Output { out: Some(run.to_owned()), force: true, ..flags.output.clone() };
     let files = broken.run.files.clone();
-    learn(command, &files, &settings, (None, Keeping { broken: Some(broken), ..Keeping::new(every) }))
+    learn(command, &files, &settings, (None, Keeping::again(every, broken)))
 }
 
 /// Reads files, trains on them, writes the run folder, and prints what the held-out part says; `command` is the one that
@@ -116,7 +116,7 @@ pub(crate) fn learn(
     let first = files.first().ok_or_else(|| Failure::usage("name a CSV file"))?;
     let folder = Folder::named(&settings.output, first);
     // The forecast of another model must not lie beside this one, so it is in the way too.
-    keeping.check(&folder)?;
+    keeping.check(&folder, files, settings)?;
     for file in files {
         let names = [&run::OF_TRAINING[..], &run::OF_RESULT, &run::OF_FORECAST].concat();
         folder.check(&names, Some(file))?;

@@ -79,6 +79,9 @@ fn only_a_run_that_was_broken_off_goes_on() {
         assert_eq!(told.code, code, "{command}: {}", told.err);
         assert!(told.err.contains(words), "{command}: {}", told.err);
     };
+    let pipe = place.lstm_reading("train - --checkpoint-every 1s --out piped", &place.text("good.csv"));
+    assert_eq!(pipe.code, 2, "{}", pipe.err);
+    assert!(pipe.err.contains("standard input and pipes cannot be read again"), "{}", pipe.err);
     refused("train --resume none", 4, "none: there is no such folder");
     broken_off(&place, &format!("{TRAIN} --out run"), "-KILL", 0);
     refused(
@@ -92,6 +95,11 @@ fn only_a_run_that_was_broken_off_goes_on() {
         "this run was begun by `lstm train`; go on with lstm train --resume run",
     );
     refused("train --resume run --hidden 9", 2, "cannot be used with");
+    place.write("elsewhere/a", "");
+    let mut elsewhere = Command::new(assert_cmd::cargo::cargo_bin!("lstm"));
+    elsewhere.args(["train", "--resume", "../run"]).current_dir(place.path("elsewhere"));
+    let told = String::from_utf8(elsewhere.output().unwrap().stderr).unwrap();
+    assert!(told.contains("go on from the folder in which it was begun"), "{told}");
     let good = place.read("good.csv");
     place.write("good.csv", csv(&days(50)));
     refused("train --resume run", 3, "good.csv: the file is not what it was when the run began");
