@@ -74,8 +74,14 @@ fn stop_points(subject: &Subject, _: u32) -> Result<String> {
         for fault in FAULTS {
             let run = subject.folder("stopped")?;
             let inject = format!("inject={name}:{fault}:when={nth}");
-            let strace = ["-f", "-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject];
+            let log = run.path().with_extension("strace");
+            let strace = ["-f", "-o", &log.to_string_lossy(), "-e", &format!("trace={name}"), "-e", &inject];
             subject.under("strace", &strace, &run)?;
+            let log = std::fs::read_to_string(&log)?;
+            ensure!(
+                log.contains("(INJECTED)") || log.contains("killed by SIGKILL"),
+                "{inject} was never met"
+            );
             subject.ends_as_planned(&run).with_context(|| inject.clone())?;
         }
     }

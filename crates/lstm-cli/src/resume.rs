@@ -95,7 +95,8 @@ pub(crate) struct Run {
 /// A run that was broken off.
 pub(crate) struct Broken {
     pub(crate) run: Run,
-    pub(crate) checkpoints: Checkpoints,
+    pub(crate) settings: Settings,
+    checkpoints: Checkpoints,
 }
 
 impl Broken {
@@ -130,7 +131,8 @@ impl Broken {
                 folder.display()
             )));
         }
-        for (file, source) in run.files.iter().zip(&run.sources) {
+        let settings = Settings::of_text(folder, &run.settings)?;
+        for (file, source) in run.files.iter().chain(&settings.reading.future).zip(&run.sources) {
             if file.canonicalize().is_ok_and(|path| path != source.path) || !file.exists() {
                 return Err(Failure::data(format!(
                     "{}: from here this is not {}, which the run was begun with; go on from the folder in which it was \
@@ -141,7 +143,7 @@ impl Broken {
             }
         }
         run.sources.iter().try_for_each(Source::check)?;
-        Ok(Self { run, checkpoints })
+        Ok(Self { run, settings, checkpoints })
     }
 }
 
@@ -201,7 +203,11 @@ impl Keeping {
         (command, files, settings): (&str, &[PathBuf], &Settings),
         (text, trials): (&str, &[ForecastConfig]),
     ) -> Result<Option<Kept>> {
-        let Some(sources) = Source::all(files, settings)? else { return Ok(None) };
+        let Some(sources) = Source::all(files, settings)? else {
+            // Those of a run before this one.
+            Checkpoints::of(folder.path())?.clear()?;
+            return Ok(None);
+        };
         let (command, text) = (command.to_owned(), text.to_owned());
         let run = Run { command, files: files.to_vec(), sources, settings: text, trials: trials.to_vec() };
         let resumed = self.broken.is_some();

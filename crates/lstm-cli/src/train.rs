@@ -89,7 +89,7 @@ impl Trained {
 /// As [`run`]; a model failure where there is nothing to go on from.
 pub(crate) fn go_on(command: &str, run: &Path, flags: &Settings, every: Option<Duration>) -> Result<Trained> {
     let broken = Broken::read(run, command)?;
-    let mut settings = Settings::of_text(run, &broken.run.settings)?;
+    let mut settings = broken.settings.clone();
     settings.machine.threads = flags.machine.threads.or(settings.machine.threads);
     settings.output = Output { out: Some(run.to_owned()), force: true, ..flags.output.clone() };
     let files = broken.run.files.clone();
@@ -182,6 +182,10 @@ pub(crate) fn learn(
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
     folder.write(run::HISTORY, progress.history().as_bytes())?;
     if let Some(cut) = learned.cut_short {
+        if let (CutShort::Diverged { .. }, Some(kept)) = (&cut, &kept) {
+            // Going on would only diverge again.
+            kept.clear()?;
+        }
         let resumable = kept.as_ref().is_some_and(|kept| kept.safe);
         return Err(cut.in_folder(&folder, resumable.then_some(command)));
     }

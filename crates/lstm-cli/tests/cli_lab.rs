@@ -156,7 +156,7 @@ fn what_cannot_be_examined_is_told() {
         ("lab run --standardise", 2, "--standardise is about a bare model"),
         ("lab run --period 1.5", 2, "--period is 1.5, but must be from 2 to 45, half of the rows"),
         ("lab run --steps 90", 3, "good.csv: the series has 90 rows, but the model needs the "),
-        ("lab run short.csv", 3, "short.csv: the series has 10 rows, but the model needs the "),
+        ("lab run short.csv --period 2", 3, "short.csv: the series has 10 rows, but the model needs the "),
         ("lab moved", 2, "gone.csv: the run was trained on this file, but it is not there"),
         ("lab run/model.safetensors --out good.csv", 2, "exists and is not a folder"),
         (

@@ -8,6 +8,7 @@ use lstm_tensor::Float;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What kind of sealed file it is, and the version of its form.
@@ -131,7 +132,11 @@ impl Checkpoints {
 
 fn remove(files: &[(u64, PathBuf)]) -> Result<()> {
     for (_, path) in files {
-        fs::remove_file(path).map_err(|source| FileError::Io { path: path.clone(), source })?;
+        match fs::remove_file(path) {
+            // Somebody else was quicker.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed.map_err(|source| FileError::Io { path: path.clone(), source })?,
+        }
     }
     Ok(())
 }

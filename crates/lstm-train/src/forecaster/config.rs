@@ -209,6 +209,14 @@ impl ForecastConfig {
             1 => (rows / 10).clamp(1, 24),
             season => season.min(96),
         });
+        let positive = |member: &Member<'_>| member.values.iter().all(|value| value.is_nan() || *value > 0.0);
+        if choices.normalise == Some(Normalise::Log) && !panel.iter().all(positive) {
+            return Err(Error::Invalid {
+                what: "normalise",
+                value: "log".into(),
+                must: "window or series where a series holds values that are not above 0".into(),
+            });
+        }
         if horizon == 0 {
             return Err(Error::Invalid { what: "horizon", value: "0".into(), must: "at least 1".into() });
         }

@@ -63,6 +63,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let base = all.inputs(&[window], &mut x);
         let (out, layers) = TrainPass::new(backend, model, steps, 1, options())?.trace(backend, model, &x)?;
         let forecasts = all.forecasts(&[window], &base, &out);
+        let base = all.in_units(&[window], base);
         let correction = forecasts.iter().zip(&base).map(|(forecast, base)| forecast - base).collect();
 
         // A row of the batch for each output: one pass takes the gradients of many back.

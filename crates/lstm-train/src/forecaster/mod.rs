@@ -100,12 +100,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             return Err(Error::TooLarge);
         }
         let networks = trials.iter().map(|trial| trial.ensemble).sum();
-        let (mut begun, mut ridge, mut tried, mut interrupted) = (0, 0.0, Vec::new(), false);
-        let mut best: Option<(usize, Attempt<B, F>)> = None;
+        let (mut begun, mut tried, mut interrupted) = (0, Vec::new(), false);
+        let mut best: Option<(usize, f64, Attempt<B, F>)> = None;
         for config in trials {
             config.parts(panel)?;
-            let (prepared, strength, _) = prepare(config, panel);
-            ridge = strength;
+            let (prepared, ridge, _) = prepare(config, panel);
             let attempt =
                 Self::attempt(backend, config, panel, prepared, course, &mut |member, step, report| {
                     watch(Stage { index: begun + member, of: networks }, step, report)
@@ -117,14 +116,14 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let rank = |attempt: &Attempt<B, F>| {
                 (matches!(attempt.outcome, Outcome::Diverged { .. }), attempt.judged())
             };
-            if best.as_ref().is_none_or(|(_, best)| rank(&attempt) < rank(best)) {
-                best = Some((tried.len() - 1, attempt));
+            if best.as_ref().is_none_or(|(_, _, best)| rank(&attempt) < rank(best)) {
+                best = Some((tried.len() - 1, ridge, attempt));
             }
             if interrupted {
                 break;
             }
         }
-        let (index, attempt) = best.ok_or_else(|| Error::Invalid {
+        let (index, ridge, attempt) = best.ok_or_else(|| Error::Invalid {
             what: "trials",
             value: "none".into(),
             must: "at least one configuration".into(),
