@@ -4,8 +4,6 @@
 //! shows what it measures, `cargo xtask bench lstm --help` how. Nothing is ever measured in a debug build, which
 //! this one may be.
 
-use std::process::Command;
-
 use anyhow::{Context, Result};
 
 /// What to hand on.
@@ -23,8 +21,7 @@ pub(crate) struct Args {
 /// If cargo does not start. What the program has to complain about it says itself, and its exit code becomes
 /// that of this process.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = crate::cargo()
         .args(["run", "--quiet", "--release", "--package", "lstm-benches", "--bin", "bench", "--"])
         .args(&args.args)
         .status()

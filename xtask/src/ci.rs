@@ -179,7 +179,7 @@ fn finish(command: &mut Command) -> Result<()> {
 
 /// `cargo` with these arguments at the root; offline but for `fetch`, so that a lost network shows at once.
 fn cargo(args: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = crate::cargo();
     command.args(args.split_whitespace()).current_dir(root());
     if !args.starts_with("fetch") {
         command.env("CARGO_NET_OFFLINE", "true");

@@ -190,8 +190,7 @@ fn installed() -> Vec<PathBuf> {
 
 /// Runs cargo in release mode and gives the programs that it built, by the names of their targets.
 fn build(args: &[&str]) -> Result<Vec<(String, PathBuf)>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = crate::cargo()
         .args(args)
         .args(["--release", "--quiet", "--message-format", "json-render-diagnostics"])
         .current_dir(root())

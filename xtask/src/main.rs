@@ -17,8 +17,9 @@ mod resolve;
 mod tidy;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 /// Project automation.
@@ -73,6 +74,27 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The `cargo` that runs this.
+fn cargo() -> process::Command {
+    process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Builds `lstm` as people get it, and says where it is.
+fn lstm() -> Result<PathBuf> {
+    let status = cargo()
+        .args(["build", "--quiet", "--locked", "--release", "--package", "lstm-cli"])
+        .current_dir(root())
+        .status()
+        .context("cargo does not start")?;
+    ensure!(status.success(), "lstm does not build: {status}");
+    Ok(target().join("release/lstm"))
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
 }
 
 /// The root of the workspace, where every command runs.

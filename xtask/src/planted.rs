@@ -154,7 +154,7 @@ impl Copy {
     }
 
     fn cargo(&self, binary: &str, options: &[&str]) -> Result<Output> {
-        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        crate::cargo()
             .args(["test", "--offline", "--package", "lstm-tests", "--test", binary])
             .args(options)
             .current_dir(&self.tree)

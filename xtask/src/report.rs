@@ -3,11 +3,10 @@
 mod accuracy;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::root;
+use crate::{cargo, root};
 
 /// Which page, and how it is made.
 #[derive(clap::Args)]
@@ -67,8 +66,7 @@ fn check_experiments() -> Result<()> {
 
 /// Writes the page and its pictures into `folder`.
 fn experiments(folder: &Path) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .args(["run", "--quiet", "--locked", "--release", "--package", "lstm-cli", "--", "repro"])
         .args(["--out", "experiments/results", "--force", "--report"])
         .arg(folder.join("experiments.md"))

@@ -4,7 +4,6 @@
 //! what counts is what a project gets that starts today.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -53,8 +52,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// What cargo printed, or what it complained about.
 fn cargo(folder: &Path, args: &[&str]) -> Result<String, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).args(args).current_dir(folder).output().map_err(|e| e.to_string())?;
+    let output = crate::cargo().args(args).current_dir(folder).output().map_err(|e| e.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -176,11 +176,8 @@ impl Keeping {
             return Ok(());
         }
         let checkpoints = Checkpoints::of(folder.path())?;
-        if !checkpoints.any()? {
-            return Ok(());
-        }
-        let run: Option<Run> = checkpoints.run()?.and_then(|run| serde_json::from_value(run).ok());
-        let command = run.map_or("train".into(), |run| run.command);
+        let Some(run) = checkpoints.run()? else { return Ok(()) };
+        let command = serde_json::from_value(run).map_or("train".into(), |run: Run| run.command);
         let folder = folder.path().display();
         Err(Failure::usage(format!(
             "{folder} holds a training that was broken off; go on with lstm {command} --resume {folder}, name another folder \
@@ -203,7 +200,12 @@ impl Keeping {
         (command, files, settings): (&str, &[PathBuf], &Settings),
         (text, trials): (&str, &[ForecastConfig]),
     ) -> Result<Option<Kept>> {
-        let Some(sources) = Source::all(files, settings)? else {
+        let sources = match &self.broken {
+            // They were looked at when it was read.
+            Some(broken) => Some(broken.run.sources.clone()),
+            None => Source::all(files, settings)?,
+        };
+        let Some(sources) = sources else {
             // Those of a run before this one.
             Checkpoints::of(folder.path())?.clear()?;
             return Ok(None);

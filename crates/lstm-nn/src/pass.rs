@@ -83,6 +83,39 @@ impl<B: Backend, F: Float> Body<B, F> {
         self.apply_head(backend, params)
     }
 
+    /// Takes a gradient back through the passage that `forward` went with this `draw`: from the head's output `d_out` or,
+    /// without a head, from `d_y` that holds it already, to the parameters, added to `grads`, and to the input.
+    fn backward(
+        &mut self,
+        backend: &B,
+        model: &Model<B, F>,
+        draw: Option<Draw<'_, B>>,
+        (d_out, d_y): (&B::Buffer<F>, &mut B::Buffer<F>),
+        grads: &mut Arena<B, F>,
+        d_x: Option<&mut B::Buffer<F>>,
+    ) -> Result<()> {
+        let params = model.params();
+        if let Some((weight, bias)) = self.head(params) {
+            let read = self.read();
+            let d_out = View::new(d_out, Span::dense(0, read.rows, weight.rows));
+            let grad = LinearGrad { d_params: grads.values_mut(), weight, bias: Some(bias) };
+            let (x, weight) = (View::new(&self.y, read), View::new(params.values(), weight));
+            backend.linear_backward(x, weight, d_out, grad, Some(ViewMut::new(d_y, read)))?;
+        }
+        let args = Backward {
+            weights: Weights { params, packed: &self.packed },
+            draw,
+            x: &self.x,
+            initial: None,
+            d_y: Some(d_y),
+            d_last: None,
+            d_params: grads.values_mut(),
+            d_x,
+            d_initial: None,
+        };
+        Ok(backend.stack_backward(&self.plan, args, &mut self.scratch)?)
+    }
+
     /// Packs the weights if they have changed.
     pub(crate) fn prepare(&mut self, backend: &B, params: &Arena<B, F>) -> Result<()> {
         if !self.packed.follows(params) {
@@ -345,31 +378,12 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
             target: View::new(&self.target, dense),
             row_weights,
         };
-        let read = self.body.read();
-        let params = model.params();
-        let head = self.body.head(params);
-        let d_read = ViewMut::new(&mut self.d_y, read);
-        match head {
-            None => backend.loss(args, d_read, &mut self.value)?,
-            Some((weight, bias)) => {
-                backend.loss(args, ViewMut::new(&mut self.d_out, dense), &mut self.value)?;
-                let grad = LinearGrad { d_params: grads.values_mut(), weight, bias: Some(bias) };
-                let (x, weight) = (View::new(&self.body.y, read), View::new(params.values(), weight));
-                backend.linear_backward(x, weight, View::new(&self.d_out, dense), grad, Some(d_read))?;
-            }
-        }
-        let args = Backward {
-            weights: Weights { params, packed: &self.body.packed },
-            draw,
-            x: &self.body.x,
-            initial: None,
-            d_y: Some(&self.d_y),
-            d_last: None,
-            d_params: grads.values_mut(),
-            d_x: None,
-            d_initial: None,
+        let d_out = match self.body.head(model.params()) {
+            None => ViewMut::new(&mut self.d_y, self.body.read()),
+            Some(_) => ViewMut::new(&mut self.d_out, dense),
         };
-        Ok(backend.stack_backward(&self.body.plan, args, &mut self.body.scratch)?)
+        backend.loss(args, d_out, &mut self.value)?;
+        self.body.backward(backend, model, draw, (&self.d_out, &mut self.d_y), grads, None)
     }
 
     /// Runs the network without dropout over `x [T, B, I]` and gives its output `[R, O]` and the
@@ -403,31 +417,14 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         self.body.forward(backend, model, None, None, None)?;
         // Those of the parameters come with it, and nobody reads them.
         let mut grads = model.gradients(backend)?;
-        let read = self.body.read();
-        let dense = Span::dense(0, read.rows, self.body.network.outputs());
-        let params = model.params();
-        match self.body.head(params) {
-            None => backend.copy(View::new(&self.d_out, dense), ViewMut::new(&mut self.d_y, read))?,
-            Some((weight, bias)) => {
-                let grad = LinearGrad { d_params: grads.values_mut(), weight, bias: Some(bias) };
-                let (x, weight) = (View::new(&self.body.y, read), View::new(params.values(), weight));
-                let d_out = View::new(&self.d_out, dense);
-                backend.linear_backward(x, weight, d_out, grad, Some(ViewMut::new(&mut self.d_y, read)))?;
-            }
+        if self.body.head(model.params()).is_none() {
+            let read = self.body.read();
+            let dense = Span::dense(0, read.rows, self.body.network.outputs());
+            backend.copy(View::new(&self.d_out, dense), ViewMut::new(&mut self.d_y, read))?;
         }
         let mut d_x = backend.alloc(x.len())?;
-        let args = Backward {
-            weights: Weights { params, packed: &self.body.packed },
-            draw: None,
-            x: &self.body.x,
-            initial: None,
-            d_y: Some(&self.d_y),
-            d_last: None,
-            d_params: grads.values_mut(),
-            d_x: Some(&mut d_x),
-            d_initial: None,
-        };
-        backend.stack_backward(&self.body.plan, args, &mut self.body.scratch)?;
+        let gradients = (&self.d_out, &mut self.d_y);
+        self.body.backward(backend, model, None, gradients, &mut grads, Some(&mut d_x))?;
         let mut host = vec![F::ZERO; x.len()];
         backend.download(&d_x, 0, &mut host)?;
         Ok(host)

@@ -64,31 +64,15 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned(), number, whole: None })
     }
 
-    /// Whether there is a file, whole or not.
-    ///
-    /// # Errors
-    /// [`lstm_nn::Error::Io`].
-    pub fn any(&self) -> Result<bool> {
-        Ok(!numbered(&self.folder)?.is_empty())
-    }
-
     /// The newest journal that is whole, with what was kept beside it. Damaged files are passed over as long as an older
     /// one is whole.
     ///
     /// # Errors
     /// That of the newest where none is whole.
     pub fn newest<F: Float>(&mut self) -> Result<Option<(Journal<F>, Value)>> {
-        let mut first_error = None;
-        for (number, path) in numbered(&self.folder)?.iter().rev() {
-            match read(path) {
-                Ok(read) => {
-                    self.whole = Some(*number);
-                    return Ok(Some(read));
-                }
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        first_error.map_or(Ok(None), Err)
+        let found = self.newest_by(read)?;
+        self.whole = found.as_ref().map(|(number, _)| *number).or(self.whole);
+        Ok(found.map(|(_, read)| read))
     }
 
     /// What was kept beside the newest journal that is whole, whatever its element type.
@@ -96,14 +80,20 @@ impl Checkpoints {
     /// # Errors
     /// As [`Checkpoints::newest`].
     pub fn run(&self) -> Result<Option<Value>> {
+        let found = self.newest_by(|path| Ok(Sealed::read(path, KIND, VERSION)?))?;
+        Ok(found.and_then(|(_, file)| file.about().get("run").cloned()))
+    }
+
+    /// What the newest file that can be read gives, with its number; where none can, the error of the newest.
+    fn newest_by<T>(&self, read: impl Fn(&Path) -> Result<T>) -> Result<Option<(u64, T)>> {
         let mut first_error = None;
-        for (_, path) in numbered(&self.folder)?.iter().rev() {
-            match Sealed::read(path, KIND, VERSION) {
-                Ok(file) => return Ok(file.about().get("run").cloned()),
+        for (number, path) in numbered(&self.folder)?.iter().rev() {
+            match read(path) {
+                Ok(read) => return Ok(Some((*number, read))),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        first_error.map_or(Ok(None), |error| Err(error.into()))
+        first_error.map_or(Ok(None), Err)
     }
 
     /// Keeps a journal, and what is needed beside it; when it is safe, all files are removed but the one that was whole

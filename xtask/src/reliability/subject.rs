@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::root;
+use crate::{lstm, target};
 
 /// Files whose bits are compared.
 const RESULTS: [&str; 2] = ["model.safetensors", "history.csv"];
@@ -36,20 +36,14 @@ impl Subject {
     /// # Errors
     /// If it cannot be built or trained.
     pub(super) fn new() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--quiet", "--locked", "--release", "--package", "lstm-cli"])
-            .current_dir(root())
-            .status()?;
-        ensure!(built.success(), "lstm cannot be built");
-        let place = root().join("target/reliability");
+        let program = lstm()?;
+        let place = target().join("reliability");
         fs::create_dir_all(&place)?;
         let week = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0];
         let rows =
             (0..90).map(|day| format!("{:.3}\n", 50.0 + 0.05 * f64::from(day) + week[day as usize % 7]));
         fs::write(place.join("series.csv"), format!("sales\n{}", rows.collect::<String>()))?;
-        let mut subject =
-            Self { program: root().join("target/release/lstm"), place, results: Vec::new(), seconds: 0.0 };
+        let mut subject = Self { program, place, results: Vec::new(), seconds: 0.0 };
         let run = subject.folder("whole")?;
         let begun = Instant::now();
         let status = run.start(&subject)?.wait()?;

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::root;
+use crate::{lstm, root, target};
 use cell::{Cell, Source, Variant};
 use series::{ALL, Part, Series};
 
@@ -99,19 +99,10 @@ impl<'a> Bench<'a> {
     /// Builds the program, and keeps a copy, so that later changes of the sources do not reach into the run.
     fn new(data: &'a Path) -> Result<Self> {
         let source = Source::now()?;
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(["build", "--quiet", "--locked", "--release", "--package", "lstm-cli"])
-            .current_dir(root())
-            .status()
-            .context("cargo does not start")?;
-        if !status.success() {
-            bail!("lstm does not build: {status}");
-        }
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-        let work = target.join("accuracy");
+        let program = lstm()?;
+        let work = target().join("accuracy");
         fs::create_dir_all(&work)?;
-        fs::copy(target.join("release/lstm"), work.join("lstm")).context("the program that was built")?;
+        fs::copy(program, work.join("lstm")).context("the program that was built")?;
         Ok(Self { data, work, source })
     }
 
