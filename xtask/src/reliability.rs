@@ -1,11 +1,13 @@
 //! `cargo xtask reliability`: whether anything is lost when a training is stopped at the worst moment, by signals, by
-//! failing system calls, and by a loss of power. Needs strace, hence Linux.
+//! failing system calls, and by a loss of power; and whether anything grows while it goes on. Needs strace, hence Linux.
 
 mod power;
+mod soak;
 mod subject;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,27 +24,37 @@ pub(crate) struct Args {
     /// One of the checks
     #[arg(long, value_name = "CHECK", value_parser = CHECKS.map(|check| check.name))]
     only: Option<String>,
+    /// How long the soak goes on: 120, or 1 with `--quick`
+    #[arg(long, value_name = "N")]
+    minutes: Option<u32>,
+    /// Judge the samples of a soak that is over
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "minutes"])]
+    samples: Option<PathBuf>,
 }
 
 impl Args {
     /// As CI runs it.
     pub(crate) fn quick() -> Self {
-        Self { quick: true, only: None }
+        Self { quick: true, only: None, minutes: None, samples: None }
     }
 }
 
 struct Check {
     name: &'static str,
-    /// Random points, of all and of the quick ones.
+    /// Random points or minutes, of all and of the quick ones.
     points: [u32; 2],
     run: fn(&Subject, u32) -> Result<String>,
 }
 
-const CHECKS: [Check; 4] = [
+/// The check that takes minutes, not points.
+const SOAK: &str = "soak";
+
+const CHECKS: [Check; 5] = [
     Check { name: "stop-points", points: [0, 0], run: stop_points },
     Check { name: "power-loss", points: [0, 0], run: power::run },
     Check { name: "kills", points: [1000, 40], run: kills },
     Check { name: "resume", points: [200, 20], run: resume },
+    Check { name: SOAK, points: [120, 1], run: |_, minutes| soak::run(60 * minutes) },
 ];
 
 /// Runs the checks and prints a line for each.
@@ -50,10 +62,16 @@ const CHECKS: [Check; 4] = [
 /// # Errors
 /// What was lost, and when.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(samples) = &args.samples {
+        println!("{SOAK:<12} {}", soak::judge(samples)?);
+        return Ok(());
+    }
     let subject = Subject::new()?;
     for check in CHECKS.iter().filter(|check| args.only.as_ref().is_none_or(|only| only == check.name)) {
         let begun = Instant::now();
-        let told = (check.run)(&subject, check.points[usize::from(args.quick)]);
+        let points = check.points[usize::from(args.quick)];
+        let points = args.minutes.filter(|_| check.name == SOAK).unwrap_or(points);
+        let told = (check.run)(&subject, points);
         let told = told.with_context(|| format!("reliability check {}", check.name))?;
         println!("{:<12} {told} ({:.0} s)", check.name, begun.elapsed().as_secs_f64());
     }

@@ -1,10 +1,10 @@
-//! An allocator that counts, for tests that assert that a loop does not allocate.
+//! An allocator that counts, for tests that assert that a loop does not allocate, or gives back what it took.
 #![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait; every call goes straight to the system's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator with a count of all requests, of every thread.
+/// The system's allocator with a count of all requests, and of the bytes that are held, of every thread.
 ///
 /// ```text
 /// #[global_allocator]
@@ -13,13 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 pub struct Counting {
     requests: AtomicUsize,
+    held: AtomicUsize,
 }
 
 impl Counting {
     /// No requests yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { requests: AtomicUsize::new(0) }
+        Self { requests: AtomicUsize::new(0), held: AtomicUsize::new(0) }
     }
 
     /// Requests for new or larger memory so far.
@@ -27,32 +28,41 @@ impl Counting {
         self.requests.load(Ordering::SeqCst)
     }
 
-    fn count(&self) {
+    /// Bytes that were handed out and not given back yet.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    /// Counts a request that was answered with `at`.
+    fn count(&self, at: *mut u8, given_back: usize, taken: usize) -> *mut u8 {
         self.requests.fetch_add(1, Ordering::SeqCst);
+        if !at.is_null() {
+            self.held.fetch_add(taken, Ordering::SeqCst);
+            self.held.fetch_sub(given_back, Ordering::SeqCst);
+        }
+        at
     }
 }
 
 // SAFETY: each method hands its arguments to `System` unchanged and returns its answer.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.count();
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        unsafe { System.alloc(layout) }
+        self.count(unsafe { System.alloc(layout) }, 0, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.count();
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc_zeroed`.
-        unsafe { System.alloc_zeroed(layout) }
+        self.count(unsafe { System.alloc_zeroed(layout) }, 0, layout.size())
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        self.count();
         // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`; `at` came from `System`.
-        unsafe { System.realloc(at, layout, new_size) }
+        self.count(unsafe { System.realloc(at, layout, new_size) }, layout.size(), new_size)
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        self.held.fetch_sub(layout.size(), Ordering::SeqCst);
         // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`; `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
