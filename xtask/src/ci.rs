@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{kernels, reliability, report, resolve, root, tidy};
+use crate::{deny, kernels, reliability, report, resolve, root, tidy};
 
 /// Which steps to run; all of them unless told otherwise.
 #[derive(clap::Args)]
@@ -43,6 +43,8 @@ enum Action {
     Targets,
     /// The invariants, in this process.
     Tidy,
+    /// Licences, doubles, bans and sources of what is built on, in this process.
+    Deny,
     /// Every CUDA kernel for every architecture, in this process.
     Kernels,
     /// Projects that use CUDA through other libraries too, in this process.
@@ -57,7 +59,7 @@ enum Action {
 
 /// Everything that CI runs, in this order. Only `cargo fetch`, `kernels` and `targets` (once) and `resolve` use
 /// the network; without one the last three say that they were skipped.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     step("fetch", Action::Cargo("fetch --locked", &[])),
     step(
         "fetch-standalone",
@@ -65,6 +67,7 @@ const STEPS: [Step; 16] = [
     ),
     step("fmt", Action::Cargo("fmt --all --check", &[])),
     step("tidy", Action::Tidy),
+    step("deny", Action::Deny),
     step(
         "clippy",
         Action::Cargo(
@@ -144,6 +147,7 @@ fn perform(step: &Step, table: &mut Table) -> Result<()> {
     let start = Instant::now();
     let outcome = match &step.action {
         Action::Tidy => tidy::run(),
+        Action::Deny => deny::run(),
         Action::Kernels => kernels::run(&kernels::Args { check: true, ..kernels::Args::default() }),
         Action::Resolve => resolve::run(),
         Action::Report => report::check_all(),
@@ -192,6 +196,7 @@ impl Action {
     fn command(&self) -> String {
         match self {
             Action::Tidy => "cargo xtask tidy".to_owned(),
+            Action::Deny => "cargo xtask deny".to_owned(),
             Action::Kernels => "cargo xtask kernels --check".to_owned(),
             Action::Resolve => "cargo xtask resolve".to_owned(),
             Action::Report => {

@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod deny;
 mod golden;
 mod gpu;
 mod kernels;
@@ -36,6 +37,8 @@ enum Command {
     Bench(bench::Args),
     /// Run everything that CI runs, cheapest first, and print the seconds of each step
     Ci(ci::Args),
+    /// Hold what is built on against deny.toml: licences, doubled and banned crates, sources
+    Deny,
     /// Replay golden cases of PyTorch on a backend and print the error of each
     Golden(golden::Args),
     /// Check and measure on this machine's GPU, or pack what another machine needs for that
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
+        Command::Deny => deny::run(),
         Command::Golden(args) => golden::run(&args),
         Command::Gpu(args) => gpu::run(&args),
         Command::Kernels(args) => kernels::run(&args),
