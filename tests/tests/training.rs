@@ -272,8 +272,8 @@ fn divergence_names_the_step_and_keeps_finite_weights() {
     let model = Model::<Cpu, f32>::new(&cpu, network(0.0), &InitSpec::torch(), 3).unwrap();
     let mut fit = Fit::new(&cpu, model, &source, config).unwrap();
     let error = fit.run(None, &mut |_, _| Flow::Continue).unwrap_err();
-    let Error::Diverged { step, .. } = error else { panic!("{error}") };
-    assert!(step >= 2, "the first gradient was finite");
+    let Error::Diverged { fault, .. } = error else { panic!("{error}") };
+    assert!(fault.step >= 2, "the first gradient was finite");
     assert!(fit.model().download(&cpu).unwrap().iter().all(|v| v.is_finite()));
 }
 

@@ -73,9 +73,10 @@ pub(crate) enum Command {
 /// and pictures, each as PNG and SVG: forecast, error-by-horizon, season (a typical day, week or year), residuals
 /// (what was missed on held-out rows) and loss. The course of training is in history.csv, the same bytes whenever the
 /// run is repeated, and in metrics.jsonl, an object on each line, written as training goes: trial (null for the
-/// training on all rows), network, step, epoch, loss, validation, rate, and seconds since training began. All of it
-/// on one page, with the table, what was found in the data and whether it is learnable, is report.html. With --model
-/// there are the forecast, its pictures, and forecast.html.
+/// training on all rows), network, step, epoch, loss, validation, rate, skipped (steps so far that changed nothing,
+/// because their loss or gradient was no finite number), rollbacks (how often it has gone back to a good state, to half
+/// the rate), and seconds since training began. All of it on one page, with the table, what was found in the data and
+/// whether it is learnable, is report.html. With --model there are the forecast, its pictures, and forecast.html.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -347,11 +347,9 @@ fn stage(Learning { time, all_rows, network }: Learning) -> String {
 
 fn cut_short(outcome: Outcome) -> Failure {
     match outcome {
-        Outcome::Diverged { step } => Failure::new(
+        Outcome::Diverged(fault) => Failure::new(
             Kind::Diverged,
-            format!(
-                "training diverged at step {step}: the loss or a gradient is no finite number; lower --lr or --clip"
-            ),
+            format!("training diverged at step {}: {fault}; lower --lr or --clip", fault.step),
         ),
         _ => Failure::new(Kind::Interrupted, "interrupted; nothing was written"),
     }

@@ -34,8 +34,49 @@ pub(crate) struct Point {
     pub(crate) loss: f64,
     pub(crate) validation: Option<f64>,
     pub(crate) rate: f64,
+    /// Steps so far that were skipped, because their loss or gradient was no finite number.
+    pub(crate) skipped: u64,
+    /// How often training has gone back, to go on with half the rate.
+    pub(crate) rollbacks: u32,
     /// Since training began.
     pub(crate) seconds: f64,
+}
+
+/// What went wrong in training and was helped, by all networks together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Setbacks {
+    /// Steps that were skipped.
+    skipped: u64,
+    /// Times that training went back.
+    rollbacks: u32,
+}
+
+impl Setbacks {
+    /// One plain sentence, if there is anything to say.
+    pub(crate) fn sentence(self) -> Option<String> {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let Self { skipped, rollbacks } = self;
+        let were = if skipped == 1 { "was" } else { "were" };
+        let steps = format!(
+            "{skipped} step{} {were} skipped, because the loss or a gradient was no finite number",
+            plural(skipped)
+        );
+        let back = match rollbacks {
+            1 => "training went back to the last good state once and went on with half the learning rate"
+                .to_owned(),
+            times => {
+                format!(
+                    "training went back to the last good state {times} times, each time to half the learning rate"
+                )
+            }
+        };
+        match (skipped, rollbacks) {
+            (0, 0) => None,
+            (_, 0) => Some(format!("{steps}.")),
+            (0, _) => Some(format!("The loss became too large: {back}.")),
+            _ => Some(format!("{steps}; {back}.")),
+        }
+    }
 }
 
 /// Watches training, shows it, and remembers the course of the loss.
@@ -97,6 +138,32 @@ impl Progress {
         &self.course
     }
 
+    /// What went wrong and was helped: what the last report of each network counts.
+    pub(crate) fn setbacks(&self) -> Setbacks {
+        let networks = self.course.chunk_by(|a, b| (a.trial, a.network) == (b.trial, b.network));
+        networks.filter_map(<[Point]>::last).fold(Setbacks::default(), |sum, point| Setbacks {
+            skipped: sum.skipped + point.skipped,
+            rollbacks: sum.rollbacks + point.rollbacks,
+        })
+    }
+
+    /// Says what has gone wrong since the report before.
+    fn warn(&self, report: &Report) {
+        let before = self.course.last().filter(|point| (point.trial, point.network) == self.part);
+        let before = before.map_or((0, 0), |point| (point.skipped, point.rollbacks));
+        let new = Setbacks {
+            skipped: report.skipped.saturating_sub(before.0),
+            rollbacks: report.rollbacks.saturating_sub(before.1),
+        };
+        let Some(sentence) = new.sentence() else { return };
+        let line = format!("warning: {}, up to step {}: {sentence}", self.stage, report.step);
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(|| say(&line)),
+            Display::Lines { .. } => say(&line),
+            Display::Nothing => {}
+        }
+    }
+
     /// Whether all of the log could be written.
     ///
     /// # Errors
@@ -137,6 +204,7 @@ impl Progress {
     /// Takes note of a step, and says whether there should be another.
     pub(crate) fn observe(&mut self, step: u64, report: Option<&Report>) -> Flow {
         if let Some(report) = report {
+            self.warn(report);
             self.record(report);
         }
         match &mut self.display {
@@ -185,6 +253,8 @@ impl Progress {
             loss: report.loss,
             validation: report.validation,
             rate: report.learning_rate,
+            skipped: report.skipped,
+            rollbacks: report.rollbacks,
             seconds: self.begun.elapsed().as_secs_f64(),
         };
         if let Some(log) = &mut self.log {

@@ -33,6 +33,8 @@ pub(crate) struct Page<'a> {
 /// What a training adds to the page.
 pub(crate) struct Training<'a> {
     pub(crate) pictures: &'a Pictures,
+    /// What went wrong and was helped, in a sentence.
+    pub(crate) setbacks: Option<String>,
     pub(crate) residuals: Residuals,
     pub(crate) learnable: Learnable,
     /// The settings that the command reads.
@@ -60,6 +62,7 @@ impl Page<'_> {
                         div.end { (inline(&self.forecast, 0)) }
                         @if let Some(evaluation) = self.evaluation { (self.comparison(evaluation)) }
                         @if let Some(training) = &self.training {
+                            @if let Some(sentence) = &training.setbacks { p { "While it was trained: " (sentence) } }
                             (training.learnable())
                             (training.pictures(self.config.season))
                         }

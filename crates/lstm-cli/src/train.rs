@@ -9,7 +9,7 @@ use lstm_data::calendar::Calendar;
 use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Plan, Stage};
-use lstm_train::{Course, Flow, Outcome, Progress as Report};
+use lstm_train::{Course, Culprit, Fault, Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
 use crate::args::Train;
@@ -178,11 +178,12 @@ pub(crate) fn learn(
     folder.write(run::SETTINGS, text.as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
     let mut metrics = metrics(&panel, &config, &place, known);
+    metrics["setbacks"] = json!(progress.setbacks());
     metrics["cut-short"] = json!(learned.cut_short.as_ref().map(CutShort::to_string));
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
     folder.write(run::HISTORY, progress.history().as_bytes())?;
     if let Some(cut) = learned.cut_short {
-        if let (CutShort::Diverged { .. }, Some(kept)) = (&cut, &kept) {
+        if let (CutShort::Diverged(_), Some(kept)) = (&cut, &kept) {
             // Going on would only diverge again.
             kept.clear()?;
         }
@@ -209,6 +210,7 @@ pub(crate) fn learn(
             residuals: member.map_or(Residuals::default(), |member| learned.check.residuals(member)),
             learnable: Learnable::of(&panel, &config),
             settings: &text,
+            setbacks: progress.setbacks().sentence(),
         }),
         machine: place.described(),
         command: again(command, files, &folder),
@@ -217,6 +219,9 @@ pub(crate) fn learn(
     if tell {
         let text = format!("{}{}", held_out(&evaluation, &config), output::comparison(&evaluation));
         output::print(text.as_bytes())?;
+        if let Some(sentence) = progress.setbacks().sentence() {
+            say(&format!("warning: {sentence}"));
+        }
         say(&format!("{:.1} s of training on {}", begun.elapsed().as_secs_f64(), place.described()));
     }
     Ok(Trained { panel, config, place, evaluation, future: learned.future, folder, kept })
@@ -281,14 +286,14 @@ struct Learned {
 /// Why training ended before its time; the model is the last good one.
 enum CutShort {
     Interrupted,
-    Diverged { step: u64 },
+    Diverged(Box<Fault>),
 }
 
 impl CutShort {
     fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::Interrupted => Some(Self::Interrupted),
-            Outcome::Diverged { step } => Some(Self::Diverged { step }),
+            Outcome::Diverged(fault) => Some(Self::Diverged(fault)),
             _ => None,
         }
     }
@@ -301,7 +306,7 @@ impl CutShort {
                 (Kind::Interrupted, advice)
             }
             (Self::Interrupted, None) => (Kind::Interrupted, String::new()),
-            (Self::Diverged { .. }, _) => (Kind::Diverged, "; lower --lr or --clip".to_owned()),
+            (Self::Diverged(_), _) => (Kind::Diverged, "; lower --lr or --clip".to_owned()),
         };
         Failure::new(kind, format!("{self}{advice}; the best model so far is kept in {}", model.display()))
     }
@@ -311,9 +316,7 @@ impl fmt::Display for CutShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => f.write_str("interrupted"),
-            Self::Diverged { step } => {
-                write!(f, "training diverged at step {step}: the loss or a gradient is no finite number")
-            }
+            Self::Diverged(fault) => write!(f, "training diverged at step {}: {fault}", fault.step),
         }
     }
 }
@@ -380,10 +383,10 @@ impl Job for Learn<'_> {
         let ready = panel.known.is_empty() || input::check_ahead(panel, held.config.horizon).is_ok();
         let future = match Future::new(backend, &whole, &members, Some(&evaluation)) {
             _ if !ready => Future::default(),
-            // The last step has no loss behind it that would have told. Where the model that was tested can forecast,
-            // it is not the numbers that are too large but the weights.
+            // The loss of the last batch is no forecast. Where the model that was tested can forecast, it is not the numbers that are too large but the weights.
             Err(lstm_train::Error::TooLarge) if held.forecast(backend, &members).is_ok() => {
-                return keep(&held, &evaluation, Some(CutShort::Diverged { step: last }));
+                let fault = Box::new(Fault::new(last, Culprit::Answer));
+                return keep(&held, &evaluation, Some(CutShort::Diverged(fault)));
             }
             future => future.map_err(|error| in_file(error, &panel.file))?,
         };

@@ -31,13 +31,13 @@ pub(crate) fn clip<F: Float>(
     values[control_slot::SQUARE_NORM] = square;
     values[control_slot::CLIP_SCALE] = max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
     let bad_step = &mut control.bad_step.as_mut_slice()[0];
-    if *bad_step == 0 && !norm.is_finite() {
+    if *bad_step == 0 && !(norm.is_finite() && values[control_slot::LOSS].is_finite()) {
         *bad_step = values[control_slot::STEP] as u32;
     }
     Ok(())
 }
 
-/// Clips every element and answers the sum of squares.
+/// Clips every element that is finite and answers the sum of squares.
 struct Clip<'a, F> {
     grads: &'a mut [F],
     limit: Option<F>,
@@ -51,7 +51,7 @@ impl<F: Float> Kernel for Clip<'_, F> {
         let Self { grads, limit } = self;
         if let Some(limit) = limit {
             for g in grads.iter_mut() {
-                *g = clamp(*g, -limit, limit);
+                *g = if g.is_finite() { clamp(*g, -limit, limit) } else { *g };
             }
         }
         sum(grads, |g| g * g)

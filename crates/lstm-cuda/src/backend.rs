@@ -39,6 +39,10 @@ impl<R: Runtime> Backend for Cuda<R> {
         self.outside_phase("download", || unsafe { self.runtime.download(from, bytes_mut(to)) })
     }
 
+    fn runs_ahead(&self) -> bool {
+        true
+    }
+
     fn synchronize(&self) -> Result<()> {
         self.outside_phase("synchronize", || self.runtime.synchronize())
     }

@@ -133,13 +133,13 @@ pub struct LossArgs<'a, B: Backend, F: Float> {
 
 /// Scalars of the update phase, on the device so that a captured phase needs no host.
 pub struct Control<B: Backend> {
-    /// Four numbers per model, see [`control_slot`].
+    /// Five numbers per model, see [`control_slot`].
     pub values: B::Buffer<f64>,
-    /// First optimizer step (from 1) whose gradient was not finite, 0 if none: `[models]`.
+    /// First optimizer step (from 1) whose gradient or loss was not finite, 0 if none: `[models]`.
     pub bad_step: B::Buffer<u32>,
 }
 
-/// Meaning of the four numbers of [`Control::values`].
+/// Meaning of the five numbers of [`Control::values`].
 pub mod control_slot {
     /// Learning rate of this step.
     pub const RATE: usize = 0;
@@ -149,8 +149,10 @@ pub mod control_slot {
     pub const SQUARE_NORM: usize = 2;
     /// Factor on the gradient that clips its norm.
     pub const CLIP_SCALE: usize = 3;
+    /// Loss of the batch, where the caller says it.
+    pub const LOSS: usize = 4;
     /// Numbers per model.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 impl<B: Backend> Control<B> {
@@ -196,6 +198,11 @@ pub trait Backend: Sized + Send + Sync {
     /// # Errors
     /// [`Error::Bounds`](crate::Error::Bounds).
     fn download<E: Element>(&self, from: &Self::Buffer<E>, offset: usize, to: &mut [E]) -> Result<()>;
+
+    /// Whether operations may still be under way when they return, so that looking at a result costs a wait.
+    fn runs_ahead(&self) -> bool {
+        false
+    }
 
     /// Waits for all operations asked for so far.
     ///
@@ -437,9 +444,10 @@ pub trait Backend: Sized + Send + Sync {
         reference::loss(self, args, d_prediction, value)
     }
 
-    /// Clips every gradient to `[-limit, limit]` if `limit` is given, measures the norm, sets the
+    /// Clips every finite gradient to `[-limit, limit]` if `limit` is given, measures the norm, sets the
     /// scale that brings it down to `max_norm` (PyTorch's: `max_norm / (norm + 1e-6)`, at most 1) and
-    /// latches the step if the norm is not finite.
+    /// latches the step if the norm or the loss is not finite. An infinite gradient is not clipped to `limit`: it is
+    /// no large one, but a wrong one, and is to be noticed.
     ///
     /// # Errors
     /// As [`Backend::copy`].

@@ -15,8 +15,10 @@ pub mod golden;
 pub mod laws;
 mod naive;
 pub mod oracle;
+mod planted;
 pub mod run;
 pub mod strategies;
 pub mod tolerance;
 
 pub use naive::{Buffer, Naive};
+pub use planted::{Planted, Site};

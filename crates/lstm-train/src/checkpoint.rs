@@ -1,21 +1,19 @@
 //! Journals as files: the newest and the one before it are kept, and the newest that is whole is read.
 
-use crate::{Best, Journal, Outcome, Progress, Result, TrainState, Trained, UnderWay};
+use crate::{Journal, Outcome, Progress, Result, TrainState, Trained, UnderWay};
 use lstm_nn::sealed::Sealed;
 use lstm_nn::{Error as FileError, durable};
-use lstm_optim::OptimizerState;
 use lstm_tensor::Float;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::convert::Infallible;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What kind of sealed file it is, and the version of its form.
 const KIND: &str = "checkpoint";
-const VERSION: u32 = 1;
-/// More moments than any rule has.
-const MOST_MOMENTS: usize = 16;
+const VERSION: u32 = 2;
 
 /// Checkpoints of one run, in its folder.
 #[derive(Debug)]
@@ -50,7 +48,6 @@ struct Ended {
 struct Begun {
     /// With empty arrays: they are tensors.
     state: TrainState<f64>,
-    moments: usize,
     reports: Vec<Progress>,
 }
 
@@ -151,18 +148,22 @@ fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 fn to_bytes<F: Float>(journal: &Journal<F>, run: &Value) -> Result<Vec<u8>> {
     let ended = |network: &Trained<F>| Ended {
         steps: network.steps,
-        outcome: network.outcome,
+        outcome: network.outcome.clone(),
         reports: network.reports.clone(),
     };
-    let begun = |current: &UnderWay<F>| Begun {
-        state: without_arrays(&current.state),
-        moments: current.state.optimizer.moments.len(),
-        reports: current.reports.clone(),
+    let mut arrays = Vec::new();
+    let mut begun = |current: &UnderWay<F>| {
+        let state = current.state.map(&mut |name, values: &[F]| {
+            arrays.push((name, values.to_vec()));
+            Ok::<Vec<f64>, Infallible>(Vec::new())
+        });
+        let Ok(state) = state;
+        Begun { state, reports: current.reports.clone() }
     };
     let header = Header {
         run: run.clone(),
         finished: journal.finished.iter().map(ended).collect(),
-        current: journal.current.as_ref().map(begun),
+        current: journal.current.as_ref().map(&mut begun),
     };
     let about = serde_json::to_value(&header).map_err(|error| invalid(&error))?;
     let mut file = Sealed::new(KIND, VERSION, about);
@@ -170,18 +171,8 @@ fn to_bytes<F: Float>(journal: &Journal<F>, run: &Value) -> Result<Vec<u8>> {
     for (index, network) in journal.finished.iter().enumerate() {
         put(finished(index), &network.params);
     }
-    if let Some(UnderWay { state, .. }) = &journal.current {
-        put("params".into(), &state.params);
-        let sets = [("proven", &state.proven), ("unproven", &state.unproven)];
-        for (name, values) in sets.into_iter().filter_map(|(name, values)| Some((name, values.as_ref()?))) {
-            put(name.into(), values);
-        }
-        if let Some(best) = &state.best {
-            put("best".into(), &best.params);
-        }
-        for (index, values) in state.optimizer.moments.iter().enumerate() {
-            put(moment(index), values);
-        }
+    for (name, values) in arrays {
+        put(name, &values);
     }
     Ok(file.to_bytes()?)
 }
@@ -200,72 +191,15 @@ fn from_sealed<F: Float>(file: &Sealed) -> std::result::Result<(Journal<F>, Valu
     for (index, Ended { steps, outcome, reports }) in header.finished.into_iter().enumerate() {
         journal.finished.push(Trained { params: take(&finished(index))?, steps, outcome, reports });
     }
-    if let Some(Begun { state, moments, reports }) = header.current {
-        if moments > MOST_MOMENTS {
-            return Err(format!("it says that it holds {moments} moments"));
-        }
-        let set = |there: Option<Vec<f64>>, name: &str| there.map(|_| take(name)).transpose();
-        let best = |best: Best<f64>| {
-            Ok::<_, String>(Best { step: best.step, value: best.value, params: take("best")? })
-        };
-        let state = TrainState {
-            config: state.config,
-            samples: state.samples,
-            params: take("params")?,
-            proven: set(state.proven, "proven")?,
-            unproven: set(state.unproven, "unproven")?,
-            optimizer: OptimizerState {
-                step: state.optimizer.step,
-                samples: state.optimizer.samples,
-                moments: (0..moments)
-                    .map(|index| take(&moment(index)))
-                    .collect::<std::result::Result<_, _>>()?,
-            },
-            epoch: state.epoch,
-            index: state.index,
-            best: state.best.map(best).transpose()?,
-            strikes: state.strikes,
-            loss_sum: state.loss_sum,
-            loss_count: state.loss_count,
-            last_loss: state.last_loss,
-            reported: state.reported,
-        };
+    if let Some(Begun { state, reports }) = header.current {
+        let state = state.map(&mut |name, _: &[f64]| take(&name))?;
         journal.current = Some(UnderWay { state, reports });
     }
     Ok((journal, header.run))
 }
 
-/// The state with empty arrays.
-fn without_arrays<F>(state: &TrainState<F>) -> TrainState<f64> {
-    let empty = |values: &Option<Vec<F>>| values.as_ref().map(|_| Vec::new());
-    TrainState {
-        config: state.config.clone(),
-        samples: state.samples,
-        params: Vec::new(),
-        proven: empty(&state.proven),
-        unproven: empty(&state.unproven),
-        optimizer: OptimizerState {
-            step: state.optimizer.step,
-            samples: state.optimizer.samples,
-            moments: Vec::new(),
-        },
-        epoch: state.epoch,
-        index: state.index,
-        best: state.best.as_ref().map(|best| Best { step: best.step, value: best.value, params: Vec::new() }),
-        strikes: state.strikes,
-        loss_sum: state.loss_sum,
-        loss_count: state.loss_count,
-        last_loss: state.last_loss,
-        reported: state.reported,
-    }
-}
-
 fn finished(index: usize) -> String {
     format!("finished.{index}")
-}
-
-fn moment(index: usize) -> String {
-    format!("moment.{index}")
 }
 
 fn invalid(error: &dyn std::fmt::Display) -> FileError {

@@ -1,5 +1,6 @@
 //! What can go wrong while training and forecasting.
 
+use crate::Fault;
 use crate::forecaster::Purpose;
 
 /// Result of this crate's operations.
@@ -31,14 +32,17 @@ pub enum Error {
         /// What would be valid.
         must: String,
     },
-    /// The loss or a gradient became NaN or infinite; the parameters are the last that are known to be good.
+    /// Training went wrong, and going back with half the rate has not helped; the parameters are the last that are known
+    /// to be good.
     #[error(
-        "training diverged at step {step}: the loss or a gradient is no finite number{}; lower the learning \
-         rate or clip the gradient", after(*last_loss)
+        "training diverged at step {}: {fault}{}{}; lower the learning rate or clip the gradient",
+        fault.step, tried(*rollbacks), after(*last_loss)
     )]
     Diverged {
-        /// Optimizer step, from 1.
-        step: u64,
+        /// What it failed at.
+        fault: Box<Fault>,
+        /// How often it went back.
+        rollbacks: u32,
         /// Loss at the last check before, if there was one.
         last_loss: Option<f64>,
     },
@@ -72,6 +76,14 @@ pub enum Error {
         /// What differs.
         why: String,
     },
+}
+
+fn tried(rollbacks: u32) -> String {
+    match rollbacks {
+        0 => String::new(),
+        1 => ", after going back once with half the rate".into(),
+        times => format!(", after going back {times} times with half the rate"),
+    }
 }
 
 fn after(last_loss: Option<f64>) -> String {

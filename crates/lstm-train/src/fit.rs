@@ -1,12 +1,22 @@
 //! The training loop: one state, one step, and rules that say when to stop.
 
+mod fault;
+mod guard;
+mod state;
+
+pub use fault::{Culprit, Fault};
+pub use guard::{Guard, Setbacks};
+pub use state::{Best, Snapshot, TrainState};
+
 use crate::{Error, Fresh, Result, Rows, Source};
+use fault::Wrong;
 use lstm_data::shuffled;
 use lstm_nn::{Loss, Model, TrainOptions, TrainPass};
-use lstm_optim::{Optimizer, OptimizerConfig, OptimizerState};
+use lstm_optim::{Optimizer, OptimizerConfig};
 use lstm_tensor::philox::{Philox, Purpose};
-use lstm_tensor::{Arena, Backend, Binary, Float, Operand, Span, ViewMut};
+use lstm_tensor::{Arena, Backend, Binary, Float, Operand, Span, View, ViewMut};
 use serde::{Deserialize, Serialize};
+use state::all_finite;
 
 /// When training ends: at the first rule that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,18 +43,9 @@ impl Stop {
     }
 }
 
-/// Steps after which a run looks at the device, if no check comes first: so much work at most is lost to
-/// a gradient that was not finite, and for so long nothing waits.
-const LOOK_EVERY: u64 = 100;
-
-/// Places of [`Fit::losses`].
-mod loss_slot {
-    /// Loss of the last batch.
-    pub(super) const LAST: usize = 0;
-    /// Sum of the losses since the last report.
-    pub(super) const SUM: usize = 1;
-    pub(super) const COUNT: usize = 2;
-}
+/// Steps after which a run looks at a device that runs ahead, if no check comes first: so much work at most is done again
+/// after a bad step, and for so long nothing waits.
+const LOOK_EVERY: usize = 100;
 
 /// Everything that a training run depends on, besides its data and network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ pub struct FitConfig {
     pub input_noise: f64,
     /// Update rule, rate, schedule, clipping.
     pub optimizer: OptimizerConfig,
+    /// What is done where it goes wrong.
+    #[serde(default, skip_serializing_if = "Guard::is_default")]
+    pub guard: Guard,
     /// When to end.
     pub stop: Stop,
     /// Steps from one report, validation and check to the next.
@@ -88,6 +92,7 @@ impl FitConfig {
             loss: Loss::mse(),
             input_noise: 0.0,
             optimizer,
+            guard: Guard::default(),
             stop,
             check_every: 100,
             loss_after_update: false,
@@ -106,52 +111,14 @@ impl FitConfig {
         positive("batch", self.batch as u64)?;
         positive("shard rows", self.shard_rows.unwrap_or(1) as u64)?;
         positive("number of steps", self.stop.max_steps)?;
+        positive("bad steps in a row", self.guard.bad_steps.into())?;
+        positive("steps of a jump", self.guard.jump_steps)?;
+        if let Some(jump) = self.guard.jump.filter(|jump| !(jump.is_finite() && *jump > 1.0)) {
+            let must = "a finite number above 1".into();
+            return Err(Error::Invalid { what: "jump of the loss", value: jump.to_string(), must });
+        }
         positive("steps between checks", self.check_every)
     }
-}
-
-/// The best weights that a validation has seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best<F> {
-    /// Optimizer steps taken then.
-    pub step: u64,
-    /// What the validation gave.
-    pub value: f64,
-    /// Parameters as they lie in the arena.
-    pub params: Vec<F>,
-}
-
-/// All that a run needs to go on exactly where it stood, plain data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrainState<F> {
-    /// Settings of the run; another run's state is refused.
-    pub config: FitConfig,
-    /// Samples of the finite set it trains on.
-    pub samples: Option<usize>,
-    /// Parameters as they lie in the arena.
-    pub params: Vec<F>,
-    /// Parameters at the last check that gave finite losses up to the next one.
-    pub proven: Option<Vec<F>>,
-    /// Parameters at the last check.
-    pub unproven: Option<Vec<F>>,
-    /// Moments and counters; the schedule follows from the counters.
-    pub optimizer: OptimizerState<F>,
-    /// Current epoch.
-    pub epoch: u32,
-    /// Samples of the current epoch that have been used.
-    pub index: usize,
-    /// Best validation so far.
-    pub best: Option<Best<F>>,
-    /// Validations since the best one.
-    pub strikes: u32,
-    /// Sum of the losses since the last report.
-    pub loss_sum: f64,
-    /// Steps in that sum.
-    pub loss_count: u64,
-    /// Loss of the last batch; none before the first.
-    pub last_loss: Option<f64>,
-    /// [`Progress::last_loss`] of the last report.
-    pub reported: Option<f64>,
 }
 
 /// A report of the running loop.
@@ -173,6 +140,10 @@ pub struct Progress {
     pub validation: Option<f64>,
     /// Learning rate of the next step.
     pub learning_rate: f64,
+    /// Steps so far that were skipped, because their loss or gradient was no finite number.
+    pub skipped: u64,
+    /// How often training has gone back to an earlier state, to go on with half the rate.
+    pub rollbacks: u32,
 }
 
 /// Answer of an observer.
@@ -187,11 +158,12 @@ pub enum Flow {
 /// Measures what should become small, after every `check_every` steps.
 pub type Validate<'a, B, F> = &'a mut dyn FnMut(&B, &Model<B, F>) -> Result<f64>;
 
-/// Is told after every step how many were taken, and given a report every `check_every` steps.
+/// Is told after every step how many were taken, and given a report every `check_every` steps. Where training goes
+/// back, they are fewer than before.
 pub type Observe<'a> = &'a mut dyn FnMut(u64, Option<&Progress>) -> Flow;
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// All steps were taken.
@@ -202,20 +174,27 @@ pub enum Outcome {
     OutOfPatience,
     /// The observer asked for it.
     Interrupted,
-    /// The loss or a gradient was no finite number at this step; the last good weights stay. Only of a
+    /// It went wrong and could not be helped; the last good weights stay. Only of a
     /// [`Forecaster`](crate::forecaster::Forecaster): elsewhere it is [`Error::Diverged`].
-    Diverged {
-        /// Optimizer step, from 1.
-        step: u64,
-    },
+    Diverged(Box<Fault>),
 }
 
 impl Outcome {
     /// Whether training ended before its time, so that what was planned after it has no ground to stand on.
     #[must_use]
-    pub fn is_cut_short(self) -> bool {
-        matches!(self, Self::Interrupted | Self::Diverged { .. })
+    pub fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Diverged(_))
     }
+}
+
+/// Where a batch is taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Place {
+    epoch: u32,
+    /// Samples of the epoch before it.
+    index: usize,
+    /// Samples of all epochs before it.
+    samples: u64,
 }
 
 /// A model in training.
@@ -235,18 +214,23 @@ pub struct Fit<'a, B: Backend, F: Float, S: Source<F>> {
     y: Vec<F>,
     /// Each row's index, of the batch that `x` and `y` hold.
     samples: Vec<u32>,
-    epoch: u32,
-    index: usize,
+    /// Of the next batch.
+    place: Place,
     best: Option<Best<F>>,
     /// Weights may be finite and yet so large that nothing after them is: only the losses that follow
     /// tell whether they were good.
-    proven: Option<Vec<F>>,
-    unproven: Option<Vec<F>>,
+    proven: Option<Snapshot<F>>,
+    unproven: Option<Snapshot<F>>,
     strikes: u32,
     reported: Option<f64>,
-    /// On the device, so that a step waits for nothing; see [`loss_slot`].
+    /// Batches of the steps that nobody has looked at.
+    ahead: Vec<Place>,
+    /// Their losses, on the device, so that a step waits for nothing: `[LOOK_EVERY]`.
     losses: B::Buffer<f64>,
+    loss_sum: f64,
     loss_count: u64,
+    last_loss: Option<f64>,
+    setbacks: Setbacks,
 }
 
 impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
@@ -279,15 +263,18 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             x: Vec::new(),
             y: Vec::new(),
             samples: Vec::new(),
-            epoch: 0,
-            index: 0,
+            place: Place::default(),
             best: None,
             proven: None,
             unproven: None,
             strikes: 0,
             reported: None,
-            losses: backend.alloc(loss_slot::COUNT)?,
+            ahead: Vec::new(),
+            losses: backend.alloc(LOOK_EVERY)?,
+            loss_sum: 0.0,
             loss_count: 0,
+            last_loss: None,
+            setbacks: Setbacks::default(),
         })
     }
 
@@ -315,15 +302,17 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         self.check_state(&state)?;
         self.model.upload(self.backend, &state.params)?;
         self.optimizer.restore(self.backend, &state.optimizer)?;
-        self.epoch = state.epoch;
-        self.index = state.index;
+        self.optimizer.set_rate_factor(state.setbacks.rate_factor());
+        self.place = Place { epoch: state.epoch, index: state.index, samples: state.optimizer.samples };
         self.best = state.best;
         self.proven = state.proven;
         self.unproven = state.unproven;
         self.strikes = state.strikes;
         self.reported = state.reported;
-        self.backend.upload(&[state.last_loss.unwrap_or(0.0), state.loss_sum], &mut self.losses, 0)?;
-        self.loss_count = state.loss_count;
+        self.ahead.clear();
+        (self.loss_sum, self.loss_count) = (state.loss_sum, state.loss_count);
+        self.last_loss = state.last_loss;
+        self.setbacks = state.setbacks;
         Ok(())
     }
 
@@ -339,9 +328,21 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         }
         let len = self.model.params().layout().len();
         let best = state.best.as_ref().map(|best| &best.params);
-        let sets = [Some(&state.params), best, state.proven.as_ref(), state.unproven.as_ref()];
-        if sets.into_iter().flatten().any(|params| params.len() != len) {
+        let snapshots = [&state.proven, &state.unproven].into_iter().flatten();
+        let sets = [Some(&state.params), best].into_iter().flatten();
+        if sets.chain(snapshots.clone().map(|snapshot| &snapshot.params)).any(|params| params.len() != len) {
             return refuse("it has another number of parameters".into());
+        }
+        let slots = if self.goes_back() { self.config.optimizer.rule.slots() } else { 0 };
+        let fits = |snapshot: &Snapshot<F>| {
+            let moments = &snapshot.optimizer.moments;
+            moments.len() == slots && moments.iter().all(|moment| moment.len() == len)
+        };
+        if !snapshots.clone().all(fits) {
+            return refuse("the states that it could go back to have other moments".into());
+        }
+        if samples.is_some_and(|count| snapshots.clone().any(|snapshot| snapshot.index >= count)) {
+            return refuse("the states that it could go back to lie behind the data".into());
         }
         Ok(())
     }
@@ -349,9 +350,9 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// All that [`Fit::resume`] needs.
     ///
     /// # Errors
-    /// As [`Backend::download`].
-    pub fn state(&self) -> Result<TrainState<F>> {
-        let losses = self.fetch_losses()?;
+    /// As [`Backend::download`]; [`Error::Diverged`] where a step before has gone wrong, and nobody has seen it yet.
+    pub fn state(&mut self) -> Result<TrainState<F>> {
+        self.look()?;
         Ok(TrainState {
             config: self.config.clone(),
             samples: self.source.samples(),
@@ -359,14 +360,15 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             proven: self.proven.clone(),
             unproven: self.unproven.clone(),
             optimizer: self.optimizer.state(self.backend)?,
-            epoch: self.epoch,
-            index: self.index,
+            epoch: self.place.epoch,
+            index: self.place.index,
             best: self.best.clone(),
             strikes: self.strikes,
-            loss_sum: losses[loss_slot::SUM],
+            loss_sum: self.loss_sum,
             loss_count: self.loss_count,
-            last_loss: (self.optimizer.step() > 0).then_some(losses[loss_slot::LAST]),
+            last_loss: self.last_loss,
             reported: self.reported,
+            setbacks: self.setbacks.clone(),
         })
     }
 
@@ -398,22 +400,55 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         self.optimizer.step()
     }
 
-    /// One optimizer step over one batch; the last batch of an epoch may be smaller.
+    /// What has gone wrong so far.
+    #[must_use]
+    pub fn setbacks(&self) -> &Setbacks {
+        &self.setbacks
+    }
+
+    /// One optimizer step over one batch; the last batch of an epoch may be smaller. Where it makes [`Guard`] go back,
+    /// [`Fit::steps`] are fewer afterwards.
     ///
     /// # Errors
-    /// Of the source and of the backend.
+    /// Of the source and of the backend; [`Error::Diverged`] where going back has not helped.
     pub fn step(&mut self) -> Result<()> {
-        let step = self.optimizer.step();
-        let (rows, samples): (Vec<usize>, Vec<u32>) = match self.source.samples() {
-            None => (Vec::new(), (0..self.config.batch as u32).map(|r| self.index as u32 + r).collect()),
+        self.advance().map(|_| ())
+    }
+
+    /// One step, and a look at it where it is time; whether training went back.
+    fn advance(&mut self) -> Result<bool> {
+        if self.proven.is_none() {
+            self.proven = Some(self.snapshot()?);
+        }
+        let (step, place) = (self.optimizer.step(), self.place);
+        self.load(step, place)?;
+        let samples = std::mem::take(&mut self.samples);
+        let batch = samples.len();
+        self.tree(step as u32, &samples, 0, batch, 0)?;
+        self.samples = samples;
+        self.note_loss()?;
+        self.optimizer.apply(self.backend, self.model.params_mut(), &mut self.gradients[0], batch)?;
+        self.keep_loss()?;
+        self.ahead.push(place);
+        self.place = self.behind(place, batch);
+        let waits = !self.backend.runs_ahead() || self.setbacks.in_a_row > 0;
+        let due = waits || self.ahead.len() == LOOK_EVERY || self.is_check(step + 1);
+        if due { self.look() } else { Ok(false) }
+    }
+
+    /// Brings the batch of a step, from 0: `x`, `y`, `samples`. The rows of a finite set that it is of.
+    fn load(&mut self, step: u64, place: Place) -> Result<Vec<usize>> {
+        let batch = self.rows_at(place);
+        let (first, end) = (place.index, place.index + batch);
+        let rows: Vec<usize> = match self.source.samples() {
+            None => Vec::new(),
             Some(count) => {
-                self.arrange(count);
-                let end = (self.index + self.config.batch).min(count);
-                let rows = self.order[self.index..end].iter().map(|&row| row as usize).collect();
-                (rows, (self.index as u32..end as u32).collect())
+                self.arrange(place.epoch, count);
+                self.order[first..end].iter().map(|&row| row as usize).collect()
             }
         };
-        let batch = samples.len();
+        self.samples.clear();
+        self.samples.extend((0..batch as u32).map(|row| first as u32 + row));
         let shape = self.source.shape();
         // Endless data is drawn for the whole batch at once, then cut into shards.
         self.x.resize(shape.steps * shape.inputs * batch, F::ZERO);
@@ -421,16 +456,31 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         let fresh = Fresh { seed: self.config.seed, step: step as u32, count: batch };
         let which = if rows.is_empty() { Rows::Fresh(fresh) } else { Rows::Chosen(&rows) };
         self.source.fill(which, &mut self.x, &mut self.y)?;
+        Ok(rows)
+    }
 
-        self.tree(step as u32, &samples, 0, batch, 0)?;
-        self.optimizer.apply(self.backend, self.model.params_mut(), &mut self.gradients[0], batch)?;
-        self.count_loss()?;
-        self.samples = samples;
-        self.index += batch;
-        if self.source.samples().is_some_and(|count| self.index >= count) {
-            (self.epoch, self.index) = (self.epoch + 1, 0);
+    /// Rows of the batch at a place.
+    fn rows_at(&self, place: Place) -> usize {
+        let left = self.source.samples().map_or(usize::MAX, |count| count - place.index);
+        self.config.batch.min(left)
+    }
+
+    /// The place behind a batch.
+    fn behind(&self, place: Place, batch: usize) -> Place {
+        let (index, samples) = (place.index + batch, place.samples + batch as u64);
+        match self.source.samples() {
+            Some(count) if index >= count => Place { epoch: place.epoch + 1, index: 0, samples },
+            _ => Place { index, samples, ..place },
         }
-        Ok(())
+    }
+
+    fn is_check(&self, step: u64) -> bool {
+        step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps
+    }
+
+    /// Whether training may go back, so that it must know whereto.
+    fn goes_back(&self) -> bool {
+        self.config.guard.rollbacks > 0
     }
 
     /// The loss of the last batch with the weights as they are now. Waits for the device.
@@ -449,39 +499,134 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         Ok(loss)
     }
 
-    /// Makes the losses of the passes the last one, and adds it to the sum.
-    fn count_loss(&mut self) -> Result<()> {
-        let slot = |index| Span::dense(index, 1, 1);
-        let (last, sum) = (slot(loss_slot::LAST), slot(loss_slot::SUM));
-        self.loss_count += 1;
-        self.backend.phase(|backend| {
-            backend.fill(0.0, ViewMut::new(&mut self.losses, last))?;
-            for pass in &mut self.passes {
-                pass.move_loss(backend, &mut self.losses, loss_slot::LAST)?;
-            }
-            let (sum_now, added) = (Operand::Here(sum), Operand::Here(last));
-            Ok(backend.zip(Binary::Add, sum_now, added, ViewMut::new(&mut self.losses, sum))?)
+    /// Tells the optimizer the losses of the passes.
+    fn note_loss(&mut self) -> Result<()> {
+        let Self { backend, optimizer, passes, .. } = self;
+        backend.phase(|backend| {
+            let (loss, slot) = optimizer.loss_mut();
+            backend.fill(0.0, ViewMut::new(loss, Span::dense(slot, 1, 1)))?;
+            passes.iter_mut().try_for_each(|pass| Ok(pass.move_loss(backend, loss, slot)?))
         })
     }
 
-    /// The losses by [`loss_slot`]. Waits for the device.
-    fn fetch_losses(&self) -> Result<[f64; loss_slot::COUNT]> {
-        let mut losses = [0.0; loss_slot::COUNT];
-        self.backend.download(&self.losses, 0, &mut losses)?;
-        Ok(losses)
+    /// Puts the loss of the batch behind those that nobody has looked at.
+    fn keep_loss(&mut self) -> Result<()> {
+        let (loss, slot) = self.optimizer.loss();
+        let (from, to) = (Span::dense(slot, 1, 1), Span::dense(self.ahead.len(), 1, 1));
+        Ok(self.backend.copy(View::new(loss, from), ViewMut::new(&mut self.losses, to))?)
     }
 
-    /// Brings the order of the current epoch: a pure function of (seed, epoch).
-    fn arrange(&mut self, count: usize) {
-        if self.order_of == Some(self.epoch) {
+    /// Looks at the steps that nobody has looked at, in their order, up to the first that is bad. Waits for the device.
+    /// Whether training went back.
+    fn look(&mut self) -> Result<bool> {
+        if self.ahead.is_empty() {
+            return Ok(false);
+        }
+        let bad_step = self.optimizer.bad_step(self.backend)?;
+        let mut losses = [0.0; LOOK_EVERY];
+        let taken = self.ahead.len();
+        self.backend.download(&self.losses, 0, &mut losses[..taken])?;
+        let first = self.optimizer.step() + 1 - taken as u64;
+        for (at, (step, loss)) in (first..).zip(losses).take(taken).enumerate() {
+            let place = self.ahead[at];
+            let bad = bad_step == Some(step);
+            let too_high = !bad && !self.took(place, loss);
+            if bad || too_high {
+                // Those behind it are taken again.
+                self.ahead.clear();
+            }
+            if bad {
+                return self.skip(step, place);
+            }
+            if too_high {
+                return self.go_back(step, Wrong::Jump { steps: self.jump_steps() });
+            }
+        }
+        self.ahead.clear();
+        Ok(false)
+    }
+
+    /// Takes note of the finite loss of a step; false where losses have been too high for too long.
+    fn took(&mut self, place: Place, loss: f64) -> bool {
+        self.last_loss = Some(loss);
+        (self.loss_sum, self.loss_count) = (self.loss_sum + loss, self.loss_count + 1);
+        let batch = (self.rows_at(place), self.source.samples());
+        let (guard, steps) = (self.config.guard, self.jump_steps());
+        !self.setbacks.note((&guard, steps), loss, batch)
+    }
+
+    /// Steps in a row that make a jump.
+    fn jump_steps(&self) -> u64 {
+        let epoch = match self.source.samples() {
+            Some(count) if !self.config.shuffle => count.div_ceil(self.config.batch) as u64,
+            _ => 0,
+        };
+        self.config.guard.jump_steps.max(epoch)
+    }
+
+    /// Goes on behind a bad step, which has changed nothing, or back. Whether it went back.
+    fn skip(&mut self, step: u64, place: Place) -> Result<bool> {
+        self.place = self.behind(place, self.rows_at(place));
+        self.optimizer.skip(self.backend, step, self.place.samples)?;
+        self.setbacks.skip();
+        if self.setbacks.in_a_row >= self.config.guard.bad_steps {
+            return self.go_back(step, Wrong::Step(place));
+        }
+        Ok(false)
+    }
+
+    /// Goes back to the last good state, to go on with half the rate; where that was done often enough, ends.
+    fn go_back(&mut self, step: u64, wrong: Wrong) -> Result<bool> {
+        if self.setbacks.rollbacks >= self.config.guard.rollbacks {
+            let fault = self.diagnose(step, wrong)?;
+            if let Some(proven) = &self.proven {
+                self.model.upload(self.backend, &proven.params)?;
+            }
+            self.restore_best()?;
+            return Err(Error::Diverged {
+                fault: Box::new(fault),
+                rollbacks: self.setbacks.rollbacks,
+                last_loss: self.reported,
+            });
+        }
+        self.setbacks.go_back();
+        self.optimizer.set_rate_factor(self.setbacks.rate_factor());
+        self.unproven = None;
+        let Some(proven) = &self.proven else { return Ok(true) };
+        self.model.upload(self.backend, &proven.params)?;
+        self.optimizer.restore(self.backend, &proven.optimizer)?;
+        self.place = Place { epoch: proven.epoch, index: proven.index, samples: proven.optimizer.samples };
+        self.strikes = proven.strikes;
+        (self.loss_sum, self.loss_count) = (0.0, 0);
+        Ok(true)
+    }
+
+    /// The state as it could be gone back to. Waits for the device.
+    fn snapshot(&self) -> Result<Snapshot<F>> {
+        let optimizer = match self.goes_back() {
+            true => self.optimizer.state(self.backend)?,
+            false => lstm_optim::OptimizerState::default(),
+        };
+        Ok(Snapshot {
+            params: self.model.download(self.backend)?,
+            optimizer,
+            epoch: self.place.epoch,
+            index: self.place.index,
+            strikes: self.strikes,
+        })
+    }
+
+    /// Brings the order of an epoch: a pure function of (seed, epoch).
+    fn arrange(&mut self, epoch: u32, count: usize) {
+        if self.order_of == Some(epoch) {
             return;
         }
         self.order = if self.config.shuffle {
-            shuffled(count as u32, &mut Philox::new(self.config.seed, Purpose::Order, self.epoch))
+            shuffled(count as u32, &mut Philox::new(self.config.seed, Purpose::Order, epoch))
         } else {
             (0..count as u32).collect()
         };
-        self.order_of = Some(self.epoch);
+        self.order_of = Some(epoch);
     }
 
     /// Gradient of rows `first .. end` of the batch into arena `depth`: halves at the largest power of
@@ -538,55 +683,25 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// is given, the best weights are restored at the end, unless the observer ended the run: then it
     /// stands as it is, so that [`Fit::state`] can be resumed. `observe` is called after every step.
     ///
+    /// What has gone wrong is noticed on the device in the step where it happens, and that step changes nothing; a device
+    /// that runs ahead is asked at every check, and every 100 steps at most, and what was asked of it meanwhile is done
+    /// again. So the bits depend on neither.
+    ///
     /// # Errors
-    /// [`Error::Diverged`] where a loss, a gradient or a validation is not finite; the model then holds
-    /// the best weights seen, or the last ones at a check that gave finite losses up to the next. So that
-    /// nothing waits for a device, this is looked for at every check and every 100 steps at most; the step
-    /// that is named is that of the first such gradient, or of the look if only a loss was not finite.
+    /// [`Error::Diverged`] where it went wrong and [`Guard`] has not helped; the model then holds the best weights seen,
+    /// or those of the last check that led to good losses up to the next.
     pub fn run(&mut self, mut validate: Option<Validate<'_, B, F>>, observe: Observe<'_>) -> Result<Outcome> {
-        if self.proven.is_none() {
-            self.proven = Some(self.model.download(self.backend)?);
-        }
         let outcome = loop {
             if self.optimizer.step() >= self.config.stop.max_steps {
                 break Outcome::Finished;
             }
-            self.step()?;
-            let step = self.optimizer.step();
-            let check = step.is_multiple_of(self.config.check_every) || step == self.config.stop.max_steps;
-            let mut losses = [0.0; loss_slot::COUNT];
-            let mut bad_step = None;
-            if check || step.is_multiple_of(LOOK_EVERY) {
-                losses = self.fetch_losses()?;
-                bad_step = self.bad_step(&losses)?;
-            }
-            if check && self.config.loss_after_update && bad_step.is_none() {
-                losses[loss_slot::LAST] = self.loss_again()?;
-                bad_step = (!losses[loss_slot::LAST].is_finite()).then_some(step);
-            }
-            let validation = match &mut validate {
-                Some(validate) if check && bad_step.is_none() => Some(validate(self.backend, &self.model)?),
-                _ => None,
-            };
-            if validation.is_some_and(|value| !value.is_finite()) {
-                bad_step = Some(step);
-            }
-            if let Some(step) = bad_step {
-                return self.give_up(step);
-            }
-            let report = match check {
+            let back = self.advance()?;
+            let report = match !back && self.ahead.is_empty() && self.is_check(self.optimizer.step()) {
+                true => self.check(&mut validate)?,
                 false => None,
-                true => {
-                    let now = self.model.download(self.backend)?;
-                    self.proven = self.unproven.replace(now).or(self.proven.take());
-                    if let Some(value) = validation {
-                        self.judge(value)?;
-                    }
-                    Some(self.report(losses, validation)?)
-                }
             };
             self.reported = report.map(|report| report.last_loss).or(self.reported);
-            let flow = observe(step, report.as_ref());
+            let flow = observe(self.optimizer.step(), report.as_ref());
             let stop = &self.config.stop;
             let long_enough = self.optimizer.samples() >= stop.min_samples;
             let reached = |target| long_enough && report.is_some_and(|report| report.last_loss <= target);
@@ -598,14 +713,50 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             }
             // After the rules: a run that has ended is not taken up again.
             if flow == Flow::Stop {
-                return match self.bad_step(&self.fetch_losses()?)? {
-                    None => Ok(Outcome::Interrupted),
-                    Some(step) => self.give_up(step),
-                };
+                self.look()?;
+                return Ok(Outcome::Interrupted);
             }
         };
         self.restore_best()?;
         Ok(outcome)
+    }
+
+    /// Validates and reports; or goes back, and does not, where what it sees is not finite.
+    fn check(&mut self, validate: &mut Option<Validate<'_, B, F>>) -> Result<Option<Progress>> {
+        let step = self.optimizer.step();
+        let now = self.snapshot()?;
+        let sound = all_finite(&now.params) && now.optimizer.moments.iter().all(|moment| all_finite(moment));
+        if !sound || !self.loss_sum.is_finite() {
+            return self.go_back(step, Wrong::Weights).map(|_| None);
+        }
+        // None where all steps so far were skipped.
+        let Some(mut last_loss) = self.last_loss else { return Ok(None) };
+        // The last step has no loss behind it that would tell. Of a step that was skipped it would tell the same again.
+        let last = step == self.config.stop.max_steps && validate.is_none() && self.goes_back();
+        if (self.config.loss_after_update || last) && self.setbacks.in_a_row == 0 {
+            let again = self.loss_again()?;
+            if !again.is_finite() {
+                return self.go_back(step, Wrong::Answer).map(|_| None);
+            }
+            if self.config.loss_after_update {
+                last_loss = again;
+            }
+        }
+        let validation = match validate {
+            Some(validate) => Some(validate(self.backend, &self.model)?),
+            None => None,
+        };
+        if validation.is_some_and(|value| !value.is_finite()) {
+            return self.go_back(step, Wrong::Answer).map(|_| None);
+        }
+        // What followed on the check before was good, unless losses have been high since.
+        if self.setbacks.high == 0 {
+            self.proven = self.unproven.replace(now).or(self.proven.take());
+        }
+        if let Some(value) = validation {
+            self.judge(value)?;
+        }
+        Ok(Some(self.report(last_loss, validation)))
     }
 
     fn judge(&mut self, value: f64) -> Result<()> {
@@ -619,36 +770,22 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         Ok(())
     }
 
-    /// The first step whose gradient was not finite; this one if only a loss since the last report was not.
-    fn bad_step(&self, losses: &[f64; loss_slot::COUNT]) -> Result<Option<u64>> {
-        let latched = self.optimizer.bad_step(self.backend)?;
-        let sound = losses[loss_slot::SUM].is_finite();
-        Ok(latched.or((!sound).then_some(self.optimizer.step())))
-    }
-
-    /// Goes back to weights that were good.
-    fn give_up(&mut self, step: u64) -> Result<Outcome> {
-        if let Some(proven) = &self.proven {
-            self.model.upload(self.backend, proven)?;
-        }
-        self.restore_best()?;
-        Err(Error::Diverged { step, last_loss: self.reported })
-    }
-
-    fn report(&mut self, losses: [f64; loss_slot::COUNT], validation: Option<f64>) -> Result<Progress> {
-        let (last_loss, loss) = (losses[loss_slot::LAST], losses[loss_slot::SUM] / self.loss_count as f64);
-        self.backend.upload(&[0.0], &mut self.losses, loss_slot::SUM)?;
-        self.loss_count = 0;
-        Ok(Progress {
+    fn report(&mut self, last_loss: f64, validation: Option<f64>) -> Progress {
+        let steps = std::mem::take(&mut self.loss_count);
+        let sum = std::mem::take(&mut self.loss_sum);
+        Progress {
             step: self.optimizer.step(),
             max_steps: self.config.stop.max_steps,
-            epoch: self.epoch,
+            epoch: self.place.epoch,
             samples: self.optimizer.samples(),
-            loss,
+            // Where every step since the last report was skipped, the last loss before it is what there is.
+            loss: if steps == 0 { last_loss } else { sum / steps as f64 },
             last_loss,
             validation,
             learning_rate: self.optimizer.learning_rate(),
-        })
+            skipped: self.setbacks.skipped,
+            rollbacks: self.setbacks.rollbacks,
+        }
     }
 
     fn restore_best(&mut self) -> Result<()> {

@@ -103,7 +103,7 @@ impl<'a, F: Float> Course<'a, F> {
                 });
             }
             model.upload(backend, &done.params)?;
-            return Ok((model, done.steps, done.outcome));
+            return Ok((model, done.steps, done.outcome.clone()));
         }
         let mut reports = Vec::new();
         if let Some(current) = self.journal.current.take() {
@@ -127,7 +127,7 @@ impl<'a, F: Float> Course<'a, F> {
                 None => None,
             };
             let outcome = match fit.run(validate, &mut watch) {
-                Err(Error::Diverged { step, .. }) => Outcome::Diverged { step },
+                Err(Error::Diverged { fault, .. }) => Outcome::Diverged(fault),
                 outcome => outcome?,
             };
             if outcome == Outcome::Interrupted
@@ -145,7 +145,7 @@ impl<'a, F: Float> Course<'a, F> {
         let model = fit.into_model()?;
         if outcome != Outcome::Interrupted && self.keeper.is_some() {
             let params = model.download(backend)?;
-            self.journal.finished.push(Trained { params, steps, outcome, reports });
+            self.journal.finished.push(Trained { params, steps, outcome: outcome.clone(), reports });
         }
         Ok((model, steps, outcome))
     }

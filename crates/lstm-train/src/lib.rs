@@ -28,7 +28,10 @@ mod source;
 
 pub use checkpoint::Checkpoints;
 pub use error::{Error, Result};
-pub use fit::{Best, Fit, FitConfig, Flow, Observe, Outcome, Progress, Stop, TrainState, Validate};
+pub use fit::{
+    Best, Culprit, Fault, Fit, FitConfig, Flow, Guard, Observe, Outcome, Progress, Setbacks, Snapshot, Stop,
+    TrainState, Validate,
+};
 pub use full_batch::FullBatch;
 pub use journal::{Course, Journal, Keeper, Trained, UnderWay};
 pub use source::{Drawn, Fresh, RandomWindows, Rows, SampleShape, SequenceSource, Source};

@@ -76,6 +76,11 @@ pub trait Source<F: Float> {
     /// # Errors
     /// Of the data.
     fn fill(&self, rows: Rows<'_>, x: &mut [F], y: &mut [F]) -> Result<()>;
+
+    /// What people call a sample of a finite set.
+    fn called(&self, sample: usize) -> String {
+        format!("sample {sample}")
+    }
 }
 
 /// A finite set of whole sequences.

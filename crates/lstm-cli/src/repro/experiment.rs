@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lstm_nn::{InitSpec, Loss, Network, Readout};
 use lstm_optim::{LbfgsConfig, OptimizerConfig};
 use lstm_tensor::{Bias, LayerSpec};
-use lstm_train::{FitConfig, Stop};
+use lstm_train::{FitConfig, Guard, Stop};
 use serde::Deserialize;
 
 use super::data::Data;
@@ -151,6 +151,8 @@ impl Training {
             Log::After | Log::Mean => self.log_every,
         };
         config.loss_after_update = self.log == Log::After;
+        // What is shown is what a training does by itself, where it diverges too.
+        config.guard = Guard::off();
         Some(config)
     }
 

@@ -18,7 +18,7 @@ use lstm_data::{Element, Sequences};
 use lstm_nn::{InferPass, Model};
 use lstm_tensor::philox::{Philox, Purpose};
 use lstm_tensor::{Backend, Float};
-use lstm_train::{Fit, Flow, Outcome, Source, Validate};
+use lstm_train::{Culprit, Fault, Fit, Flow, Outcome, Source, Validate};
 
 use self::log::LossLog;
 pub(super) use self::sequences::Load;
@@ -116,9 +116,8 @@ impl Trial<'_> {
         if self.experiment.training.lbfgs.is_some() {
             let trained = self.whole(backend, source, cell, &mut |_, _, _| Ok(Then::GoOn))?;
             return match trained.outcome {
-                Outcome::Diverged { step } => {
-                    let message =
-                        format!("training diverged: a loss or gradient of step {step} is no finite number");
+                Outcome::Diverged(fault) => {
+                    let message = format!("training diverged at step {}: {fault}", fault.step);
                     Err(Failure::new(Kind::Diverged, message))
                 }
                 _ => Ok(trained),
@@ -173,7 +172,7 @@ impl Trial<'_> {
             if let Some(look) = &mut look
                 && let Then::End = look(backend, fit.model(), fit.steps())?
             {
-                break Outcome::Diverged { step: fit.steps() };
+                break Outcome::Diverged(Box::new(Fault::new(fit.steps(), Culprit::Answer)));
             }
             if outcome != Outcome::Interrupted {
                 break outcome;

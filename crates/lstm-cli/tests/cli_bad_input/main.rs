@@ -122,13 +122,18 @@ fn divergence_keeps_the_last_good_model() {
     assert_eq!(done.code, 6, "{}", done.err);
     let (_, after) = done.err.split_once("error: training diverged at step ").unwrap();
     assert!(after.chars().next().unwrap().is_ascii_digit(), "{after}");
+    assert!(after.contains(" is no finite number, in the window that predicts row "), "{after}");
     assert!(
-        after.contains(
-            "the loss or a gradient is no finite number; lower --lr or --clip; the best model so far is kept in \
-             run/model.safetensors"
-        ),
+        after.ends_with("; lower --lr or --clip; the best model so far is kept in run/model.safetensors\n"),
         "{after}"
     );
+    let said = "steps were skipped, because the loss or a gradient was no finite number; training went back to the last \
+                good state 3 times, each time to half the learning rate.";
+    assert!(done.err.contains(said), "{}", done.err);
+    let metrics: serde_json::Value = serde_json::from_str(&place.text("run/metrics.json")).unwrap();
+    assert!(metrics["setbacks"]["rollbacks"].as_u64().unwrap() >= 3, "{}", metrics["setbacks"]);
+    let course = place.text("run/metrics.jsonl");
+    assert!(course.lines().all(|line| line.contains("\"skipped\":") && line.contains("\"rollbacks\":")));
     assert!(!place.path("run/forecast.csv").exists());
     let shown = place.lstm("inspect run").fine();
     assert!(shown.out.contains("training was cut short (training diverged at step "), "{}", shown.out);

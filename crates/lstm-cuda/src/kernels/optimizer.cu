@@ -3,9 +3,12 @@
 #include "block_sum.cuh"
 
 // Slots of `Control::values`, as `lstm_tensor::control_slot` numbers them.
-enum { RATE, STEP, SQUARE_NORM, CLIP_SCALE };
+enum { RATE, STEP, SQUARE_NORM, CLIP_SCALE, LOSS };
 
-// Clips every gradient to ±`limit`; `parts[block]` becomes the sum of squares that falls to a block.
+// Whether it is a number, and not an infinite one.
+template <class T> DEVICE bool is_number(T x) { return x - x == T(0); }
+
+// Clips every finite gradient to ±`limit`; `parts[block]` becomes the sum of squares that falls to a block.
 //
 // Grid: up to 128 blocks of up to 256 threads, each of which walks over the arena in steps of all threads;
 // shared memory of one f64 per warp. Reads (and with a limit writes) the gradients once.
@@ -15,7 +18,7 @@ template <class T> DEVICE void clip(T* gradients, u64 count, unsigned limited, d
     for (u64 i = global_index(); i < count; i += global_count()) {
         T g = gradients[i];
         if (limited) {
-            g = clamp(g, T(-limit), T(limit));
+            g = is_number(g) ? clamp(g, T(-limit), T(limit)) : g;
             gradients[i] = g;
         }
         sum += double(g) * double(g);
@@ -31,7 +34,7 @@ template <class T> DEVICE void clip(T* gradients, u64 count, unsigned limited, d
 FOR_FLOATS(CLIP)
 
 // Sets the square norm and the scale that brings the norm down to `max_norm` (0: any norm will do), and
-// latches the step if the norm is not finite.
+// latches the step if the norm or the loss is not finite.
 //
 // Grid: one block of 32 threads; shared memory of one f64.
 KERNEL(clip_scale, const double* parts, unsigned count, double max_norm, double* control, unsigned* bad_step) {
@@ -41,8 +44,7 @@ KERNEL(clip_scale, const double* parts, unsigned count, double max_norm, double*
     double norm = root(square), scale = max_norm > 0 ? max_norm / (norm + 1e-6) : 1.0;
     control[SQUARE_NORM] = square;
     control[CLIP_SCALE] = scale < 1.0 ? scale : 1.0;
-    bool finite = norm - norm == 0.0;
-    if (*bad_step == 0 && !finite) *bad_step = unsigned(control[STEP]);
+    if (*bad_step == 0 && !(is_number(norm) && is_number(control[LOSS]))) *bad_step = unsigned(control[STEP]);
 }
 
 // What all rules share: the arena, its moments, and the scalars of this step.

@@ -20,7 +20,7 @@ pub(crate) fn clip<R: Runtime, F: Float>(
     let (limited, limit) = (u32::from(limit.is_some()), limit.unwrap_or(0.0));
     let (values, bad_step) = (cuda.at(&control.values), cuda.at(&control.bad_step));
     let room = cuda.parts();
-    // SAFETY: the kernels' parameters; the control has its four numbers and its latch, and there is room
+    // SAFETY: the kernels' parameters; the control has its five numbers and its latch, and there is room
     // for the parts.
     unsafe {
         let args = args![cuda.at(grads), grads.len() as u64, limited, limit, room.address];
@@ -64,7 +64,7 @@ pub(crate) fn update<R: Runtime, F: Float>(
     let slot = |index: usize| slots.get(index).map_or(Address::NULL, |slot| cuda.at(slot));
     let over = Threads { shared: 16, ..Threads::each(params.len()) };
     // SAFETY: the kernels' parameters; arena, gradients and moments have the same length, and the control
-    // has its four numbers and its latch.
+    // has its five numbers and its latch.
     unsafe {
         match *rule {
             Rule::Sgd { momentum, dampening, nesterov, weight_decay } => {

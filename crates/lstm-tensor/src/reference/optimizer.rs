@@ -29,8 +29,14 @@ pub fn clip<B: Backend, F: Float>(
     check::clip(limit, max_norm, control)?;
     let all = Span::dense(0, 1, grads.len());
     if let Some(limit) = limit {
+        // 0 times the gradient, which is 0 or no number, is what clamping must not hide.
+        let mut wrong = backend.alloc::<F>(all.cols)?;
+        let nothing = Unary::Affine { scale: 0.0, shift: 0.0 };
+        backend.map(nothing, Operand::of(grads, all), ViewMut::new(&mut wrong, all))?;
         let clamp = Unary::Clamp { low: -limit, high: limit };
         backend.map(clamp, Operand::Here(all), ViewMut::new(grads, all))?;
+        let (clamped, wrong) = (Operand::Here(all), Operand::of(&wrong, all));
+        backend.zip(Binary::Add, clamped, wrong, ViewMut::new(grads, all))?;
     }
     backend.fill(0.0, ViewMut::new(&mut control.values, Span::dense(control_slot::SQUARE_NORM, 1, 1)))?;
     backend.reduce(
@@ -46,7 +52,7 @@ pub fn clip<B: Backend, F: Float>(
     backend.upload(&[scale], &mut control.values, control_slot::CLIP_SCALE)?;
     let mut bad_step = [0];
     backend.download(&control.bad_step, 0, &mut bad_step)?;
-    if bad_step[0] == 0 && !norm.is_finite() {
+    if bad_step[0] == 0 && !(norm.is_finite() && values[control_slot::LOSS].is_finite()) {
         backend.upload(&[values[control_slot::STEP] as u32], &mut control.bad_step, 0)?;
     }
     Ok(())

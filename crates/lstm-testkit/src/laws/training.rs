@@ -168,7 +168,7 @@ pub fn clip_is_the_formula<B: Backend, F: Float>(backend: &B) {
             }
             prop_assert_eq!(fetch::<B, F>(backend, &grads)?, want.clone());
             let got = fetch::<B, f64>(backend, &control.values)?;
-            close("control", &got, &[0.5, 9.0, square, scale], tolerance::<f64>(0.0) * n as f64)?;
+            close("control", &got, &[0.5, 9.0, square, scale, 0.0], tolerance::<f64>(0.0) * n as f64)?;
             prop_assert_eq!(raw(backend, &control.bad_step)?, [0]);
         }
         Ok(())
@@ -318,12 +318,17 @@ pub fn update_is_the_formula<B: Backend, F: Float>(backend: &B) {
     });
 }
 
-/// A gradient that is not finite latches its step; from then on parameters and moments keep their bits.
+/// A gradient that is not finite, whatever it is clipped to, or a loss that is not latches its step; from then on
+/// parameters and moments keep their bits.
 pub fn a_bad_gradient_stops_updates<B: Backend, F: Float>(backend: &B) {
     let bad = proptest::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
-    hold((rule(), bad, 1..80usize, any::<bool>(), any::<u64>()), |(rule, bad, n, by_reference, seed)| {
+    let how = (any::<bool>(), any::<bool>(), proptest::option::of(0.5..2.0));
+    hold((rule(), bad, 1..80usize, how, any::<u64>()), |(rule, bad, n, how, seed)| {
+        let (by_reference, of_loss, limit) = how;
         let mut grads = values(seed, 0, n, 1.0);
-        grads[(seed % n as u64) as usize] = bad;
+        if !of_loss {
+            grads[(seed % n as u64) as usize] = bad;
+        }
         let mut params = buffer::<B, F>(backend, &values(seed, 1, n, 1.0))?;
         let mut slots = Vec::new();
         for index in 0..rule.slots() {
@@ -336,16 +341,19 @@ pub fn a_bad_gradient_stops_updates<B: Backend, F: Float>(backend: &B) {
         };
         let before = state(&params, &slots)?;
         let mut control = control(backend, 0.1, 4.0, 1.0)?;
-        for (step, gradient) in [(4.0, grads), (5.0, values(seed, 9, n, 1.0))] {
+        for (step, gradient, loss) in
+            [(4.0, grads, if of_loss { bad } else { 1.0 }), (5.0, values(seed, 9, n, 1.0), 1.0)]
+        {
             backend.upload(&[step], &mut control.values, control_slot::STEP)?;
+            backend.upload(&[loss], &mut control.values, control_slot::LOSS)?;
             let mut grads = buffer::<B, F>(backend, &gradient)?;
             match by_reference {
                 true => {
-                    reference::clip(backend, None, Some(1.0), &mut grads, &mut control)?;
+                    reference::clip(backend, limit, Some(1.0), &mut grads, &mut control)?;
                     reference::update(backend, &rule, &mut params, &grads, &mut slots, &control)?;
                 }
                 false => {
-                    backend.clip(None, Some(1.0), &mut grads, &mut control)?;
+                    backend.clip(limit, Some(1.0), &mut grads, &mut control)?;
                     backend.update(&rule, &mut params, &grads, &mut slots, &control)?;
                 }
             }

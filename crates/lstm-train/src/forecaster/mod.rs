@@ -113,9 +113,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             tried.push(Trial { what: described(config), validation: attempt.validation, base: attempt.base });
             interrupted = attempt.outcome == Outcome::Interrupted;
             // The last good weights of a training that diverged count only if nothing else is there.
-            let rank = |attempt: &Attempt<B, F>| {
-                (matches!(attempt.outcome, Outcome::Diverged { .. }), attempt.judged())
-            };
+            let rank =
+                |attempt: &Attempt<B, F>| (matches!(attempt.outcome, Outcome::Diverged(_)), attempt.judged());
             if best.as_ref().is_none_or(|(_, _, best)| rank(&attempt) < rank(best)) {
                 best = Some((tried.len() - 1, ridge, attempt));
             }

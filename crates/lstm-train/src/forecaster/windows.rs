@@ -378,6 +378,14 @@ impl<F: Float> Source<F> for Windows<'_> {
         }
         Ok(())
     }
+
+    /// People count rows and series from 1.
+    fn called(&self, sample: usize) -> String {
+        let Window { member, row } = self.get(sample);
+        let of_series =
+            if self.panel.len() > 1 { format!(" of series {}", member + 1) } else { String::new() };
+        format!("the window{of_series} that predicts row {} and on", row + 1)
+    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,18 @@ mod tests {
 
     fn report(step: u64, loss: f64, last_loss: f64) -> Progress {
         let (max_steps, epoch, samples, learning_rate) = (0, 0, 0, 0.0);
-        Progress { step, max_steps, epoch, samples, loss, last_loss, validation: Some(loss), learning_rate }
+        Progress {
+            step,
+            max_steps,
+            epoch,
+            samples,
+            loss,
+            last_loss,
+            validation: Some(loss),
+            learning_rate,
+            skipped: 0,
+            rollbacks: 0,
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Trial<'_> {
         let least = |of: fn(&Errors) -> f64| errors.iter().map(of).fold(f64::INFINITY, f64::min);
         let astray = errors.iter().skip(1).find(|errors| errors.test > NOTHING).map(|errors| errors.step);
         let diverged = match trained.outcome {
-            Outcome::Diverged { step } => astray.or(Some(step)),
+            Outcome::Diverged(fault) => astray.or(Some(fault.step)),
             _ => astray,
         };
         cell.figures.insert("diverged".into(), f64::from(u8::from(diverged.is_some())));

@@ -3,7 +3,7 @@
 use lstm_data::Element;
 use lstm_nn::Model;
 use lstm_tensor::{Backend, Float};
-use lstm_train::{Error, Flow, FullBatch, Outcome, Source};
+use lstm_train::{Culprit, Error, Fault, Flow, FullBatch, Outcome, Source};
 
 use super::super::cell::{Cell, rounded};
 use super::super::experiment::{Experiment, loss_at};
@@ -39,15 +39,19 @@ impl Trial<'_> {
             match step {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(interrupted()),
-                Err(Error::Optimizer(lstm_optim::Error::NotFinite { .. })) => {
-                    break Outcome::Diverged { step: fit.steps() + 1 };
+                Err(Error::Optimizer(lstm_optim::Error::NotFinite { what, .. })) => {
+                    let culprit = match what {
+                        "loss" => Culprit::Loss,
+                        _ => Culprit::Gradient("the network".into()),
+                    };
+                    break Outcome::Diverged(Box::new(Fault::new(fit.steps() + 1, culprit)));
                 }
                 Err(error) => return Err(error.into()),
             }
             (self.tick)();
             match look(backend, fit.model(), fit.steps())? {
                 Then::GoOn => {}
-                Then::End => break Outcome::Diverged { step: fit.steps() },
+                Then::End => break Outcome::Diverged(Box::new(Fault::new(fit.steps(), Culprit::Answer))),
             }
         };
         cell.losses =
