@@ -6,6 +6,7 @@ mod backtest;
 mod check;
 mod device;
 mod devices;
+pub mod doors;
 mod eval;
 mod export;
 mod failure;
@@ -37,7 +38,9 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use failure::{Failure, Result};
 
-fn main() -> ExitCode {
+/// The whole program; `lstm --help` lists its exit codes.
+#[must_use]
+pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

@@ -2,37 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lstm_data::{CsvOptions, Duplicates, Fill, PanelOptions, read_panel, read_table_from};
-use proptest::prelude::*;
+#[path = "second_reader/plain.rs"]
+mod plain;
 
-/// CSV text by the letter of RFC 4180, character by character: rows of trimmed fields, rows that are blank left out.
-fn second_reader(text: &str, delimiter: char) -> Vec<Vec<String>> {
-    let mut rows = vec![vec![String::new()]];
-    let (mut quoted, mut characters) = (false, text.chars().peekable());
-    while let Some(c) = characters.next() {
-        let row = rows.last_mut().unwrap();
-        let field = row.last_mut().unwrap();
-        match c {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                field.push('"');
-            }
-            '"' => quoted = !quoted,
-            _ if quoted => field.push(c),
-            _ if c == delimiter => row.push(String::new()),
-            '\r' | '\n' => {
-                if c == '\r' && characters.peek() == Some(&'\n') {
-                    characters.next();
-                }
-                rows.push(vec![String::new()]);
-            }
-            _ => field.push(c),
-        }
-    }
-    rows.retain(|row| row.len() > 1 || row.iter().any(|field| !field.is_empty()));
-    rows.iter_mut().flatten().for_each(|field| *field = field.trim().to_owned());
-    rows
-}
+use lstm_data::{CsvOptions, Duplicates, Fill, PanelOptions, read_panel, read_table_from};
+use plain::second_reader;
+use proptest::prelude::*;
 
 /// Text as a spreadsheet would write it.
 fn written(rows: &[Vec<(String, bool)>], delimiter: char, end: &str) -> String {
