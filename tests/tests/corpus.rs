@@ -131,7 +131,10 @@ fn write_seeds() {
             state.params.truncate(2);
             state.optimizer.moments.iter_mut().for_each(|moment| moment.truncate(2));
             let sets = [&mut state.proven, &mut state.unproven];
-            sets.into_iter().flatten().for_each(|set| set.truncate(2));
+            for set in sets.into_iter().flatten() {
+                set.params.truncate(2);
+                set.optimizer.moments.iter_mut().for_each(|moment| moment.truncate(2));
+            }
             state.best.iter_mut().for_each(|best| best.params.truncate(2));
         }
         keeper.1.keep(&journal, &run).unwrap();
