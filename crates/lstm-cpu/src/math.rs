@@ -1,6 +1,7 @@
 //! Functions of one element that vectorise: no branch, no table, no library call.
 //!
-//! `exp(x) = 2ⁿ exp(r)` with `|r| ≤ ln 2 / 2` and a Taylor polynomial for `exp(r) - 1`. The tests below
+//! `exp(x) = 2ⁿ exp(r)` with `|r| ≤ ln 2 / 2`, and `exp(r) - 1 = r + r² q(r)` with the polynomial `q` whose worst
+//! error relative to `r` is the smallest (by Remez's exchange): 2.4e-10 in f32, 1.8e-17 in f64. The tests below
 //! hold the worst differences from the `libm` crate in f64, over all magnitudes and both signs, in units
 //! of the last place, to these limits (`libm` itself is within one):
 //!
@@ -53,7 +54,7 @@ pub(crate) fn sigmoid<F: Float, const FUSED: bool>(x: F) -> F {
 }
 
 macro_rules! functions {
-    ($module:ident, $t:ident, $bits:ty, terms: $terms:expr, ln2: ($hi:expr, $lo:expr),
+    ($module:ident, $t:ident, $bits:ty, q: $q:expr, ln2: ($hi:expr, $lo:expr),
      tanh is 1 from: $one:expr, exp is 0 from: $zero:expr) => {
         mod $module {
             use super::Concrete;
@@ -70,17 +71,8 @@ macro_rules! functions {
                 a.times_plus::<FUSED>(b, c)
             }
 
-            /// `1 / (k + 2)!`: Taylor coefficients of `(exp(r) - 1 - r) / r²`.
-            const TAYLOR: [$t; $terms] = {
-                let mut coefficients = [0.0; $terms];
-                let (mut k, mut factorial) = (0, 1.0);
-                while k < $terms {
-                    factorial *= (k + 2) as $t;
-                    coefficients[k] = 1.0 / factorial;
-                    k += 1;
-                }
-                coefficients
-            };
+            /// Coefficients of `q`, from the constant one on.
+            const Q: &[$t] = &$q;
             /// Adding it rounds to a whole number, which then stands in the lowest bits.
             const ROUND: $t = 1.5 / $t::EPSILON;
             const FRACTION_BITS: u32 = $t::MANTISSA_DIGITS - 1;
@@ -92,11 +84,11 @@ macro_rules! functions {
                 let rounded = times_plus::<FUSED>(x, std::$t::consts::LOG2_E, ROUND);
                 let n = rounded - ROUND;
                 let r = times_plus::<FUSED>(-n, $lo, times_plus::<FUSED>(-n, $hi, x));
-                let mut q = TAYLOR[$terms - 1];
-                let mut k = $terms - 1;
+                let mut k = Q.len() - 1;
+                let mut q = Q[k];
                 while k > 0 {
                     k -= 1;
-                    q = times_plus::<FUSED>(q, r, TAYLOR[k]);
+                    q = times_plus::<FUSED>(q, r, Q[k]);
                 }
                 let power = $t::from_bits(rounded.to_bits().wrapping_add(BIAS) << FRACTION_BITS);
                 (power, times_plus::<FUSED>(q * r, r, r))
@@ -142,9 +134,18 @@ macro_rules! functions {
     };
 }
 
-functions!(single, f32, u32, terms: 6, ln2: (355.0 / 512.0, -2.121_944_4e-4),
+functions!(single, f32, u32,
+    q: [0.5, 0.166_666_67, 0.041_666_355, 0.008_333_273, 0.001_394_100_8, 0.000_199_141_71],
+    ln2: (355.0 / 512.0, -2.121_944_4e-4),
     tanh is 1 from: 10.0, exp is 0 from: 87.0);
-functions!(double, f64, u64, terms: 12, ln2: (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10),
+functions!(double, f64, u64,
+    q: [
+        0.500_000_000_000_000_6, 0.166_666_666_666_666_86, 0.041_666_666_666_573_62,
+        0.008_333_333_333_314_6, 0.001_388_888_893_237_957_5, 1.984_126_990_301_210_3e-4,
+        2.480_150_444_508_059_7e-5, 2.755_722_797_052_169e-6, 2.762_632_685_416_427e-7,
+        2.511_446_787_914_047e-8,
+    ],
+    ln2: (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10),
     tanh is 1 from: 20.0, exp is 0 from: 708.0);
 
 #[cfg(test)]

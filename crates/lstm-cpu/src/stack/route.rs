@@ -21,7 +21,7 @@ const TALL: usize = 512;
 /// Steps of a chunk in training, at most: gradients are scaled between chunks, and must not vanish inside one.
 const FADING: usize = 32;
 /// Inputs up to which they are always multiplied in the step.
-const JOINT: usize = 16;
+const JOINT: usize = 64;
 
 /// How a pass is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -287,6 +287,12 @@ impl<F: Concrete> Backward<F> {
                         for r in 0..ROWS {
                             prefetch::<false, _>(after.wrapping_add((self.rows + r) * width));
                         }
+                        if self.to.is_null() {
+                            let panels = self.units / width;
+                            for r in ROWS * number / panels..ROWS * (number + 1) / panels {
+                                self.ask_for(row + r, unit, VECTORS * LANES, gate);
+                            }
+                        }
                         for k in 0..width.min(hidden - first) {
                             let mut weights = [[F::ZERO; LANES]; VECTORS];
                             for n in 0..VECTORS {
@@ -307,6 +313,24 @@ impl<F: Concrete> Backward<F> {
             }
         }
         d_hidden
+    }
+
+    /// Asks for what comes after the product, which the passes forward left far away: of one row and `len` units
+    /// from `unit` on a gate, and a state with it.
+    #[inline(always)]
+    fn ask_for(&self, row: usize, unit: usize, len: usize, gate: usize) {
+        let state = row * self.units + unit;
+        let of_gate = self.gates.wrapping_add(state + (3 * row + gate) * self.units);
+        let with = match gate {
+            0 => self.cell,
+            1 => self.before,
+            2 => self.d_cell.cast_const(),
+            _ => of_gate,
+        };
+        for line in (0..len).step_by(panel::<F>()) {
+            prefetch::<false, _>(of_gate.wrapping_add(line));
+            prefetch::<false, _>(with.wrapping_add(if gate < 3 { state + line } else { line }));
+        }
     }
 
     /// `ROWS` rows from `row` on, `VECTORS` vectors of units from `unit` on.

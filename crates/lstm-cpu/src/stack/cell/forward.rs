@@ -328,7 +328,7 @@ impl<F: Concrete> Forward<F> {
         unsafe {
             // What follows is too long to be unrolled. Sums that it indexes by a variable would stand in memory
             // while they are summed up, were they not a black box.
-            let sums = std::hint::black_box(self.sums::<FUSED, LANES, ROWS, VECTORS>(row, unit));
+            let mut sums = std::hint::black_box(self.sums::<FUSED, LANES, ROWS, VECTORS>(row, unit));
             if self.bias.is_null() {
                 return self.keep(row, unit, &sums);
             }
@@ -341,17 +341,16 @@ impl<F: Concrete> Forward<F> {
                         true => [F::ZERO; LANES],
                         false => load::<F, LANES>(self.before.add(state)),
                     };
-                    let (mut cell, mut out) = ([F::ZERO; LANES], [F::ZERO; LANES]);
+                    let mut cell = [F::ZERO; LANES];
                     for j in 0..LANES {
                         i[j] = sigmoid::<F, FUSED>(i[j]);
                         f[j] = sigmoid::<F, FUSED>(f[j]);
                         g[j] = tanh::<F, FUSED>(g[j]);
                         o[j] = sigmoid::<F, FUSED>(o[j]);
                         cell[j] = f[j].times_plus::<FUSED>(before[j], i[j] * g[j]);
-                        out[j] = o[j] * tanh::<F, FUSED>(cell[j]);
                     }
                     store(self.cell.add(state), cell);
-                    store(self.out.add(state), out);
+                    sums[r][n] = [i, f, cell, o];
                     if self.keeps {
                         let to = self.gates.add((row + r) * 4 * units + unit);
                         store(to, i);
@@ -359,6 +358,17 @@ impl<F: Concrete> Forward<F> {
                         store(to.add(2 * units), g);
                         store(to.add(3 * units), o);
                     }
+                }
+            }
+            // Apart from the gates: none of these waits for another, so that the processor works on many at once.
+            for r in 0..ROWS {
+                for n in 0..VECTORS {
+                    let [.., cell, o] = sums[r][n];
+                    let mut out = [F::ZERO; LANES];
+                    for j in 0..LANES {
+                        out[j] = o[j] * tanh::<F, FUSED>(cell[j]);
+                    }
+                    store(self.out.add((row + r) * units + unit + n * LANES), out);
                 }
             }
         }
