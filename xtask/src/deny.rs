@@ -1,5 +1,5 @@
 //! `cargo xtask deny`: licences, doubled and banned crates, and sources of all that is built on, held against deny.toml,
-//! as `cargo deny check licenses bans sources` does: decision 0010.
+//! as `cargo deny check licenses bans sources` does: decision 0011.
 
 use std::collections::BTreeMap;
 
