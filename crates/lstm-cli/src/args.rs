@@ -25,8 +25,8 @@ Examples:
   lstm forecast --model runs/sales        forecast with what was trained
 
 Exit codes:
-  0 fine · 2 usage or configuration · 3 data · 4 model or run file · 5 device
-  6 training diverged · 130 interrupted";
+  0 fine · 1 a run made again has other bits · 2 usage or configuration · 3 data
+  4 model or run file · 5 device · 6 training diverged · 130 interrupted";
 
 /// Forecast a series with an LSTM: from a CSV file to a forecast, a picture and an honest comparison.
 #[derive(Debug, Parser)]

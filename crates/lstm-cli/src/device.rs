@@ -174,6 +174,14 @@ impl Place {
         format!("{} ({}{more}), {}", self.device, self.hardware, self.dtype.name())
     }
 
+    /// What settles how sums are rounded: device and instruction set.
+    pub(crate) fn arithmetic(&self) -> String {
+        match &self.backend {
+            Chosen::Cpu(cpu) => format!("cpu, {}", instructions(cpu)),
+            Chosen::Cuda(_) => format!("cuda, {}", self.hardware),
+        }
+    }
+
     /// The settings that mean this device and this element type, wherever they are read again.
     pub(crate) fn resolved(&self, machine: &Machine) -> Machine {
         Machine { device: Some(self.device), dtype: Some(self.dtype), threads: machine.threads }

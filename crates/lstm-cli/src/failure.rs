@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Diverged,
     /// Ctrl-C.
     Interrupted,
+    /// A run made again has other bits.
+    Differs,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Device => 5,
             Kind::Diverged => 6,
             Kind::Interrupted => 130,
+            Kind::Differs => 1,
         }
     }
 
@@ -54,6 +57,7 @@ impl Kind {
             Kind::Device => "device",
             Kind::Diverged => "diverged",
             Kind::Interrupted => "interrupted",
+            Kind::Differs => "differs",
         }
     }
 }

@@ -45,7 +45,11 @@ pub(crate) fn run(args: Forecast) -> Result<()> {
     }
 }
 
-fn deliver(trained: &Trained, settings: &Settings) -> Result<()> {
+/// Writes and shows the forecast of a training that has ended.
+///
+/// # Errors
+/// A model failure that names the file.
+pub(crate) fn deliver(trained: &Trained, settings: &Settings) -> Result<()> {
     let prediction = Prediction {
         panel: &trained.panel,
         config: &trained.config,

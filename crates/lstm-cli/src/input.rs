@@ -1,25 +1,105 @@
 //! From CSV files to the series that are forecast, with what stands beside them.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
 
 use lstm_data::calendar::Calendar;
 use lstm_data::panel::{Panel, PanelOptions, read_panels};
-use lstm_data::{Table, read_table, read_table_from};
+use lstm_data::{CsvOptions, Table, read_table, read_table_from};
 use lstm_train::forecaster::{Columns, Member};
+use sha2::{Digest, Sha256};
 
 use crate::failure::{Failure, Result};
+use crate::memory;
+use crate::progress::say;
+use crate::resume::Source;
 use crate::settings::Reading;
+
+/// Time after which it is said that nothing has come yet.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The cells of a file, or of standard input for `-`.
 ///
 /// # Errors
 /// A data failure that names file and line.
 pub(crate) fn table(file: &Path, reading: &Reading) -> Result<Table> {
-    Ok(if file.as_os_str() == "-" {
-        read_table_from(std::io::stdin().lock(), "standard input", &reading.csv())?
-    } else {
-        read_table(file, &reading.csv())?
-    })
+    if file.as_os_str() == "-" {
+        let name = "standard input";
+        let awaited = Awaited::new(name, || Ok(io::stdin().lock()));
+        return Ok(read_table_from(awaited, name, &stream(reading))?);
+    }
+    if file.is_file() || file.is_dir() || !file.exists() {
+        return Ok(read_table(file, &reading.csv())?);
+    }
+    let name = file.display().to_string();
+    Ok(read_table_from(Awaited::new(&name, || File::open(file)), &name, &stream(reading))?)
+}
+
+/// What has no size is not read beyond what memory can hold: text, cells and numbers of it.
+fn stream(reading: &Reading) -> CsvOptions {
+    let csv = reading.csv();
+    let most = memory::free().map_or(csv.max_bytes, |free| free as u64 / 4);
+    CsvOptions { max_bytes: csv.max_bytes.min(most), ..csv }
+}
+
+/// Something that others write to, such as a pipe: while nothing comes, that is said.
+struct Awaited<R, O> {
+    open: Option<O>,
+    reader: Option<R>,
+    /// Dropped when something comes.
+    waiting: Option<Sender<()>>,
+}
+
+impl<R: Read, O: FnOnce() -> io::Result<R>> Awaited<R, O> {
+    fn new(name: &str, open: O) -> Self {
+        let (waiting, came) = mpsc::channel();
+        let line = format!("{name}: nothing has been written to it yet; waiting (Ctrl-C ends it)");
+        thread::spawn(move || {
+            if came.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                say(&line);
+            }
+        });
+        Self { open: Some(open), reader: None, waiting: Some(waiting) }
+    }
+}
+
+impl<R: Read, O: FnOnce() -> io::Result<R>> Read for Awaited<R, O> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(open) = self.open.take() {
+            self.reader = Some(open()?);
+        }
+        let Some(reader) = &mut self.reader else { return Ok(0) };
+        let count = reader.read(buffer)?;
+        self.waiting = None;
+        Ok(count)
+    }
+}
+
+/// A file that takes the digest of what is read of it.
+struct Digested {
+    file: File,
+    hash: Sha256,
+}
+
+impl Read for Digested {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// The cells of a file, and the digest of the very bytes that they come of; none where it cannot be read again.
+fn table_seen(file: &Path, reading: &Reading) -> Result<(Table, Option<Source>)> {
+    let opened = (file.as_os_str() != "-" && file.is_file()).then(|| File::open(file));
+    let Some(Ok(opened)) = opened else { return Ok((table(file, reading)?, None)) };
+    let mut digested = Digested { file: opened, hash: Sha256::new() };
+    let table = read_table_from(&mut digested, &file.display().to_string(), &reading.csv())?;
+    Ok((table, Some(Source::new(file, digested.hash)?)))
 }
 
 /// The series of one or several files.
@@ -27,7 +107,29 @@ pub(crate) fn table(file: &Path, reading: &Reading) -> Result<Table> {
 /// # Errors
 /// A data failure that names file, line and column.
 pub(crate) fn read(files: &[PathBuf], reading: &Reading) -> Result<Panel> {
-    let panel = read_as(files, reading, &reading.panel())?;
+    Ok(read_seen(files, reading)?.0)
+}
+
+/// The series of one or several files, and what these held, those of covariates to come last; none where one of them
+/// cannot be read again, such as standard input or a pipe.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_seen(files: &[PathBuf], reading: &Reading) -> Result<(Panel, Option<Vec<Source>>)> {
+    let seen = |file: &PathBuf| table_seen(file, reading);
+    let (tables, mut sources): (Vec<Table>, Vec<Option<Source>>) =
+        files.iter().map(seen).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let options = reading.panel();
+    let mut panel = read_panels(&tables, &options)?;
+    if let Some(future) = &reading.future {
+        let (table, source) = seen(future)?;
+        extend(&mut panel, &table, &options)?;
+        sources.push(source);
+    }
+    checked(panel, reading).map(|panel| (panel, sources.into_iter().collect()))
+}
+
+fn checked(panel: Panel, reading: &Reading) -> Result<Panel> {
     panel.check_varies()?;
     if reading.calendar && panel.members.iter().any(|member| member.axis.is_none()) {
         return Err(Failure::data(format!(

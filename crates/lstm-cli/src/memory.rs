@@ -41,7 +41,7 @@ fn needed(hidden: usize, layers: usize, dtype: Dtype) -> (usize, usize) {
 
 /// Bytes that this process may still get, as far as the system tells: the least of free memory, the limit of the address
 /// space, and that of the control group.
-fn free() -> Option<usize> {
+pub(crate) fn free() -> Option<usize> {
     let read = |path: &str| fs::read_to_string(path).ok();
     let number = |text: &str| text.split_whitespace().find_map(|word| word.parse::<usize>().ok());
     let line = |path: &str, name: &str| {

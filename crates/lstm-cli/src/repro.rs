@@ -30,7 +30,7 @@ use crate::device::{self, Place, Work};
 use crate::failure::{Failure, Kind, Result};
 use crate::progress::say;
 use crate::settings::{Dtype, Machine, Say};
-use crate::{interrupt, output};
+use crate::{interrupt, output, replay};
 
 include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
 
@@ -41,6 +41,11 @@ const RESULTS: &str = "experiments/results";
 ///
 /// Each experiment is one TOML file: data, network, training, what was published and what is wanted. A result is kept
 /// for every experiment and seed, so the same command goes on where it was stopped; --force runs all of it again.
+///
+/// With the run folder of `lstm train` or `lstm forecast`, that run is made again from its settings, in a folder that is
+/// removed afterwards, and its model, its printed losses, its metrics and its forecast are compared bit for bit. The exit
+/// code is 0 where they are the same, 1 where a bit differs, 3 where a file has changed since. The promise is for one version
+/// of lstm, one instruction set and one device; where they differ from those of the run, it is said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,10 +53,11 @@ Examples:
   lstm repro 000-learning-rate1
   lstm repro 000 --seeds 10                  all experiments of seed program 000
   lstm repro --file mine.toml --out runs/mine
+  lstm repro runs/air                        a run of yours: the same bits?
   lstm repro 004-adjacent-sum --load experiments/results/004-adjacent-sum/seed-0.safetensors")]
 pub(crate) struct Args {
-    /// Experiments, or programs for all of theirs; `list` lists them
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "file", "report"])]
+    /// Experiments, or programs for all of theirs; `list` lists them; or one run folder
+    #[arg(value_name = "NAME|RUN", required_unless_present_any = ["all", "file", "report"])]
     pub(crate) names: Vec<String>,
     /// All experiments there are
     #[arg(long, conflicts_with = "names")]
@@ -88,21 +94,25 @@ pub(crate) struct Args {
 impl Args {
     /// No option is accepted and ignored; `list` is a name, of which clap knows nothing.
     fn refuse_with_list(&self) -> Result<()> {
-        let Self { seeds, load, steps, machine, out, force, say, .. } = self;
+        let threads = ("threads", self.machine.threads.is_some());
+        self.refuse(&[threads, ("quiet", self.say.quiet)], "a list")
+    }
+
+    /// Refuses what says nothing about this: these options, and all that are about experiments.
+    fn refuse(&self, more: &[(&str, bool)], what: &str) -> Result<()> {
+        let Self { seeds, load, steps, machine, out, force, .. } = self;
         let given = [
             ("seeds", seeds.is_some()),
             ("load", load.is_some()),
             ("steps", steps.is_some()),
             ("device", machine.device.is_some()),
             ("dtype", machine.dtype.is_some()),
-            ("threads", machine.threads.is_some()),
             ("out", out.is_some()),
             ("force", *force),
-            ("quiet", say.quiet),
         ];
-        match given.iter().find(|(_, given)| *given) {
+        match given.iter().chain(more).find(|(_, given)| *given) {
             Some((name, _)) => {
-                Err(Failure::usage(format!("--{name} says nothing about a list; leave it out")))
+                Err(Failure::usage(format!("--{name} says nothing about {what}; leave it out")))
             }
             None => Ok(()),
         }
@@ -117,7 +127,8 @@ impl Args {
 /// Lists, runs, predicts or reports, as asked.
 ///
 /// # Errors
-/// A usage failure for an unknown name or a wrong file; those of device and files; divergence; Ctrl-C.
+/// A usage failure for an unknown name or a wrong file; those of device and files; divergence; Ctrl-C; those of
+/// [`replay::run`].
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (experiments, claims) = library()?;
     if let Some(page) = &args.report {
@@ -127,6 +138,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.names == ["list"] {
         args.refuse_with_list()?;
         return list(&experiments, args.say.json);
+    }
+    let known = |name: &String| experiments.iter().any(|e| e.name == *name || e.program == *name);
+    if let Some(folder) = replay::folder(&args.names).filter(|_| !args.names.iter().any(known)) {
+        args.refuse(&[], "a run that is made again")?;
+        return replay::run(folder, &args.machine, args.say);
     }
     let mut chosen = match &args.file {
         Some(path) => vec![from_disk(path)?],

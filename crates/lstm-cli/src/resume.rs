@@ -14,6 +14,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Failure, Result};
+use crate::origin::{Maker, Origin};
 use crate::progress::say;
 use crate::run::Folder;
 use crate::settings::Settings;
@@ -32,6 +33,14 @@ pub(crate) struct Source {
 impl Source {
     /// # Errors
     /// A model failure that names the file.
+    pub(crate) fn new(path: &Path, hash: Sha256) -> Result<Self> {
+        let path = path.canonicalize().map_err(|error| Failure::file(path, &error))?;
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { path, sha256 })
+    }
+
+    /// # Errors
+    /// A model failure that names the file.
     fn of(path: &Path) -> Result<Self> {
         let failed = |error: io::Error| Failure::file(path, &error);
         let mut hash = Sha256::new();
@@ -45,20 +54,7 @@ impl Source {
             let count = bytes.len();
             file.consume(count);
         }
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { path: path.canonicalize().map_err(failed)?, sha256 })
-    }
-
-    /// All files that a run reads; none where one of them cannot be read again, such as standard input or a pipe.
-    ///
-    /// # Errors
-    /// A model failure that names the file.
-    pub(crate) fn all(files: &[PathBuf], settings: &Settings) -> Result<Option<Vec<Self>>> {
-        if !Self::readable_again(files, settings) {
-            return Ok(None);
-        }
-        let paths = files.iter().chain(&settings.reading.future);
-        paths.map(|path| Self::of(path)).collect::<Result<_>>().map(Some)
+        Self::new(path, hash)
     }
 
     fn readable_again(files: &[PathBuf], settings: &Settings) -> bool {
@@ -68,13 +64,14 @@ impl Source {
     /// # Errors
     /// A data failure where the file is another than it was.
     pub(crate) fn check(&self) -> Result<()> {
-        if Self::of(&self.path)?.sha256 == self.sha256 {
-            return Ok(());
-        }
-        Err(Failure::data(format!(
+        if Self::of(&self.path)?.sha256 == self.sha256 { Ok(()) } else { Err(self.changed()) }
+    }
+
+    fn changed(&self) -> Failure {
+        Failure::data(format!(
             "{}: the file is not what it was when the run began; bring that one back, or train again",
             self.path.display()
-        )))
+        ))
     }
 }
 
@@ -90,6 +87,8 @@ pub(crate) struct Run {
     /// All settings, as settings.toml says them.
     pub(crate) settings: String,
     pub(crate) trials: Vec<ForecastConfig>,
+    /// What it was begun with.
+    pub(crate) maker: Maker,
 }
 
 /// A run that was broken off.
@@ -190,28 +189,44 @@ impl Keeping {
     }
 
     /// For a run in this folder, with what `lstm` was told and what that came to; none where a file cannot be read
-    /// again.
+    /// again. Where another program or machine goes on with a run, its bits are others from there on, and it is said
+    /// unless `quiet`.
     ///
     /// # Errors
     /// A model failure that names a file; one where a run that was broken off would not come to the same.
     pub(crate) fn begin(
         self,
         folder: &Folder,
-        (command, files, settings): (&str, &[PathBuf], &Settings),
+        (origin, files): (&Origin, &[PathBuf]),
         (text, trials): (&str, &[ForecastConfig]),
+        quiet: bool,
     ) -> Result<Option<Kept>> {
-        let sources = match &self.broken {
-            // They were looked at when it was read.
-            Some(broken) => Some(broken.run.sources.clone()),
-            None => Source::all(files, settings)?,
-        };
-        let Some(sources) = sources else {
+        let Some(sources) = &origin.sources else {
             // Those of a run before this one.
             Checkpoints::of(folder.path())?.clear()?;
             return Ok(None);
         };
-        let (command, text) = (command.to_owned(), text.to_owned());
-        let run = Run { command, files: files.to_vec(), sources, settings: text, trials: trials.to_vec() };
+        if let Some(Broken { run, .. }) = &self.broken {
+            let changed = run.sources.iter().zip(sources).find(|(was, is)| was != is);
+            if let Some((was, _)) = changed {
+                return Err(was.changed());
+            }
+            if run.maker != origin.maker && !quiet {
+                say(&format!(
+                    "warning: this training was begun by {} and goes on by {}: its bits may differ from here on",
+                    run.maker.described(),
+                    origin.maker.described()
+                ));
+            }
+        }
+        let run = Run {
+            command: origin.command.clone(),
+            files: files.to_vec(),
+            sources: sources.clone(),
+            settings: text.to_owned(),
+            trials: trials.to_vec(),
+            maker: origin.maker.clone(),
+        };
         let resumed = self.broken.is_some();
         let checkpoints = match self.broken {
             Some(broken) if broken.run.trials != run.trials => {

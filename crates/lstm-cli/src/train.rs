@@ -19,6 +19,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::forecast::{Future, Prediction};
 use crate::input::Beside;
 use crate::learnable::Learnable;
+use crate::origin::Origin;
 use crate::picture::Pictures;
 use crate::progress::{Progress, say};
 use crate::report::{self, Page};
@@ -122,7 +123,7 @@ pub(crate) fn learn(
         folder.check(&names, Some(file))?;
     }
     memory::check(&settings.training, settings.machine.dtype)?;
-    let panel = input::read(files, &settings.reading)?;
+    let (panel, sources) = input::read_seen(files, &settings.reading)?;
     let calendar = input::calendar(&panel, &settings.reading);
     let seen = Beside::new(&panel, calendar.as_ref(), 0);
     let trials = |training: &Training| {
@@ -154,7 +155,9 @@ pub(crate) fn learn(
     let machine = place.resolved(&settings.machine);
     let training = repeated(&trials, &settings.training);
     let text = settings_text((command, files), &folder, &reading, training, &machine);
-    let mut kept = keeping.begin(&folder, (command, files, settings), (&text, &trials))?;
+    let origin = Origin::new(command, &place, files, sources);
+    let quiet = settings.output.say.quiet;
+    let mut kept = keeping.begin(&folder, (&origin, files), (&text, &trials), quiet)?;
     let mut progress = Progress::new(settings.output.say).logged(folder.file(run::COURSE))?;
     let job = Learn {
         panel: &panel,
@@ -178,6 +181,7 @@ pub(crate) fn learn(
     folder.write(run::SETTINGS, text.as_bytes())?;
     let known = learned.evaluation.as_ref().filter(|evaluation| is_sound(evaluation));
     let mut metrics = metrics(&panel, &config, &place, known);
+    metrics["made"] = json!(origin);
     metrics["setbacks"] = json!(progress.setbacks());
     metrics["cut-short"] = json!(learned.cut_short.as_ref().map(CutShort::to_string));
     folder.write(run::METRICS, format!("{metrics:#}\n").as_bytes())?;
