@@ -21,6 +21,8 @@ use crate::settings::Reading;
 
 /// Time after which it is said that nothing has come yet.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes that are read of standard input or a pipe.
+const MOST_OF_STREAM: u64 = 1 << 30;
 
 /// The cells of a file, or of standard input for `-`.
 ///
@@ -39,11 +41,11 @@ pub(crate) fn table(file: &Path, reading: &Reading) -> Result<Table> {
     Ok(read_table_from(Awaited::new(&name, || File::open(file)), &name, &stream(reading))?)
 }
 
-/// What has no size is not read beyond what memory can hold: text, cells and numbers of it.
+/// What has no size is not read for ever, nor beyond what memory can hold: text, cells and numbers of it.
 fn stream(reading: &Reading) -> CsvOptions {
     let csv = reading.csv();
     let most = memory::free().map_or(csv.max_bytes, |free| free as u64 / 4);
-    CsvOptions { max_bytes: csv.max_bytes.min(most), ..csv }
+    CsvOptions { max_bytes: csv.max_bytes.min(most).min(MOST_OF_STREAM), ..csv }
 }
 
 /// Something that others write to, such as a pipe: while nothing comes, that is said.

@@ -56,7 +56,8 @@ fn a_training_and_one_that_diverged() {
         "{}",
         done.out
     );
-    assert_eq!(place.lstm(&format!("train good.csv {TINY} --lr 1e38 --out wild")).code, 6);
+    let wild = TINY.replace("--epochs 3", "--epochs 100");
+    assert_eq!(place.lstm(&format!("train good.csv {wild} --lr 1e38 --out wild")).code, 6);
     place.lstm("repro wild").fine();
     replace(&place, "wild/metrics.json", "diverged at step ", "diverged at step 9");
     let done = place.lstm("repro wild");
@@ -78,19 +79,16 @@ fn a_bit_that_differs_is_named() {
     place.write("run/model.safetensors", whole);
 
     change(&place, "run/history.csv", |bytes| bytes.insert(bytes.len() - 1, b'1'));
-    replace(&place, "run/forecast.csv", "\n2020-", "\n2021-");
+    change(&place, "run/forecast.csv", |bytes| bytes.insert(bytes.len() - 1, b'7'));
     let done = place.lstm("repro run --json");
     let error: Value = done.json()["error"].clone();
     assert_eq!((done.code, &error["kind"], &error["code"]), (1, &json!("differs"), &json!(1)));
     let message = error["message"].as_str().unwrap();
-    assert!(
-        message.contains("history.csv: line ") && message.contains("; forecast.csv: line 2 is now '2020-"),
-        "{message}"
-    );
+    assert!(message.contains("history.csv: line ") && message.contains("; forecast.csv: line "), "{message}");
 
     let place = made("train");
     std::fs::remove_file(place.path("run/history.csv")).unwrap();
-    replace(&place, "run/settings.toml", "seed = 0", "seed = 1");
+    replace(&place, "run/settings.toml", "seed = 1", "seed = 2");
     let done = place.lstm("repro run");
     assert_eq!(done.code, 1);
     assert!(done.err.contains("; history.csv is not there; metrics.jsonl: line 1 is now '{"), "{}", done.err);
