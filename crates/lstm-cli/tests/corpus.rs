@@ -3,24 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, reason = "the fuzzers' library offers these checks to its targets")]
 
-#[path = "../../fuzz/src/arguments.rs"]
+#[path = "../../../fuzz/src/arguments.rs"]
 mod arguments;
-#[path = "../../fuzz/src/checkpoint.rs"]
+#[path = "../../../fuzz/src/checkpoint.rs"]
 mod checkpoint;
-#[path = "../../fuzz/src/csv.rs"]
+#[path = "../../../fuzz/src/csv.rs"]
 mod csv;
-#[path = "../../fuzz/src/model.rs"]
+#[path = "../../../fuzz/src/model.rs"]
 mod model;
-#[path = "../../fuzz/src/sealed.rs"]
+#[path = "../../../fuzz/src/sealed.rs"]
 mod sealed;
-#[path = "../../fuzz/src/settings.rs"]
+#[path = "../../../fuzz/src/settings.rs"]
 mod settings;
 
 use std::fs;
 use std::path::PathBuf;
 
 fn corpus(target: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target)
 }
 
 /// Checks every file of a target; those whose names begin with `good` must be taken.
@@ -66,7 +66,7 @@ fn command_lines() {
     replay("arguments", arguments::check);
 }
 
-/// After a change of the form of model files or checkpoints: `cargo test -p lstm-tests --test corpus -- --ignored`.
+/// After a change of the form of model files or checkpoints: `cargo test -p lstm-cli --test corpus -- --ignored`.
 #[test]
 #[ignore = "writes the seeds of model files and checkpoints anew"]
 fn write_seeds() {
