@@ -145,16 +145,16 @@ fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// The bytes of a checkpoint.
-fn to_bytes<F: Float>(journal: &Journal<F>, run: &Value) -> Result<Vec<u8>> {
+fn to_bytes<'j, F: Float>(journal: &'j Journal<F>, run: &Value) -> Result<Vec<u8>> {
     let ended = |network: &Trained<F>| Ended {
         steps: network.steps,
         outcome: network.outcome.clone(),
         reports: network.reports.clone(),
     };
     let mut arrays = Vec::new();
-    let mut begun = |current: &UnderWay<F>| {
-        let state = current.state.map(&mut |name, values: &[F]| {
-            arrays.push((name, values.to_vec()));
+    let mut begun = |current: &'j UnderWay<F>| {
+        let state = current.state.map(&mut |name, values| {
+            arrays.push((name, values));
             Ok::<Vec<f64>, Infallible>(Vec::new())
         });
         let Ok(state) = state;
@@ -172,7 +172,7 @@ fn to_bytes<F: Float>(journal: &Journal<F>, run: &Value) -> Result<Vec<u8>> {
         put(finished(index), &network.params);
     }
     for (name, values) in arrays {
-        put(name, &values);
+        put(name, values);
     }
     Ok(file.to_bytes()?)
 }

@@ -67,14 +67,18 @@ pub struct TrainState<F> {
 }
 
 /// Gives an array in the place of another, by its name.
-pub(crate) type Replace<'a, F, G, E> = &'a mut dyn FnMut(String, &[F]) -> std::result::Result<Vec<G>, E>;
+pub(crate) type Replace<'a, 's, F, G, E> =
+    &'a mut dyn FnMut(String, &'s [F]) -> std::result::Result<Vec<G>, E>;
 
 impl<F> TrainState<F> {
     /// The same state with other arrays: `each` is given their names and what they hold.
     ///
     /// # Errors
     /// The first of `each`.
-    pub(crate) fn map<G, E>(&self, each: Replace<'_, F, G, E>) -> std::result::Result<TrainState<G>, E> {
+    pub(crate) fn map<'s, G, E>(
+        &'s self,
+        each: Replace<'_, 's, F, G, E>,
+    ) -> std::result::Result<TrainState<G>, E> {
         let best = match &self.best {
             Some(best) => {
                 let params = each("best".into(), &best.params)?;
@@ -82,7 +86,7 @@ impl<F> TrainState<F> {
             }
             None => None,
         };
-        let mut snapshot = |name: &str, there: &Option<Snapshot<F>>| {
+        let mut snapshot = |name: &str, there: &'s Option<Snapshot<F>>| {
             let Some(there) = there else { return Ok(None) };
             Ok(Some(Snapshot {
                 params: each(name.into(), &there.params)?,
@@ -112,10 +116,10 @@ impl<F> TrainState<F> {
     }
 }
 
-fn map_moments<F, G, E>(
-    state: &OptimizerState<F>,
+fn map_moments<'s, F, G, E>(
+    state: &'s OptimizerState<F>,
     prefix: &str,
-    each: Replace<'_, F, G, E>,
+    each: Replace<'_, 's, F, G, E>,
 ) -> std::result::Result<OptimizerState<G>, E> {
     let moments = state.moments.iter().enumerate();
     let moments = moments.map(|(index, values)| each(format!("{prefix}moment.{index}"), values));
