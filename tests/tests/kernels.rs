@@ -8,10 +8,11 @@ use lstm_testkit::run::{By, Route, Run, raw, run};
 use lstm_testkit::strategies::filled;
 use lstm_testkit::tolerance::{Expected, tolerance};
 
-/// 130 units are no multiple of a vector's width, 37 neither. The other two are cut as large passes are: batch
+/// 130 units are no multiple of a vector's width, 37 neither. The next two are cut as large passes are: batch
 /// rows into blocks of which the last is smaller, steps into chunks; and weights so large that the threads share
-/// each step, the inputs' product of a chunk before it.
-fn cases() -> [StackCase; 3] {
+/// each step, the inputs' product of a chunk before it. Then few rows of several layers, which run one behind the
+/// other, as those of the first case do, and more layers than can.
+fn cases() -> [StackCase; 5] {
     let layers = vec![LayerSpec::new(130).dropout(0.1, 0.2), LayerSpec::new(37).forget_bias(1.0)];
     let wide = StackSpec::new(5, layers).dropout_between(0.3);
     let layers = vec![LayerSpec::new(33).dropout(0.2, 0.1), LayerSpec::new(21).forget_bias(1.0)];
@@ -21,7 +22,14 @@ fn cases() -> [StackCase; 3] {
         filled(wide, BatchShape::new(101, 3), 1.0, 41),
         filled(many, BatchShape::new(101, 37), 1.0, 42),
         filled(large, BatchShape::new(50, 11), 1.0, 43),
+        filled(deep(&[24, 32, 17, 9]), BatchShape::new(101, 3), 1.0, 46),
+        filled(deep(&[8; 9]), BatchShape::new(40, 20), 1.0, 47),
     ]
+}
+
+fn deep(hidden: &[usize]) -> StackSpec {
+    let layers = hidden.iter().map(|&hidden| LayerSpec::new(hidden).dropout(0.1, 0.0));
+    StackSpec::new(3, layers.collect()).dropout_between(0.1)
 }
 
 fn every_path<F: Float>(case: &StackCase, expected: &mut Expected) {
@@ -48,6 +56,21 @@ fn long_wide_and_large_cases_by_every_path() {
         let mut expected = Expected::new::<f64>(&case).unwrap();
         every_path::<f64>(&case, &mut expected);
         every_path::<f32>(&case, &mut expected);
+    }
+}
+
+/// Inference keeps no tape, but a ring of a few steps: by every path it answers what training's forward pass does.
+#[test]
+fn inference_answers_what_training_does() {
+    let cpu = Cpu::new(2).unwrap();
+    for case in cases() {
+        let case = StackCase { draw: None, ..case };
+        let [trained, inferred] = [Mode::Train, Mode::Infer].map(|mode| {
+            let mut run = Run::<_, f32>::new(&cpu, &case, mode, KernelChoice::Fused).unwrap();
+            run.forward(By::Backend).unwrap();
+            [&run.y, &run.last.h, &run.last.c].map(|buffer| raw(&cpu, buffer).unwrap())
+        });
+        assert!(trained == inferred, "{:?}", case.spec);
     }
 }
 

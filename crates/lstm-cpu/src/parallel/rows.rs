@@ -10,31 +10,42 @@ pub(crate) struct Rows<'a, T> {
     slots: usize,
     rows: usize,
     width: usize,
-    cut: Cut,
+    cut: Cut<'a>,
     lifetime: PhantomData<&'a mut [T]>,
 }
 
+/// Pieces that a buffer can be cut into at given places, at most.
+pub(crate) const PIECES: usize = 8;
+
+/// Where a buffer is cut. It is small, since each thread fetches it from the one that cuts.
 #[derive(Clone, Copy)]
-enum Cut {
+enum Cut<'a> {
     /// Blocks of so many rows; the last may have fewer.
     Size(usize),
-    /// So many blocks, of equal size but for one row.
-    Number(usize),
+    /// So many blocks, of equal size but for one row; task `i` gets block `i + turn`, or what that is beyond the
+    /// last one, counted from the first. `turn` is at most `number`.
+    Number { number: usize, turn: usize },
+    /// So many blocks, which start at these rows.
+    At(usize, &'a [usize; PIECES]),
 }
 
-impl Cut {
+impl Cut<'_> {
     fn blocks(self, rows: usize) -> usize {
         match self {
             Self::Size(size) => rows.div_ceil(size),
-            Self::Number(number) => number,
+            Self::Number { number, .. } | Self::At(number, _) => number,
         }
     }
 
-    /// First row of block `i`; for the number of blocks, the end.
-    fn first(self, rows: usize, i: usize) -> usize {
+    /// First row of task `i`'s block and of what follows it. Blocks of two tasks share no row.
+    fn bounds(self, rows: usize, i: usize) -> [usize; 2] {
         match self {
-            Self::Size(size) => rows.min(i * size),
-            Self::Number(number) => share(rows, number, i),
+            Self::Size(size) => [i, i + 1].map(|i| rows.min(i * size)),
+            Self::Number { number, turn } => {
+                let i = if i + turn < number { i + turn } else { i + turn - number };
+                [i, i + 1].map(|i| share(rows, number, i))
+            }
+            Self::At(number, places) => [places[i], if i + 1 < number { places[i + 1] } else { rows }],
         }
     }
 }
@@ -55,11 +66,26 @@ impl<'a, T> Rows<'a, T> {
 
     /// The same, cut into `blocks` blocks of equal size but for one row, which start where [`share`] says.
     pub(crate) fn shared(data: &'a mut [T], slots: usize, rows: usize, width: usize, blocks: usize) -> Self {
-        Self::cut(data, [slots, rows, width], Cut::Number(blocks))
+        Self::cut(data, [slots, rows, width], Cut::Number { number: blocks, turn: 0 })
     }
 
-    fn cut(data: &'a mut [T], [slots, rows, width]: [usize; 3], cut: Cut) -> Self {
-        let (Cut::Size(parts) | Cut::Number(parts)) = cut;
+    /// A flat buffer in `number` equal pieces, as far as it can be divided; task `i` gets piece `i + turn`, or what
+    /// that is beyond the last one, counted from the first.
+    pub(crate) fn each(data: &'a mut [T], number: usize, turn: usize) -> Self {
+        assert!(turn <= number, "a turn of more than once around");
+        let width = data.len() / number;
+        Self::cut(data, [1, number, width], Cut::Number { number, turn })
+    }
+
+    /// A flat buffer, cut at the first `number` of these places, in rising order; the last piece ends with the buffer.
+    pub(crate) fn pieces(data: &'a mut [T], number: usize, at: &'a [usize; PIECES]) -> Self {
+        let (rows, places) = (data.len(), &at[..number]);
+        assert!(places.is_sorted() && places.last().is_none_or(|&last| last <= rows), "pieces overlap");
+        Self::cut(data, [1, rows, 1], Cut::At(number, at))
+    }
+
+    fn cut(data: &'a mut [T], [slots, rows, width]: [usize; 3], cut: Cut<'a>) -> Self {
+        let (Cut::Size(parts) | Cut::Number { number: parts, .. } | Cut::At(parts, _)) = cut;
         assert!(parts > 0 && data.len() >= slots * rows * width, "rows reach past their buffer");
         Self { start: data.as_mut_ptr(), slots, rows, width, cut, lifetime: PhantomData }
     }
@@ -89,13 +115,41 @@ pub(crate) struct Block<'a, T> {
     lifetime: PhantomData<&'a mut [T]>,
 }
 
-impl<T> Block<'_, T> {
+impl<'a, T> Block<'a, T> {
+    /// Its rows where there is one slot alone.
+    pub(crate) fn only(self) -> &'a mut [T] {
+        assert!(self.slots == 1);
+        // SAFETY: as in `at_mut`; the block is given up for the slice.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+
+    /// A piece of a flat buffer as rows `[slots, rows, width]`.
+    pub(crate) fn shaped(self, [slots, rows, width]: [usize; 3]) -> Self {
+        let stride = rows * width;
+        assert!(self.slots == 1 && slots * stride <= self.len, "rows reach past their piece");
+        Self { slots, stride, len: stride, ..self }
+    }
+
     /// Its rows in slot `slot`, `[rows, width]`.
     pub(crate) fn at_mut(&mut self, slot: usize) -> &mut [T] {
         assert!(slot < self.slots);
         // SAFETY: the slot exists, so its rows lie inside the buffer; the block owns them, and is borrowed for
         // as long as the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(slot * self.stride), self.len) }
+    }
+
+    /// Its rows in slot `slot`, for reading.
+    pub(crate) fn at(&self, slot: usize) -> &[T] {
+        assert!(slot < self.slots);
+        // SAFETY: as in `at_mut`; nobody writes while the block is borrowed.
+        unsafe { std::slice::from_raw_parts(self.start.add(slot * self.stride), self.len) }
+    }
+
+    /// Its rows in `count` slots from `first` on, one after the other, for reading; all rows must be of this block.
+    pub(crate) fn slots(&self, first: usize, count: usize) -> &[T] {
+        assert!(first + count <= self.slots && self.len == self.stride);
+        // SAFETY: as in `slots_mut` and `at`.
+        unsafe { std::slice::from_raw_parts(self.start.add(first * self.stride), count * self.stride) }
     }
 
     /// Its rows in `count` slots from `first` on, one after the other; all rows must be of this block.
@@ -118,6 +172,85 @@ impl<T> Block<'_, T> {
     }
 }
 
+/// Where a layer lies in a buffer: its first element, and the elements of one of its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Field {
+    pub(crate) start: usize,
+    pub(crate) width: usize,
+}
+
+/// A buffer of fields `[slots, rows, width]`, each cut into as many blocks of rows, of equal size but for one row.
+pub(crate) struct Fields<'a, T> {
+    start: *mut T,
+    len: usize,
+    slots: usize,
+    rows: usize,
+    /// The only fields that may be asked for where there are several blocks.
+    known: &'a [Field; PIECES],
+    lifetime: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: as of `Rows`.
+unsafe impl<T: Send> Sync for Fields<'_, T> {}
+
+impl<'a, T> Fields<'a, T> {
+    /// `known` lie one after the other; what follows the first of no width is none.
+    pub(crate) fn new(data: &'a mut [T], [slots, rows]: [usize; 2], known: &'a [Field; PIECES]) -> Self {
+        Self { start: data.as_mut_ptr(), len: data.len(), slots, rows, known, lifetime: PhantomData }
+    }
+
+    /// Whether no two fields share an element, and none reaches past the buffer.
+    fn are_apart(&self) -> bool {
+        let mut used = self.known.iter().take_while(|field| field.width > 0);
+        let end = used.try_fold(0, |end, field| {
+            (field.start >= end).then(|| field.start + self.slots * self.rows * field.width)
+        });
+        end.is_some_and(|end| end <= self.len)
+    }
+}
+
+/// A task's rows of all fields.
+pub(crate) struct Own<'a, T> {
+    fields: &'a Fields<'a, T>,
+    first: usize,
+    rows: usize,
+    /// Whether it is the only task.
+    alone: bool,
+}
+
+impl<T> Own<'_, T> {
+    /// Its rows of field `l`.
+    pub(crate) fn field(&mut self, l: usize, field: Field) -> Block<'_, T> {
+        // SAFETY: it borrows the rows from `self`.
+        unsafe { self.lend(l, field) }
+    }
+
+    /// Its rows of fields `l - 1` and `l`, which share nothing.
+    pub(crate) fn pair(&mut self, l: usize, fields: [Field; 2]) -> [Block<'_, T>; 2] {
+        let [below, above] = fields;
+        let end = below.start + self.fields.slots * self.fields.rows * below.width;
+        assert!(l > 0 && end <= above.start, "fields overlap");
+        // SAFETY: they borrow different rows from `self`.
+        unsafe { [self.lend(l - 1, below), self.lend(l, above)] }
+    }
+
+    /// # Safety
+    /// The rows are borrowed from `self`, and not lent twice.
+    unsafe fn lend<'s>(&self, l: usize, field: Field) -> Block<'s, T> {
+        let Fields { start, len, slots, rows, known, .. } = *self.fields;
+        assert!(self.alone || known.get(l) == Some(&field), "another field than was announced");
+        assert!(field.start + slots * rows * field.width <= len, "a field reaches past its buffer");
+        // SAFETY: the first row lies inside the buffer. `Team::fields` made sure that fields share nothing, or that
+        // no other task runs; no other task has these rows.
+        let start = unsafe { start.add(field.start + self.first * field.width) };
+        let [stride, len] = [rows, self.rows].map(|rows| rows * field.width);
+        Block { start, slots, stride, len, lifetime: PhantomData }
+    }
+}
+
+/// Elements up to which moving them takes less time than waking a thread.
+const FEW: usize = 1 << 15;
+
 impl Team {
     /// Calls `task` once for every block with the block's number and that block of each buffer.
     pub(crate) fn blocks<T: Send, const N: usize>(
@@ -125,21 +258,56 @@ impl Team {
         buffers: [Rows<'_, T>; N],
         task: impl Fn(usize, [Block<'_, T>; N]) + Sync,
     ) {
+        self.moves(usize::MAX, buffers, task);
+    }
+
+    /// The same with rows of `fields`, too, which are cut into `number` blocks each as [`share`] says; `buffers` must be
+    /// cut into as many.
+    pub(crate) fn fields<T: Send, const N: usize, const M: usize>(
+        &self,
+        number: usize,
+        fields: [Fields<'_, T>; N],
+        buffers: [Rows<'_, T>; M],
+        task: impl Fn(usize, [Own<'_, T>; N], [Block<'_, T>; M]) + Sync,
+    ) {
+        assert!(number == 1 || fields.iter().all(Fields::are_apart), "fields overlap");
+        assert!(buffers.iter().all(|buffer| buffer.blocks() == number), "buffers are cut into unlike blocks");
+        self.blocks(buffers, |i, blocks| {
+            let own = std::array::from_fn(|n| {
+                let fields = &fields[n];
+                let [first, end] = [i, i + 1].map(|i| share(fields.rows, number, i));
+                Own { fields, first, rows: end - first, alone: number == 1 }
+            });
+            task(i, own, blocks);
+        });
+    }
+
+    /// The same as [`Self::blocks`] for tasks that do little more than move elements, `len` in all: on this thread where they are few.
+    pub(crate) fn moves<T: Send, const N: usize>(
+        &self,
+        len: usize,
+        buffers: [Rows<'_, T>; N],
+        task: impl Fn(usize, [Block<'_, T>; N]) + Sync,
+    ) {
         let blocks = buffers.first().map_or(0, Rows::blocks);
         assert!(buffers.iter().all(|b| b.blocks() == blocks), "buffers are cut into unlike blocks");
-        self.run(blocks, &|i| {
+        let task = |i: usize| {
             let parts = std::array::from_fn(|n| {
                 let Rows { start, slots, rows, width, cut, .. } = buffers[n];
-                let first = cut.first(rows, i);
-                let len = (cut.first(rows, i + 1) - first) * width;
-                // SAFETY: `first` is a row or the end, so the pointer stays inside the buffer (`Rows::new` checked
+                let [first, end] = cut.bounds(rows, i);
+                let len = (end - first) * width;
+                // SAFETY: `first` is a row or the end, so the pointer stays inside the buffer (`Rows::cut` checked
                 // its length). Blocks share no row, and every number comes once, so this task alone can
                 // reach these rows until it ends; `buffers` borrows the memory for as long.
                 let start = unsafe { start.add(first * width) };
                 Block { start, slots, stride: rows * width, len, lifetime: PhantomData }
             });
             task(i, parts);
-        });
+        };
+        match len {
+            0..=FEW => (0..blocks).for_each(task),
+            _ => self.run(blocks, &task),
+        }
     }
 }
 
@@ -180,6 +348,61 @@ mod tests {
             block.at_mut(0).iter_mut().enumerate().for_each(|(r, x)| *x += share(97, 8, i) + r);
         });
         assert!(data.into_iter().enumerate().all(|(i, x)| x == i));
+    }
+
+    #[test]
+    fn pieces_and_turned_blocks_cover_everything_once() {
+        let team = Team::new(2).unwrap();
+        let (mut data, mut turned) = (vec![0; 10], vec![0; 6]);
+        for turn in 0..=3 {
+            let rows = Rows::each(&mut turned, 3, turn);
+            team.blocks(
+                [Rows::pieces(&mut data, 3, &[0, 4, 4, 0, 0, 0, 0, 0]), rows],
+                |i, [mut piece, mut turned]| {
+                    assert_eq!(piece.at_mut(0).len(), [4, 0, 6][i]);
+                    piece.at_mut(0).iter_mut().for_each(|x| *x += 1);
+                    turned.at_mut(0).iter_mut().for_each(|x| *x = i);
+                },
+            );
+            let first = (3 - turn % 3) % 3;
+            assert_eq!([turned[0], turned[1], turned[4]], [first, first, (first + 2) % 3]);
+        }
+        assert_eq!(data, [4; 10]);
+    }
+
+    #[test]
+    fn fields_are_lent_row_by_row() {
+        let team = Team::new(2).unwrap();
+        let known = [(1, 2), (14, 1)].map(|(start, width)| Field { start, width });
+        let mut at = [Field::default(); PIECES];
+        at[..2].copy_from_slice(&known);
+        let (mut data, mut firsts) = (vec![0; 21], [0; 2]);
+        let firsts = [Rows::each(&mut firsts, 2, 0)];
+        team.fields(2, [Fields::new(&mut data, [2, 3], &at)], firsts, |i, [mut own], _| {
+            for (l, field) in known.into_iter().enumerate() {
+                for slot in 0..2 {
+                    own.field(l, field).at_mut(slot).iter_mut().for_each(|x| *x += 1 + i + 10 * l);
+                }
+            }
+        });
+        assert_eq!(data, [0, 1, 1, 2, 2, 2, 2, 1, 1, 2, 2, 2, 2, 0, 11, 12, 12, 11, 12, 12, 0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "fields overlap")]
+    fn fields_that_overlap_are_refused() {
+        let team = Team::new(1).unwrap();
+        let mut at = [Field::default(); PIECES];
+        at[..2].copy_from_slice(&[(0, 2), (11, 1)].map(|(start, width)| Field { start, width }));
+        let (mut data, mut firsts) = (vec![0; 21], [0; 2]);
+        let firsts = [Rows::each(&mut firsts, 2, 0)];
+        team.fields(2, [Fields::new(&mut data, [2, 3], &at)], firsts, |_, _, _| {});
+    }
+
+    #[test]
+    #[should_panic(expected = "pieces overlap")]
+    fn pieces_that_overlap_are_refused() {
+        let _ = Rows::pieces(&mut [0; 10], 2, &[4, 2, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]

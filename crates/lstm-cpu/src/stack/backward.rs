@@ -4,18 +4,18 @@ use super::cell::{BackwardProduct, Crew, StepBackward, WeightGradient, panel, ti
 use super::dropout::{Part, drop_before};
 use super::power::{Exponents, common, scale};
 use super::route::Route;
-use super::{Layer, check_tape, cut, foreign, layer, layer_input, pad, part, unpad};
-use crate::parallel::{Block, Rows, share};
+use super::{Input, Layer, check_tape, cut, foreign, layer, of_layer, pad, part, unpad};
+use crate::parallel::{Block, Field, Fields, PIECES, Rows, share};
 use crate::simd::Simd;
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{Backward, Draw, Float, Packed, Plan, Result, Scratch, State, Tape, check};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Workspaces of a training pass.
-const WORKSPACES: usize = 11;
+const WORKSPACES: usize = 12;
 /// The one that holds the tasks' gradients of the weights.
 const SUMS: usize = 9;
-/// They, and the gradients of the inputs and of the initial state.
-const BUFFERS: usize = WORKSPACES + 3;
 
 /// Override of [`Backend::stack_backward`](lstm_tensor::Backend::stack_backward).
 pub(crate) fn backward<F: Float>(
@@ -27,7 +27,7 @@ pub(crate) fn backward<F: Float>(
     check::stack_backward(plan, &args, scratch)?;
     let route = cut::<F>(plan);
     check_tape::<F>(plan, route)?;
-    let Backward { weights, draw, x, initial, d_y, d_last, d_params, mut d_x, mut d_initial } = args;
+    let Backward { weights, draw, x, initial, d_y, d_last, d_params, d_x, d_initial } = args;
     let Scratch { tape, workspace } = scratch;
     let workspace = workspace.as_mut_slice().as_mut_array::<WORKSPACES>().ok_or_else(foreign)?;
     let pass = Pass {
@@ -41,14 +41,17 @@ pub(crate) fn backward<F: Float>(
         d_y: d_y.map(CpuBuffer::as_slice),
         d_last,
         tape,
+        wants_d_x: d_x.is_some(),
+        wants_d_initial: d_initial.is_some(),
     };
-    let layers = plan.spec.layers.len();
-    for chunk in (0..plan.shape.steps.div_ceil(route.chunk)).rev() {
-        for l in (0..layers).rev() {
-            let d_x = d_x.as_deref_mut().filter(|_| l == 0);
-            let d_initial = d_initial.as_deref_mut().filter(|_| chunk == 0);
-            pass.layer(l, chunk, workspace, d_x, d_initial)?;
-        }
+    let (layers, chunks) = (plan.spec.layers.len(), plan.shape.steps.div_ceil(route.chunk));
+    let d_x = d_x.map_or(&mut [][..], CpuBuffer::as_mut_slice);
+    let d_initial =
+        d_initial.map_or([&mut [][..], &mut []], |State { h, c, .. }| [h, c].map(CpuBuffer::as_mut_slice));
+    let mut asked = Asked { d_x, d_initial };
+    match route.wave {
+        true => (0..chunks + layers - 1).try_for_each(|wave| pass.wave(wave, workspace, &mut asked))?,
+        false => pass.blocks(chunks, workspace, &mut asked)?,
     }
     for l in 0..layers {
         pass.finish(l, &mut workspace[SUMS], d_params.as_mut_slice())?;
@@ -68,6 +71,14 @@ struct Pass<'a, F: Float> {
     d_y: Option<&'a [F]>,
     d_last: Option<&'a State<Cpu, F>>,
     tape: &'a Tape<Cpu, F>,
+    wants_d_x: bool,
+    wants_d_initial: bool,
+}
+
+/// Gradients of the inputs and of the initial state; empty where nobody asks.
+struct Asked<'a, F> {
+    d_x: &'a mut [F],
+    d_initial: [&'a mut [F]; 2],
 }
 
 /// What all tasks of a layer's chunk share. States are of hidden and of cell state.
@@ -86,65 +97,178 @@ struct Chunk<'a, F: Float> {
 }
 
 impl<F: Float> Pass<'_, F> {
-    /// One layer's steps of a chunk. The workspace holds the gradient of its output on the way in, of its input on
-    /// the way out.
-    fn layer(
-        &self,
-        l: usize,
-        chunk: usize,
-        workspace: &mut [CpuBuffer<F>; WORKSPACES],
-        d_x: Option<&mut CpuBuffer<F>>,
-        d_initial: Option<&mut State<Cpu, F>>,
-    ) -> Result<()> {
-        let (plan, route) = (self.plan, self.route);
-        let (steps, rows) = (plan.shape.steps, plan.shape.rows);
-        let layer = layer::<F>(plan, route, l)?;
-        let Layer { input: width, hidden, units, .. } = layer;
-        let packed = self.packed.buffer.as_slice();
-        let first = chunk * route.chunk;
-        let of_chunk = Chunk {
+    fn chunk(&self, l: usize, chunk: usize) -> Result<Chunk<'_, F>> {
+        let (packed, layer) = (self.packed.buffer.as_slice(), layer::<F>(self.plan, self.route, l)?);
+        let first = chunk * self.route.chunk;
+        Ok(Chunk {
             pass: self,
             l,
             first,
-            count: route.chunk.min(steps - first),
+            count: self.route.chunk.min(self.plan.shape.steps - first),
             recurrent: part(packed, &layer.packed_recurrent)?,
             inputs: part(packed, &layer.packed_input)?,
-            initial: of_layer(self.initial, &layer)?,
+            initial: of_layer(self.initial.filter(|_| first == 0), &layer)?,
             d_last: of_layer(self.d_last, &layer)?,
-            wants_d_x: d_x.is_some(),
-            wants_d_initial: d_initial.is_some(),
-            layer: layer.clone(),
-        };
+            wants_d_x: l == 0 && self.wants_d_x,
+            wants_d_initial: first == 0 && self.wants_d_initial,
+            layer,
+        })
+    }
 
-        let blocks = route.blocks;
-        let [dropped, before, d_out, dz, u, row, d_last, after, d_cell, sums, powers] =
-            workspace.each_mut().map(CpuBuffer::as_mut_slice);
-        let d_x_width = if d_x.is_some() { width } else { 0 };
-        let d_initial_width = if d_initial.is_some() { hidden } else { 0 };
-        let d_x = d_x.map_or(&mut [][..], CpuBuffer::as_mut_slice);
-        let [d_h, d_c] = match d_initial {
-            Some(State { h, c, .. }) => {
-                [h, c].map(|s| s.as_mut_slice().get_mut(layer.state.clone()).unwrap_or_default())
-            }
-            None => [&mut [][..], &mut []],
+    /// Where the gradients of layer `l` lie that it keeps from chunk to chunk, of each task or of each batch row: of
+    /// pre-activations, cell state and weights; the exponents; those of the initial state.
+    fn fields(&self, l: usize) -> Result<[Field; 5]> {
+        let blocks = self.route.blocks;
+        let Layer { units, hidden, after, d_cell, sums, state, .. } = layer::<F>(self.plan, self.route, l)?;
+        let of_task = |range: &Range<usize>| Field { start: range.start, width: range.len() / blocks };
+        let state = match self.wants_d_initial {
+            true => Field { start: state.start, width: hidden },
+            false => Field::default(),
         };
-        let buffers: [Rows<'_, F>; BUFFERS] = [
-            of_task(dropped, blocks),
-            Rows::shared(before, 1, rows, units, blocks),
-            of_task(d_out, blocks),
-            of_task(dz, blocks),
-            of_task(u, blocks),
-            of_task(row, blocks),
-            Rows::shared(d_last, 1, rows, units, blocks),
-            of_task(&mut after[layer.after], blocks),
-            Rows::shared(&mut d_cell[layer.d_cell], 1, rows, units, blocks),
-            of_task(&mut sums[layer.sums], blocks),
-            of_task(powers, blocks),
-            Rows::shared(d_x, steps, rows, d_x_width, blocks),
-            Rows::shared(d_h, 1, rows, d_initial_width, blocks),
-            Rows::shared(d_c, 1, rows, d_initial_width, blocks),
+        let power = Field { start: l * blocks, width: 1 };
+        Ok([of_task(&after), Field { start: d_cell.start, width: units }, of_task(&sums), power, state])
+    }
+
+    /// The same of all layers, as many as there is room for.
+    fn all_fields(&self) -> Result<[[Field; PIECES]; 5]> {
+        let mut all = [[Field::default(); PIECES]; 5];
+        for l in 0..self.plan.spec.layers.len().min(PIECES) {
+            all.iter_mut().zip(self.fields(l)?).for_each(|(all, field)| all[l] = field);
+        }
+        Ok(all)
+    }
+
+    /// Blocks of batch rows, each through all steps: a chunk through all layers, then the one before.
+    fn blocks(
+        &self,
+        chunks: usize,
+        workspace: &mut [CpuBuffer<F>; WORKSPACES],
+        asked: &mut Asked<'_, F>,
+    ) -> Result<()> {
+        let (plan, blocks, layers) = (self.plan, self.route.blocks, self.plan.spec.layers.len());
+        let (steps, rows) = (plan.shape.steps, plan.shape.rows);
+        let [dropped, before, handed, dz, u, row, d_last, after, d_cell, sums, powers, handed_power] =
+            workspace.each_mut().map(CpuBuffer::as_mut_slice);
+        let Asked { d_x, d_initial: [d_h, d_c] } = asked;
+        let [of_after, of_d_cell, of_sums, of_power, of_state] = &self.all_fields()?;
+        let fields = [
+            Fields::new(after, [1, blocks], of_after),
+            Fields::new(d_cell, [1, rows], of_d_cell),
+            Fields::new(sums, [1, blocks], of_sums),
+            Fields::new(powers, [1, blocks], of_power),
+            Fields::new(d_h, [1, rows], of_state),
+            Fields::new(d_c, [1, rows], of_state),
         ];
-        self.cpu.team.blocks(buffers, |i, buffers| of_chunk.run(i, buffers));
+        let workspaces = [dropped, before, handed, dz, u, row, d_last, handed_power];
+        let [dropped, before, handed, dz, u, row, d_last, handed_power] =
+            workspaces.map(|workspace| Rows::each(workspace, blocks, 0));
+        let d_x = Rows::shared(d_x, steps, rows, if self.wants_d_x { plan.spec.input } else { 0 }, blocks);
+        let buffers = [dropped, before, handed, dz, u, row, d_last, handed_power, d_x];
+        let (crew, altered) = (Crew::of(self.cpu, blocks), AtomicBool::new(false));
+        self.cpu.team.fields(blocks, fields, buffers, |i, fields, buffers| {
+            let [mut after, mut d_cell, mut sums, mut power, mut d_h, mut d_c] = fields;
+            let [mut dropped, mut before, mut handed, mut dz, mut u, mut row, mut d_last, rest @ ..] =
+                buffers;
+            let [mut handed_power, mut d_x] = rest;
+            let backward = (0..chunks).rev().flat_map(|chunk| (0..layers).rev().map(move |l| (chunk, l)));
+            for (chunk, l) in backward {
+                let (Ok(chunk), Ok(fields)) = (self.chunk(l, chunk), self.fields(l)) else {
+                    return altered.store(true, Ordering::Relaxed);
+                };
+                let [of_after, of_d_cell, of_sums, of_power, of_state] = fields;
+                let task = Task {
+                    dropped: dropped.at_mut(0),
+                    before: before.at_mut(0),
+                    d_out: handed.at_mut(0),
+                    dz: dz.at_mut(0),
+                    u: u.at_mut(0),
+                    factors: row.at_mut(0),
+                    d_last: d_last.at_mut(0),
+                    after: after.field(l, of_after).only(),
+                    d_cell: d_cell.field(l, of_d_cell).only(),
+                    sums: sums.field(l, of_sums).only(),
+                    powers: [&mut power.field(l, of_power).only()[0], &mut handed_power.at_mut(0)[0]],
+                    d_initial: [d_h.field(l, of_state).only(), d_c.field(l, of_state).only()],
+                };
+                chunk.run(share(rows, blocks, i), task, &mut d_x, crew);
+            }
+        });
+        if altered.into_inner() { Err(foreign()) } else { Ok(()) }
+    }
+
+    /// Of each layer `l` of `L` the chunk that is `wave - (L - 1 - l)`th from behind, where there is one, all at once.
+    /// The gradient of a layer's output, which becomes that of its input, travels with the chunk in a buffer of its
+    /// own.
+    fn wave(
+        &self,
+        wave: usize,
+        workspace: &mut [CpuBuffer<F>; WORKSPACES],
+        asked: &mut Asked<'_, F>,
+    ) -> Result<()> {
+        let (plan, layers) = (self.plan, self.plan.spec.layers.len());
+        let (steps, rows) = (plan.shape.steps, plan.shape.rows);
+        let all = steps.div_ceil(self.route.chunk);
+        let mut chunks = [const { None }; PIECES];
+        for (l, chunk) in chunks.iter_mut().enumerate().take(layers) {
+            let done = (wave + l + 1).checked_sub(layers).filter(|&done| done < all);
+            *chunk = done.map(|done| self.chunk(l, all - 1 - done)).transpose()?;
+        }
+        let [dropped, before, handed, dz, u, row, d_last, after, d_cell, sums, powers, handed_power] =
+            workspace.each_mut().map(CpuBuffer::as_mut_slice);
+        let Asked { d_x, d_initial: [d_h, d_c] } = asked;
+        let [of_after, of_d_cell, of_sums, _, of_state] =
+            &self.all_fields()?.map(|all| all.map(|at| at.start));
+        // All of it for the first layer.
+        let mut of_d_x = [d_x.len(); PIECES];
+        of_d_x[0] = 0;
+        let own =
+            [dropped, before, dz, u, row, d_last, powers].map(|workspace| Rows::each(workspace, layers, 0));
+        let [dropped, before, dz, u, row, d_last, powers] = own;
+        let turn = wave % layers + 1;
+        let [handed, handed_power] = [handed, handed_power].map(|travels| Rows::each(travels, layers, turn));
+        let kept =
+            [(after, of_after), (d_cell, of_d_cell), (sums, of_sums), (d_h, of_state), (d_c, of_state)];
+        let [after, d_cell, sums, d_h, d_c] = kept.map(|(data, at)| Rows::pieces(data, layers, at));
+        let d_x = Rows::pieces(d_x, layers, &of_d_x);
+        let buffers = [
+            dropped,
+            before,
+            handed,
+            dz,
+            u,
+            row,
+            d_last,
+            after,
+            d_cell,
+            sums,
+            powers,
+            handed_power,
+            d_h,
+            d_c,
+            d_x,
+        ];
+        let crew = Crew::of(self.cpu, layers);
+        self.cpu.team.blocks(buffers, |l, buffers| {
+            let Some(chunk) = &chunks[l] else { return };
+            let [dropped, before, handed, dz, u, row, d_last, rest @ ..] = buffers;
+            let [after, d_cell, sums, power, handed_power, d_h, d_c, d_x] = rest;
+            let task = Task {
+                dropped: dropped.only(),
+                before: before.only(),
+                d_out: handed.only(),
+                dz: dz.only(),
+                u: u.only(),
+                factors: row.only(),
+                d_last: d_last.only(),
+                after: after.only(),
+                d_cell: d_cell.shaped([1, rows, chunk.layer.units]).only(),
+                sums: sums.only(),
+                powers: [&mut power.only()[0], &mut handed_power.only()[0]],
+                d_initial: [d_h.only(), d_c.only()],
+            };
+            let width = if chunk.wants_d_x { chunk.layer.input } else { 0 };
+            chunk.run(0, task, &mut d_x.shaped([steps, rows, width]), crew);
+        });
         Ok(())
     }
 
@@ -166,46 +290,70 @@ impl<F: Float> Pass<'_, F> {
             Rows::new(d_first, 1, 4, has_first * hidden, 1),
             Rows::new(d_second, 1, 4, has_second * hidden, 1),
         ];
-        self.cpu.team.blocks(buffers, |_, [mut sums, mut d_ih, mut d_hh, mut d_first, mut d_second]| {
-            for task in 1..blocks {
-                let (more, sum) = sums.pair(task, 0);
-                sum.iter_mut().zip(more).for_each(|(sum, &more)| *sum += more);
-            }
-            let sums = &*sums.at_mut(0);
-            for unit in 0..hidden {
-                let lane = &sums[unit / width * depth * width + unit % width..];
-                let mut factors = lane.iter().step_by(width);
-                let d_ih = &mut d_ih.at_mut(0)[unit * input..][..input];
-                let d_hh = &mut d_hh.at_mut(0)[unit * hidden..][..hidden];
-                for (d, &sum) in d_ih.iter_mut().chain(d_hh).zip(&mut factors) {
-                    *d += sum;
+        let added = blocks * 4 * gate;
+        self.cpu.team.moves(
+            added,
+            buffers,
+            |_, [mut sums, mut d_ih, mut d_hh, mut d_first, mut d_second]| {
+                for task in 1..blocks {
+                    let (more, sum) = sums.pair(task, 0);
+                    sum.iter_mut().zip(more).for_each(|(sum, &more)| *sum += more);
                 }
-                let sum = lane[(input + hidden) * width];
-                for d_bias in [d_first.at_mut(0), d_second.at_mut(0)] {
-                    if let Some(d) = d_bias.get_mut(unit) {
+                let sums = &*sums.at_mut(0);
+                for unit in 0..hidden {
+                    let lane = &sums[unit / width * depth * width + unit % width..];
+                    let mut factors = lane.iter().step_by(width);
+                    let d_ih = &mut d_ih.at_mut(0)[unit * input..][..input];
+                    let d_hh = &mut d_hh.at_mut(0)[unit * hidden..][..hidden];
+                    for (d, &sum) in d_ih.iter_mut().chain(d_hh).zip(&mut factors) {
                         *d += sum;
                     }
+                    let sum = lane[(input + hidden) * width];
+                    for d_bias in [d_first.at_mut(0), d_second.at_mut(0)] {
+                        if let Some(d) = d_bias.get_mut(unit) {
+                            *d += sum;
+                        }
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok(())
     }
 }
 
+/// What a task writes. Most of it has room for more than is needed.
+struct Task<'a, F> {
+    /// Inputs after dropout.
+    dropped: &'a mut [F],
+    /// The padded initial cell state.
+    before: &'a mut [F],
+    /// The gradient of the layer's output on the way in, of its input on the way out.
+    d_out: &'a mut [F],
+    /// Gradients of pre-activations, and factors of the gradient of the weights; one row of these.
+    dz: &'a mut [F],
+    u: &'a mut [F],
+    factors: &'a mut [F],
+    /// The padded gradient of the last hidden state.
+    d_last: &'a mut [F],
+    after: &'a mut [F],
+    d_cell: &'a mut [F],
+    sums: &'a mut [F],
+    /// Exponents of what the layer keeps, and of `d_out`.
+    powers: [&'a mut F; 2],
+    /// Gradients of the initial state, where they are asked for.
+    d_initial: [&'a mut [F]; 2],
+}
+
 impl<F: Float> Chunk<'_, F> {
-    /// Task `i`: its rows of all the steps.
-    fn run(&self, i: usize, buffers: [Block<'_, F>; BUFFERS]) {
+    /// A task: batch rows from `row` on, of all the steps.
+    fn run(&self, row: usize, task: Task<'_, F>, d_x: &mut Block<'_, F>, crew: Crew<'_>) {
         let Self { pass, l, ref layer, first, count, .. } = *self;
-        let Pass { cpu, plan, route, draw, x, tape, .. } = *pass;
+        let Pass { plan, draw, x, tape, .. } = *pass;
         let Layer { input: width, hidden, units, columns, depth, .. } = *layer;
-        let [mut dropped, mut before, mut d_out, mut dz, mut u, mut row, buffers @ ..] = buffers;
-        let [mut d_last, mut after, mut d_cell, mut sums, mut powers, mut d_x, mut d_h, mut d_c] = buffers;
-        let (before, d_last, d_cell) = (before.at_mut(0), d_last.at_mut(0), d_cell.at_mut(0));
-        let (d_out, dz, after) = (d_out.at_mut(0), dz.at_mut(0), after.at_mut(0));
-        let (steps, crew) = (plan.shape.steps, Crew::of(cpu, route.blocks));
-        let rows = d_cell.len() / units;
-        let (part, is_last) =
-            (Part { first, row: share(plan.shape.rows, route.blocks, i), rows }, first + count == steps);
+        let Task { dropped, before, d_out, dz, u, factors, d_last, after, d_cell, sums, powers, d_initial } =
+            task;
+        let (steps, rows) = (plan.shape.steps, d_cell.len() / units);
+        let (part, is_last) = (Part { first, row, rows }, first + count == steps);
         let place = &plan.tape.layers[l];
         let own = |t: usize| (t * plan.shape.rows + part.row) * units;
         let (gates, cell) = (&tape.gates.as_slice()[place.gates..], &tape.cell.as_slice()[place.cell..]);
@@ -222,12 +370,11 @@ impl<F: Float> Chunk<'_, F> {
                 pad(c, hidden, units, d_cell);
             }
         }
-        let initial = self.initial.filter(|_| first == 0).map(|state| state.map(|s| &s[part.row * hidden..]));
+        let initial = self.initial.map(|state| state.map(|s| &s[part.row * hidden..]));
         if let Some([_, c]) = initial {
             pad(c, hidden, units, before);
         }
         let after = &mut after[..4 * rows * units];
-        let powers = powers.at_mut(0);
         let power = self.share_power(is_last, powers, [d_cell, after, &mut d_out[..count * rows * units]]);
 
         for slot in (0..count).rev() {
@@ -269,9 +416,9 @@ impl<F: Float> Chunk<'_, F> {
         }
         if self.wants_d_initial {
             product(self.recurrent, 1, dz, d_last);
-            for (from, to) in [(d_last, &mut d_h), (d_cell, &mut d_c)] {
-                unpad(from, units, hidden, to.at_mut(0));
-                scale(to.at_mut(0), -power);
+            for (from, to) in [&*d_last, d_cell].into_iter().zip(d_initial) {
+                unpad(from, units, hidden, to);
+                scale(to, -power);
             }
         }
 
@@ -283,8 +430,9 @@ impl<F: Float> Chunk<'_, F> {
             return;
         }
         scale(&mut dz[..count * 4 * rows * units], -of_dz);
-        let input = layer_input(plan, draw, l, (part, first, count), [x, states], dropped.at_mut(0));
-        let (u, row) = (u.at_mut(0), &mut row.at_mut(0)[..depth]);
+        let input = Input::of(plan, l, [first, first, row], [x, states]);
+        let input = input.after_dropout(plan, draw, l, (part, count), dropped);
+        let factors = &mut factors[..depth];
         for slot in 0..count {
             let of_step = |data, stride, len| Columns { data, stride, len };
             let hidden_state = match (first + slot, initial) {
@@ -292,21 +440,20 @@ impl<F: Float> Chunk<'_, F> {
                 (0, Some([h, _])) => of_step(h, hidden, hidden),
                 (t, _) => of_step(&states[place.hidden + own(t - 1)..], units, hidden),
             };
-            let factors = [of_step(input.at(slot), input.stride, width), hidden_state];
-            pack_factors(factors, crew.simd, row, &mut u[slot * depth * rows..][..depth * rows]);
+            let of_rows = [of_step(input.at(slot), input.stride(), width), hidden_state];
+            pack_factors(of_rows, crew.simd, factors, &mut u[slot * depth * rows..][..depth * rows]);
         }
         let u_len = count * depth * rows;
         scale(&mut u[..u_len], -of_u);
-        WeightGradient { slots: count, rows, depth, dz, u, sums: sums.at_mut(0), adds: !is_last }.run(crew);
+        WeightGradient { slots: count, rows, depth, dz, u, sums, adds: !is_last }.run(crew);
     }
 
     /// Brings the gradients that come from later steps, of cell state and pre-activations, and those from above to
-    /// one power of two, which is returned; `powers` says which they have, and of what goes to the layer below.
-    fn share_power(&self, is_last: bool, powers: &mut [F], gradients: [&mut [F]; 3]) -> i32 {
-        let layers = self.pass.plan.spec.layers.len();
-        let of = |i: usize| powers[i].to_f64() as i32;
-        let carried = if is_last { 0 } else { of(self.l) };
-        let above = if self.l + 1 == layers { 0 } else { of(layers) };
+    /// one power of two, which is returned; `own` says which the former have, `handed` which the latter.
+    fn share_power(&self, is_last: bool, [own, handed]: [&mut F; 2], gradients: [&mut [F]; 3]) -> i32 {
+        let is_top = self.l + 1 == self.pass.plan.spec.layers.len();
+        let carried = if is_last { 0 } else { own.to_f64() as i32 };
+        let above = if is_top { 0 } else { handed.to_f64() as i32 };
         let [d_cell, after, d_out] = gradients;
         let after = if is_last { &mut [] } else { after };
         let power = match is_last {
@@ -317,8 +464,8 @@ impl<F: Float> Chunk<'_, F> {
         scale(d_cell, power - carried);
         scale(after, power - carried);
         scale(d_out, power - above);
-        powers[self.l] = F::from_f64(f64::from(power));
-        powers[layers] = powers[self.l];
+        *own = F::from_f64(f64::from(power));
+        *handed = *own;
         power
     }
 
@@ -337,18 +484,6 @@ impl<F: Float> Chunk<'_, F> {
         }
         drop_before(plan, *draw, self.l + 1, part, d_out, [hidden, units]);
     }
-}
-
-/// Hidden and cell state of a layer.
-fn of_layer<'a, F: Float>(state: Option<&'a State<Cpu, F>>, layer: &Layer) -> Result<Option<[&'a [F]; 2]>> {
-    let Some(State { h, c, .. }) = state else { return Ok(None) };
-    Ok(Some([part(h.as_slice(), &layer.state)?, part(c.as_slice(), &layer.state)?]))
-}
-
-/// An equal part of a buffer for each task.
-fn of_task<F>(buffer: &mut [F], blocks: usize) -> Rows<'_, F> {
-    let len = buffer.len() / blocks;
-    Rows::new(buffer, 1, blocks, len, 1)
 }
 
 /// The first `len` elements of rows of a matrix; zeros where there is no data.

@@ -3,10 +3,13 @@
 use super::cell::{Crew, Factor, InputProduct, StepForward};
 use super::dropout::{Part, drop_before};
 use super::route::Route;
-use super::{Layer, check_tape, cut, foreign, kept, layer, layer_input, pad, part, unpad};
-use crate::parallel::{Rows, share};
+use super::{Input, Layer, check_tape, cut, foreign, kept, known, layer, of_layer, pad, part, unpad};
+use crate::parallel::{Block, Field, Fields, PIECES, Rows, share};
 use crate::{Cpu, CpuBuffer};
-use lstm_tensor::{Draw, Float, Forward, Mode, Packed, Plan, Result, Scratch, State, Tape, Weights, check};
+use lstm_tensor::{
+    Draw, Float, Forward, LayerTape, Mode, Packed, Plan, Result, Scratch, State, Tape, Weights, check,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Override of [`Backend::stack_forward`](lstm_tensor::Backend::stack_forward).
 pub(crate) fn forward<F: Float>(
@@ -71,115 +74,250 @@ struct Pass<'a, F: Float> {
     initial: Option<&'a State<Cpu, F>>,
 }
 
+/// What the tasks of a layer's chunk of steps share. It is small, since each thread fetches it from the one that made it.
+struct Chunk<'a, F: Float> {
+    pass: &'a Pass<'a, F>,
+    l: usize,
+    input: usize,
+    hidden: usize,
+    units: usize,
+    joins: bool,
+    first: usize,
+    count: usize,
+    weights: &'a [F],
+    bias: &'a [F],
+    /// Hidden and cell state before the first step.
+    initial: Option<[&'a [F]; 2]>,
+}
+
+/// What a task writes of a layer; the last one writes the output of the stack, too.
+struct Task<'a, 'b, F> {
+    gates: Block<'a, F>,
+    cell: Block<'a, F>,
+    hidden: &'a mut Block<'b, F>,
+    /// The padded initial cell state.
+    before: &'a mut [F],
+    /// Inputs after dropout.
+    dropped: &'a mut [F],
+}
+
 impl<F: Float> Pass<'_, F> {
-    /// All steps, a chunk at a time, each time through all layers.
+    /// All steps, a chunk at a time.
     fn run(&self, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
-        let plan = self.plan;
+        let (plan, layers) = (self.plan, self.plan.spec.layers.len());
         check_tape::<F>(plan, self.route)?;
-        let (steps, chunk) = (plan.shape.steps, self.route.chunk);
-        for first in (0..steps).step_by(chunk) {
-            for l in 0..plan.spec.layers.len() {
-                self.layer(l, [first, chunk.min(steps - first)], x, y, scratch)?;
-            }
+        let chunks = plan.shape.steps.div_ceil(self.route.chunk);
+        match self.route.wave {
+            true => (0..chunks + layers - 1).try_for_each(|wave| self.wave(wave, x, y, scratch)),
+            false => self.blocks(chunks, x, y, scratch),
         }
-        Ok(())
     }
 
-    /// `count` steps of one layer from `first` on.
-    fn layer(
-        &self,
-        l: usize,
-        [first, count]: [usize; 2],
-        x: &[F],
-        y: &mut [F],
-        scratch: &mut Scratch<Cpu, F>,
-    ) -> Result<()> {
-        let (plan, route, draw) = (self.plan, self.route, self.draw);
-        let (steps, rows, kept) = (plan.shape.steps, plan.shape.rows, kept(plan, route));
-        let layer = layer::<F>(plan, route, l)?;
-        let Layer { input: width, joins, hidden, units, .. } = layer;
-        let Scratch { tape: Tape { gates, cell, hidden: states }, workspace } = scratch;
+    fn chunk(&self, l: usize, chunk: usize) -> Result<Chunk<'_, F>> {
+        let (packed, layer) = (self.packed.buffer.as_slice(), layer::<F>(self.plan, self.route, l)?);
+        let first = chunk * self.route.chunk;
+        Ok(Chunk {
+            pass: self,
+            l,
+            first,
+            count: self.route.chunk.min(self.plan.shape.steps - first),
+            weights: part(packed, &layer.packed_forward)?,
+            bias: part(packed, &layer.packed_bias)?,
+            // Later chunks find the state before them in the tape.
+            initial: of_layer(self.initial.filter(|_| first == 0), &layer)?,
+            input: layer.input,
+            hidden: layer.hidden,
+            units: layer.units,
+            joins: layer.joins,
+        })
+    }
+
+    /// Blocks of batch rows, each through all steps: a chunk through all layers, then the next.
+    fn blocks(&self, chunks: usize, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
+        let (plan, blocks, layers) = (self.plan, self.route.blocks, self.plan.spec.layers.len());
+        let (steps, rows, kept) = (plan.shape.steps, plan.shape.rows, kept(plan, self.route));
+        let Scratch { tape: Tape { gates, cell, hidden }, workspace } = scratch;
         let [dropped, before, ..] = workspace.as_mut_slice() else { return Err(foreign()) };
-        // Hidden states are in the tape, which is written to: no borrow of it may last.
-        let place = &plan.tape.layers[l];
-        let (below, states) = states.as_mut_slice().split_at_mut(place.hidden);
-        let packed = self.packed.buffer.as_slice();
-        let (weights, bias) = (part(packed, &layer.packed_forward)?, part(packed, &layer.packed_bias)?);
-        // Later chunks of steps find the state before them in the tape.
-        let initial = match self.initial.filter(|_| first == 0) {
-            Some(state) => {
-                Some((part(state.h.as_slice(), &layer.state)?, part(state.c.as_slice(), &layer.state)?))
-            }
-            None => None,
-        };
-        let (blocks, top) = (route.blocks, l + 1 == plan.spec.layers.len());
-        let (dropped, y) = (dropped.as_mut_slice(), if top { y } else { &mut [] });
-        let room = dropped.len() / blocks;
-        let buffers = [
-            Rows::shared(&mut gates.as_mut_slice()[place.gates..], kept, rows, 4 * units, blocks),
-            Rows::shared(&mut cell.as_mut_slice()[place.cell..], kept, rows, units, blocks),
-            Rows::shared(states, kept, rows, units, blocks),
-            Rows::shared(before.as_mut_slice(), 1, rows, units, blocks),
-            Rows::new(dropped, 1, blocks, room, 1),
-            Rows::shared(y, steps, rows, if top { hidden } else { 0 }, blocks),
+        let places = [of_gates, of_cell, of_hidden].map(|of| known(plan.tape.layers.iter().map(of)));
+        let fields = [
+            Fields::new(gates.as_mut_slice(), [kept, rows], &places[0]),
+            Fields::new(cell.as_mut_slice(), [kept, rows], &places[1]),
+            Fields::new(hidden.as_mut_slice(), [kept, rows], &places[2]),
         ];
-        let (keeps, crew) = (plan.mode == Mode::Train, Crew::of(self.cpu, blocks));
-        self.cpu.team.blocks(buffers, |i, [mut gates, mut cell, mut out, mut before, mut dropped, mut y]| {
-            let part = Part { first, row: share(rows, blocks, i), rows: cell.at_mut(0).len() / units };
-            let at = (part, first % kept, count);
-            let input = layer_input(plan, draw, l, at, [x, below], dropped.at_mut(0));
-            if !joins {
-                let factor = Factor { data: input.data, stride: input.stride, first: 0, len: width };
-                let gates = gates.slots_mut(first % kept, count);
-                InputProduct { rows: count * part.rows, units, weights, input: factor, gates }.run(crew);
+        let buffers = [
+            Rows::each(before.as_mut_slice(), blocks, 0),
+            Rows::each(dropped.as_mut_slice(), blocks, 0),
+            Rows::shared(y, steps, rows, plan.spec.output(), blocks),
+        ];
+        let (crew, altered) = (Crew::of(self.cpu, blocks), AtomicBool::new(false));
+        self.cpu.team.fields(blocks, fields, buffers, |i, [mut gates, mut cell, mut hidden], buffers| {
+            let [mut before, mut dropped, mut y] = buffers;
+            let row = share(rows, blocks, i);
+            for (chunk, l) in (0..chunks).flat_map(|chunk| (0..layers).map(move |l| (chunk, l))) {
+                let Ok(chunk) = self.chunk(l, chunk) else { return altered.store(true, Ordering::Relaxed) };
+                let place = &plan.tape.layers[l];
+                let (input, mut hidden) = match l.checked_sub(1) {
+                    None => (
+                        Input::of(plan, l, [chunk.first, 0, row], [x, &[]]),
+                        hidden.field(l, of_hidden(place)),
+                    ),
+                    Some(below) => {
+                        let below = of_hidden(&plan.tape.layers[below]);
+                        let [read, write] = hidden.pair(l, [below, of_hidden(place)]);
+                        (Input::Lent { first: chunk.first % kept, block: read, stride: below.width }, write)
+                    }
+                };
+                let (gates, cell) = (gates.field(l, of_gates(place)), cell.field(l, of_cell(place)));
+                let (before, dropped) = (before.at_mut(0), dropped.at_mut(0));
+                chunk.run(
+                    row,
+                    input,
+                    Task { gates, cell, hidden: &mut hidden, before, dropped },
+                    &mut y,
+                    crew,
+                );
             }
-            let initial = initial.map(|(h, c)| {
-                pad(&c[part.row * hidden..], hidden, units, before.at_mut(0));
-                (&h[part.row * hidden..], &*before.at_mut(0))
-            });
-            for t in first..first + count {
-                let (slot, last) = (t % kept, (t + kept - 1) % kept);
-                let (before, cell) = match (t, initial) {
-                    (0, None) => (None, cell.at_mut(slot)),
-                    (0, Some((_, c))) => (Some(c), cell.at_mut(slot)),
-                    _ => {
-                        let (before, cell) = cell.pair(last, slot);
-                        (Some(before), cell)
-                    }
-                };
-                let data = input.at(t - first);
-                let inputs =
-                    Factor { data, stride: input.stride, first: 0, len: if joins { width } else { 0 } };
-                let hidden_state = |data, stride| Factor { data, stride, first: width, len: hidden };
-                let (recurrent, out) = match (t, initial) {
-                    (0, None) => (Factor::NONE, out.at_mut(slot)),
-                    (0, Some((h, _))) => (hidden_state(h, hidden), out.at_mut(slot)),
-                    _ => {
-                        let (h, out) = out.pair(last, slot);
-                        (hidden_state(h, units), out)
-                    }
-                };
-                StepForward {
-                    rows: part.rows,
-                    units,
-                    weights,
-                    bias,
-                    factors: [inputs, recurrent],
-                    gates: (keeps || !joins).then(|| gates.at_mut(slot)),
-                    adds: !joins,
-                    keeps,
-                    before,
-                    cell,
-                    out: &mut *out,
+        });
+        if altered.into_inner() { Err(foreign()) } else { Ok(()) }
+    }
+
+    /// Chunk `wave - l` of each layer `l` that has one, all at once. What a layer hands to the next travels with the
+    /// chunk in a buffer of its own, since the tape below is being written to.
+    fn wave(&self, wave: usize, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
+        let (plan, layers) = (self.plan, self.plan.spec.layers.len());
+        let (steps, rows, kept) = (plan.shape.steps, plan.shape.rows, kept(plan, self.route));
+        let mut chunks = [const { None }; PIECES];
+        for (l, chunk) in chunks.iter_mut().enumerate().take(layers) {
+            let own = wave.checked_sub(l).filter(|own| own * self.route.chunk < steps);
+            *chunk = own.map(|own| self.chunk(l, own)).transpose()?;
+        }
+        let Scratch { tape: Tape { gates, cell, hidden: states }, workspace } = scratch;
+        let [dropped, before, handed, ..] = workspace.as_mut_slice() else { return Err(foreign()) };
+        let places = [of_gates, of_cell, of_hidden]
+            .map(|of| known(plan.tape.layers.iter().map(of)).map(|at| at.start));
+        let buffers = [
+            Rows::pieces(gates.as_mut_slice(), layers, &places[0]),
+            Rows::pieces(cell.as_mut_slice(), layers, &places[1]),
+            Rows::pieces(states.as_mut_slice(), layers, &places[2]),
+            Rows::each(before.as_mut_slice(), layers, 0),
+            Rows::each(dropped.as_mut_slice(), layers, 0),
+            // Nothing for the layers below the last.
+            Rows::pieces(y, layers, &[0; PIECES]),
+            Rows::each(handed.as_mut_slice(), layers, layers - wave % layers),
+        ];
+        let crew = Crew::of(self.cpu, layers);
+        self.cpu.team.blocks(buffers, |l, [gates, cell, hidden, before, dropped, y, handed]| {
+            let Some(chunk) = &chunks[l] else { return };
+            let Chunk { units, .. } = *chunk;
+            let handed = handed.only();
+            let input = match l.checked_sub(1) {
+                None => Input::of(plan, l, [chunk.first, 0, 0], [x, &[]]),
+                Some(below) => {
+                    let stride = plan.tape.layers[below].hidden_row;
+                    Input::Rows { data: handed, step: rows * stride, stride }
                 }
-                .run(crew);
-                if top {
-                    let y = y.at_mut(t);
-                    unpad(out, units, hidden, y);
-                    drop_before(plan, draw, l + 1, Part { first: t, ..part }, y, [hidden; 2]);
-                }
+            };
+            let mut hidden = hidden.shaped([kept, rows, units]);
+            let task = Task {
+                gates: gates.shaped([kept, rows, 4 * units]),
+                cell: cell.shaped([kept, rows, units]),
+                hidden: &mut hidden,
+                before: before.only(),
+                dropped: dropped.only(),
+            };
+            let mut y = y.shaped([steps, rows, if chunk.is_top() { chunk.hidden } else { 0 }]);
+            chunk.run(0, input, task, &mut y, crew);
+            if !chunk.is_top() {
+                let out = hidden.slots(chunk.first % kept, chunk.count);
+                handed[..out.len()].copy_from_slice(out);
             }
         });
         Ok(())
     }
+}
+
+impl<F: Float> Chunk<'_, F> {
+    fn is_top(&self) -> bool {
+        self.l + 1 == self.pass.plan.spec.layers.len()
+    }
+
+    /// A task: batch rows from `row` on, of all the steps. `input` is that of these rows.
+    fn run(
+        &self,
+        row: usize,
+        input: Input<'_, F>,
+        task: Task<'_, '_, F>,
+        y: &mut Block<'_, F>,
+        crew: Crew<'_>,
+    ) {
+        let Self { pass: Pass { plan, route, draw, .. }, l, first, count, weights, bias, .. } = *self;
+        let Self { input: width, joins, hidden, units, .. } = *self;
+        let Task { mut gates, mut cell, hidden: out, before, dropped } = task;
+        let (kept, keeps) = (kept(plan, *route), plan.mode == Mode::Train);
+        let part = Part { first, row, rows: cell.at(0).len() / units };
+        let input = input.after_dropout(plan, *draw, l, (part, count), dropped);
+        if !joins {
+            let factor = Factor { data: input.all(count), stride: input.stride(), first: 0, len: width };
+            let gates = gates.slots_mut(first % kept, count);
+            InputProduct { rows: count * part.rows, units, weights, input: factor, gates }.run(crew);
+        }
+        let initial = self.initial.map(|[h, c]| {
+            let before = &mut before[..part.rows * units];
+            pad(&c[row * hidden..], hidden, units, before);
+            (&h[row * hidden..], &*before)
+        });
+        for t in first..first + count {
+            let (slot, last) = (t % kept, (t + kept - 1) % kept);
+            let (before, cell) = match (t, initial) {
+                (0, None) => (None, cell.at_mut(slot)),
+                (0, Some((_, c))) => (Some(c), cell.at_mut(slot)),
+                _ => {
+                    let (before, cell) = cell.pair(last, slot);
+                    (Some(before), cell)
+                }
+            };
+            let (data, stride) = (input.at(t - first), input.stride());
+            let inputs = Factor { data, stride, first: 0, len: if joins { width } else { 0 } };
+            let hidden_state = |data, stride| Factor { data, stride, first: width, len: hidden };
+            let (recurrent, out) = match (t, initial) {
+                (0, None) => (Factor::NONE, out.at_mut(slot)),
+                (0, Some((h, _))) => (hidden_state(h, hidden), out.at_mut(slot)),
+                _ => {
+                    let (h, out) = out.pair(last, slot);
+                    (hidden_state(h, units), out)
+                }
+            };
+            StepForward {
+                rows: part.rows,
+                units,
+                weights,
+                bias,
+                factors: [inputs, recurrent],
+                gates: (keeps || !joins).then(|| gates.at_mut(slot)),
+                adds: !joins,
+                keeps,
+                before,
+                cell,
+                out: &mut *out,
+            }
+            .run(crew);
+            if self.is_top() {
+                let y = y.at_mut(t);
+                unpad(out, units, hidden, y);
+                drop_before(plan, *draw, l + 1, Part { first: t, ..part }, y, [hidden; 2]);
+            }
+        }
+    }
+}
+
+fn of_gates(place: &LayerTape) -> Field {
+    Field { start: place.gates, width: place.gate_row }
+}
+
+fn of_cell(place: &LayerTape) -> Field {
+    Field { start: place.cell, width: place.cell_row }
+}
+
+fn of_hidden(place: &LayerTape) -> Field {
+    Field { start: place.hidden, width: place.hidden_row }
 }

@@ -2,7 +2,8 @@
 //!
 //! A pass goes through the sequence in chunks of steps, and each chunk through all layers, so that what a layer
 //! hands to the next is still in the cache. Tasks take blocks of batch rows ([`route`]) and run the steps of a
-//! chunk without waiting for each other: [`cell`] does all of a step. Backward, a task also adds up its share
+//! chunk without waiting for each other: [`cell`] does all of a step. Where there are too few rows, the tasks are
+//! layers, each a chunk behind the one below: a wave. Backward, a task also adds up its share
 //! of the gradient of the weights while the chunk's gradients are near. Equations:
 //! [`reference`](lstm_tensor::reference).
 //!
@@ -24,9 +25,11 @@ pub(crate) use pack::prepare;
 use self::cell::panel;
 use self::dropout::{Part, drop_before, drops_before};
 use self::route::Route;
+use crate::parallel::{Block, Field, PIECES};
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{
-    BatchShape, Bias, Draw, Error, Float, KernelChoice, LayerTape, Mode, Plan, Result, StackSpec, TapeLayout,
+    BatchShape, Bias, Draw, Error, Float, KernelChoice, LayerTape, Mode, Plan, Result, StackSpec, State,
+    TapeLayout,
 };
 use std::ops::Range;
 
@@ -143,10 +146,11 @@ fn kept(plan: &Plan, route: Route) -> usize {
 }
 
 /// Places of the layers: rows padded to whole panels; of all steps in training, else of a ring of them in
-/// which all layers share the gates' place.
+/// which layers that run one after the other share the gates' place.
 fn layer_tapes<F>(plan: &Plan, route: Route) -> impl Iterator<Item = LayerTape> {
     let (rows, trained) = (kept(plan, route) * plan.shape.rows, plan.mode == Mode::Train);
     let (mut gates, mut state) = (0, 0);
+    let shares_gates = !trained && !route.wave && route.blocks == 1;
     plan.spec.layers.iter().map(move |layer| {
         let units = padded::<F>(layer.hidden);
         let place = LayerTape {
@@ -161,7 +165,7 @@ fn layer_tapes<F>(plan: &Plan, route: Route) -> impl Iterator<Item = LayerTape> 
             hidden: state,
             hidden_row: units,
         };
-        gates += if trained { rows * 4 * units } else { 0 };
+        gates += if shares_gates { 0 } else { rows * 4 * units };
         state += rows * units;
         place
     })
@@ -204,21 +208,24 @@ pub(crate) fn plan<F: Float>(spec: &StackSpec, shape: &BatchShape, mode: Mode) -
     plan.tape = tape::<F>(&plan, route);
     let layers = (0..spec.layers.len()).map(|l| layer::<F>(&plan, route, l)).collect::<Result<Vec<_>>>()?;
     let widest = |of: &dyn Fn(&Layer) -> usize| layers.iter().map(of).max().unwrap_or(0);
-    let units = widest(&|l| l.units);
-    let (state, tasks) = (shape.rows * units, route.blocks * route.chunk * route.block);
+    // Tasks that run at once, each with a workspace of its own.
+    let (units, at_once) = (widest(&|l| l.units), if route.wave { layers.len() } else { route.blocks });
+    let state = at_once * route.block * units;
+    let tasks = at_once * route.chunk * route.block;
     let dropped = if mode == Mode::Train && spec.has_dropout() { tasks * widest(&|l| l.input) } else { 0 };
-    // A chunk's inputs after dropout, padded initial cell state; in training of a chunk gradients of a layer's
-    // output, gradients of its pre-activations and factors of its weights; one row of these of each task; padded
-    // gradient of the last hidden state; of each layer what `Layer` names; and each task's exponents, one of each
-    // layer and one of what goes from layer to layer.
-    let mut workspace = vec![dropped, state];
+    let handed =
+        if mode == Mode::Train || route.wave { tasks * units.max(widest(&|l| l.columns)) } else { 0 };
+    // A chunk's inputs after dropout, padded initial cell state, what layers hand on: forward in waves their output,
+    // backward the gradients of it; in training gradients of pre-activations of a chunk and factors of its weights;
+    // one row of these of each task; padded gradient of the last hidden state; of each layer what `Layer` names; and
+    // exponents, of each layer and task and of what is handed on.
+    let mut workspace = vec![dropped, state, handed];
     if mode == Mode::Train {
         let depth = widest(&|l| l.depth);
-        let d_out = tasks * units.max(widest(&|l| l.columns));
-        workspace.extend([d_out, tasks * 4 * units, tasks * depth, route.blocks * depth, state]);
+        workspace.extend([tasks * 4 * units, tasks * depth, at_once * depth, state]);
         let last = |of: fn(&Layer) -> &Range<usize>| layers.last().map_or(0, |l| of(l).end);
         workspace.extend([last(|l| &l.after), last(|l| &l.d_cell), last(|l| &l.sums)]);
-        workspace.push(route.blocks * (layers.len() + 1));
+        workspace.extend([layers.len() * route.blocks, at_once]);
     }
     plan.packed = layers.last().map_or(0, |l| l.packed_input.end);
     plan.workspace = workspace;
@@ -243,54 +250,89 @@ fn check_tape<F>(plan: &Plan, route: Route) -> Result<()> {
     if as_laid_out { Ok(()) } else { Err(foreign()) }
 }
 
-/// Rows that a layer multiplies: element `r` of step `t` starts at `(t - first) step + r stride` of `data`.
-#[derive(Clone, Copy)]
-struct Input<'a, F> {
-    data: &'a [F],
-    step: usize,
-    stride: usize,
+/// The first layers' fields, as many as there is room for.
+fn known(layers: impl Iterator<Item = Field>) -> [Field; PIECES] {
+    let mut known = [Field::default(); PIECES];
+    known.iter_mut().zip(layers).for_each(|(known, field)| *known = field);
+    known
 }
 
-impl<'a, F> Input<'a, F> {
+/// Rows that a layer multiplies at the steps of a chunk.
+enum Input<'a, F> {
+    /// Row `r` of the `slot`th step starts at `slot step + r stride` of `data`.
+    Rows { data: &'a [F], step: usize, stride: usize },
+    /// Rows of the layer below in the tape, from slot `first` on.
+    Lent { block: Block<'a, F>, first: usize, stride: usize },
+}
+
+impl<'a, F: Float> Input<'a, F> {
+    /// What layer `l` reads from step `first` on at batch rows from `row` on: of the inputs `x` or of the hidden state
+    /// below, whose row `first B` stands at row `slot B` of the tape.
+    fn of(plan: &Plan, l: usize, [first, slot, row]: [usize; 3], [x, hidden]: [&'a [F]; 2]) -> Self {
+        let (width, rows) = (plan.spec.input_of(l), plan.shape.rows);
+        match l.checked_sub(1) {
+            Some(below) => {
+                let place = &plan.tape.layers[below];
+                let stride = place.hidden_row;
+                let data = &hidden[place.hidden + (slot * rows + row) * stride..];
+                Self::Rows { data, step: rows * stride, stride }
+            }
+            None => {
+                Self::Rows { data: &x[(first * rows + row) * width..], step: rows * width, stride: width }
+            }
+        }
+    }
+
     /// Rows of the `slot`th step.
-    fn at(&self, slot: usize) -> &'a [F] {
-        &self.data[slot * self.step..]
+    fn at(&self, slot: usize) -> &[F] {
+        match self {
+            Self::Rows { data, step, .. } => &data[slot * step..],
+            Self::Lent { block, first, .. } => block.at(first + slot),
+        }
+    }
+
+    /// Rows of `count` steps, one after the other, where they are all rows of the batch.
+    fn all(&self, count: usize) -> &[F] {
+        match self {
+            Self::Rows { data, .. } => data,
+            Self::Lent { block, first, .. } => block.slots(*first, count),
+        }
+    }
+
+    fn stride(&self) -> usize {
+        match *self {
+            Self::Rows { stride, .. } | Self::Lent { stride, .. } => stride,
+        }
+    }
+
+    /// The same at `count` steps after the dropout before layer `l`; `dropped` has room for it.
+    fn after_dropout(
+        self,
+        plan: &Plan,
+        draw: Option<Draw<'_, Cpu>>,
+        l: usize,
+        (part, count): (Part, usize),
+        dropped: &'a mut [F],
+    ) -> Self {
+        if !drops_before(plan, draw, l) {
+            return self;
+        }
+        let width = plan.spec.input_of(l);
+        let step = part.rows * width;
+        for (slot, to) in dropped.chunks_exact_mut(step).take(count).enumerate() {
+            for (to, from) in to.chunks_exact_mut(width).zip(self.at(slot).chunks(self.stride())) {
+                to.copy_from_slice(&from[..width]);
+            }
+        }
+        drop_before(plan, draw, l, part, &mut dropped[..count * step], [width; 2]);
+        Self::Rows { data: dropped, step, stride: width }
     }
 }
 
-/// What a block reads in layer `l` at `count` steps, after dropout: of the inputs `x` or of the hidden state below,
-/// whose row `part.first B` stands at row `slot B` of the tape. `dropped` has room for it.
-fn layer_input<'a, F: Float>(
-    plan: &Plan,
-    draw: Option<Draw<'_, Cpu>>,
-    l: usize,
-    (part, slot, count): (Part, usize, usize),
-    [x, hidden]: [&'a [F]; 2],
-    dropped: &'a mut [F],
-) -> Input<'a, F> {
-    let (width, rows) = (plan.spec.input_of(l), plan.shape.rows);
-    let input = match l.checked_sub(1) {
-        Some(below) => {
-            let place = &plan.tape.layers[below];
-            let stride = place.hidden_row;
-            let data = &hidden[place.hidden + (slot * rows + part.row) * stride..];
-            Input { data, step: rows * stride, stride }
-        }
-        None => {
-            Input { data: &x[(part.first * rows + part.row) * width..], step: rows * width, stride: width }
-        }
-    };
-    if !drops_before(plan, draw, l) {
-        return input;
-    }
-    let step = part.rows * width;
-    for (slot, to) in dropped.chunks_exact_mut(step).take(count).enumerate() {
-        for (to, from) in to.chunks_exact_mut(width).zip(input.at(slot).chunks(input.stride)) {
-            to.copy_from_slice(&from[..width]);
-        }
-    }
-    drop_before(plan, draw, l, part, &mut dropped[..count * step], [width; 2]);
-    Input { data: dropped, step, stride: width }
+/// Hidden and cell state of a layer.
+fn of_layer<'a, F: Float>(state: Option<&'a State<Cpu, F>>, layer: &Layer) -> Result<Option<[&'a [F]; 2]>> {
+    let Some(State { h, c, .. }) = state else { return Ok(None) };
+    Ok(Some([part(h.as_slice(), &layer.state)?, part(c.as_slice(), &layer.state)?]))
 }
 
 /// Copies rows of `units` elements, of which `hidden` count, to rows of `hidden`: as many as `to` has.
@@ -336,8 +378,10 @@ mod tests {
         let bytes = |steps, mode| {
             plan::<f32>(&two_layers(), &BatchShape::new(steps, 3), mode).unwrap().bytes::<f32>()
         };
-        assert_eq!(bytes(1_000, Mode::Infer), bytes(100_000, Mode::Infer));
-        assert!(bytes(1_000, Mode::Train) < bytes(100_000, Mode::Train));
+        for [few, many] in [[100, 1_000], [100_000, 10_000_000]] {
+            assert_eq!(bytes(few, Mode::Infer), bytes(many, Mode::Infer));
+            assert!(bytes(few, Mode::Train) < bytes(many, Mode::Train));
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub(crate) fn prepare<F: Float>(
 fn pack_forward<F: Float>(cpu: &Cpu, layer: &Layer, [w_ih, w_hh]: [&[F]; 2], to: &mut [F]) {
     let (hidden, input, width) = (layer.hidden, layer.input, panel::<F>());
     let (depth, panels) = (input + hidden, layer.units / width);
-    cpu.team.blocks([Rows::new(to, 1, panels, depth * 4 * width, 1)], |number, [mut to]| {
+    let rows = Rows::new(to, 1, panels, depth * 4 * width, 1);
+    cpu.team.moves(4 * depth * layer.units, [rows], |number, [mut to]| {
         let (to_inputs, to_hidden) = to.at_mut(0).split_at_mut(input * 4 * width);
         let count = width.min(hidden - number * width);
         for gate in 0..4 {
@@ -68,7 +69,8 @@ fn pack_backward<F: Float>(cpu: &Cpu, weights: &[F], cols: usize, to: &mut [F]) 
     if to.is_empty() {
         return;
     }
-    cpu.team.blocks([Rows::new(to, 1, cols.div_ceil(width), lines * width, 1)], |number, [mut to]| {
+    let rows = Rows::new(to, 1, cols.div_ceil(width), lines * width, 1);
+    cpu.team.moves(weights.len(), [rows], |number, [mut to]| {
         let (first, count) = (number * width, width.min(cols - number * width));
         for (to, from) in to.at_mut(0).chunks_exact_mut(width).zip(weights.chunks_exact(cols)) {
             to[..count].copy_from_slice(&from[first..first + count]);

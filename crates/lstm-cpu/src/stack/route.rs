@@ -2,7 +2,8 @@
 //!
 //! A pure function of sizes. The number of threads has no part in it, since the order of sums follows the cut.
 
-use super::cell::NEAR;
+use super::cell::{NEAR, SHARED};
+use crate::parallel::PIECES;
 use lstm_tensor::{BatchShape, StackSpec};
 
 /// Batch rows of a task, about: enough for a product to be efficient, few enough to keep threads busy.
@@ -20,6 +21,10 @@ const RING: usize = 256;
 const TALL: usize = 512;
 /// Steps of a chunk in training, at most: gradients are scaled between chunks, and must not vanish inside one.
 const FADING: usize = 32;
+/// Chunks of a pass in waves, at least: at its beginning and end not all layers have one.
+const WAVES: usize = 8;
+/// Multiply-adds of a layer's step from which on threads rather share that step than take layers.
+const BROAD: usize = 2 * SHARED;
 /// Inputs up to which they are always multiplied in the step.
 const JOINT: usize = 64;
 
@@ -32,6 +37,8 @@ pub(super) struct Route {
     pub(super) block: usize,
     /// Steps that a task runs through a layer before it turns to the next.
     pub(super) chunk: usize,
+    /// Whether the tasks are layers, each with all rows and a chunk behind the layer below.
+    pub(super) wave: bool,
 }
 
 impl Route {
@@ -41,7 +48,8 @@ impl Route {
         let layers = || spec.layers.iter().enumerate().map(|(l, layer)| (spec.input_of(l), layer.hidden));
         let work = layers().map(|(input, hidden)| weights(input, hidden)).sum::<usize>();
         let large = layers().any(|(input, hidden)| weights(input, hidden) * size > LARGE);
-        let blocks = match large || steps.saturating_mul(rows).saturating_mul(work) <= SMALL {
+        let busy = steps.saturating_mul(rows).saturating_mul(work) > SMALL;
+        let blocks = match large || !busy || spec.layers.len() > PIECES {
             true => 1,
             // An even number of them for an even number of threads.
             false => match rows.div_ceil(BLOCK) {
@@ -60,8 +68,15 @@ impl Route {
         let most = if trained { FADING } else { usize::MAX };
         let chunk = (near / block).clamp(2, most).min(steps);
         // Chunks of equal length; a ring of states must not grow with the sequence.
+        let widest = layers().map(|(input, hidden)| weights(input, hidden)).max().unwrap_or(0);
+        let wave = blocks == 1
+            && (2..=PIECES).contains(&spec.layers.len())
+            && rows.saturating_mul(widest) < BROAD
+            && steps.saturating_mul(rows).saturating_mul(work) > 4 * SMALL
+            && steps > WAVES;
+        let chunk = if wave { chunk.min(steps.div_ceil(WAVES)) } else { chunk };
         let chunk = if trained { steps.div_ceil(steps.div_ceil(chunk)) } else { chunk };
-        Self { blocks, block, chunk }
+        Self { blocks, block, chunk, wave }
     }
 
     /// Whether a layer's inputs are multiplied in its step, and not those of a whole chunk before.
@@ -97,7 +112,7 @@ mod tests {
     fn large_weights_and_little_work_are_not_cut() {
         let large = route(50, 25, 1, 500, 1);
         assert_eq!((large.blocks, large.joins(1, 500, 4), large.joins(500, 500, 4)), (1, true, false));
-        assert_eq!(route(3, 4, 1, 10, 1), Route { block: 3, blocks: 1, chunk: 4 });
+        assert_eq!(route(3, 4, 1, 10, 1), Route { block: 3, blocks: 1, chunk: 4, wave: false });
         assert!(route(32, 30, 128, 128, 1).joins(128, 128, 4));
     }
 

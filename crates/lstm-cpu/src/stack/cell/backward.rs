@@ -2,7 +2,7 @@
 //! states and pre-activations, all of a unit's numbers in registers from the first multiply-add to the last
 //! store.
 
-use super::{Crew, NEAR, load, panel, prefetch, store};
+use super::{Crew, FRESH, NEAR, load, panel, prefetch, store};
 use crate::math::{Concrete, tanh_and_slope};
 use crate::simd::kernel;
 use lstm_tensor::Float;
@@ -120,7 +120,8 @@ impl<F: Float> BackwardProduct<'_, F> {
             to: to.as_mut_ptr(),
             ..Backward::new(rows, [units, hidden, columns], weights, Some(dz))
         };
-        crew.panels(first.end, first.near(), slots * rows * 4 * hidden * columns, |panels| {
+        let work = slots * rows * 4 * hidden * columns / FRESH;
+        crew.panels(first.end, first.near(), work, |panels| {
             for slot in 0..slots {
                 first.at(slot).of(panels.clone()).on(crew.simd);
             }

@@ -1,6 +1,6 @@
 //! Gradient of a layer's weights: what every step multiplied, times the gradients of its pre-activations.
 
-use super::{Crew, NEAR, load, panel, store};
+use super::{Crew, FRESH, NEAR, load, panel, store};
 use crate::math::Concrete;
 use crate::simd::{Simd, kernel};
 use lstm_tensor::Float;
@@ -69,7 +69,7 @@ impl<F: Float> WeightGradient<'_, F> {
         // As many panels as stay in the cache while all factors pass by, and whole pairs.
         let size = (NEAR / (64 * slots * rows).max(1)).min(panels.div_ceil(16)).next_multiple_of(2).max(2);
         let work = slots * rows * depth * panels * panel::<F>();
-        crew.panels(panels, size, work, |range| all.of(range).on(crew.simd));
+        crew.panels(panels, size, work / FRESH, |range| all.of(range).on(crew.simd));
     }
 }
 

@@ -42,7 +42,10 @@ pub(super) const fn panel<F>() -> usize {
 }
 
 /// Multiply-adds from which on the threads share a product: some microseconds of one of them.
-const SHARED: usize = 1 << 18;
+pub(super) const SHARED: usize = 1 << 18;
+/// So many times as much has to be done where both operands were just written, by one thread: the others first get
+/// them from its cache.
+const FRESH: usize = 16;
 /// Bytes of operands that stay in a core's own cache while the others pass by.
 pub(super) const NEAR: usize = 1 << 19;
 
