@@ -199,7 +199,7 @@ def main():
     def answer(value):
         print(json.dumps(value), flush=True)
 
-    answer({"torch": torch.__version__})
+    answer({"version": torch.__version__})
     worker = None
     for line in sys.stdin:
         request = json.loads(line)

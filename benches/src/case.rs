@@ -73,6 +73,20 @@ impl Case {
     /// # Errors
     /// If the file cannot be read, or a tensor is missing or has another shape.
     pub fn read(shape: &Shape, path: &Path) -> Result<Self> {
+        Self::with_batches(shape, path, &[["x", "target"]])
+    }
+
+    /// What [`Case::write`] wrote of so many batches.
+    ///
+    /// # Errors
+    /// As [`Case::read`].
+    pub fn handed(shape: &Shape, path: &Path, batches: usize) -> Result<Self> {
+        let names: Vec<_> =
+            (0..batches).map(|index| [format!("x.{index}"), format!("target.{index}")]).collect();
+        Self::with_batches(shape, path, &names)
+    }
+
+    fn with_batches<N: AsRef<str>>(shape: &Shape, path: &Path, names: &[[N; 2]]) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let file = SafeTensors::deserialize(&bytes);
         let file = file.with_context(|| format!("{} is no safetensors file", path.display()))?;
@@ -95,7 +109,10 @@ impl Case {
             params.push((entry.name.clone(), entry.shape.clone(), get(&entry.name, &entry.shape)?));
         }
         let [x, target] = data_shapes(shape, &network);
-        let batches = vec![Batch { x: get("x", &x)?, target: get("target", &target)? }];
+        let batches = names.iter().map(|[of_x, of_target]| {
+            Ok(Batch { x: get(of_x.as_ref(), &x)?, target: get(of_target.as_ref(), &target)? })
+        });
+        let batches = batches.collect::<Result<_>>()?;
         let mut case = Self { shape: shape.clone(), params, batches };
         case.round();
         Ok(case)

@@ -223,10 +223,10 @@ fn cell_line(outcome: &Outcome) -> String {
     };
     let times = [
         number("infer_ms", 4),
-        number("torch_infer_ms", 4),
+        number("peer_infer_ms", 4),
         number("ratio_infer", 2),
         number("train_ms", 4),
-        number("torch_train_ms", 4),
+        number("peer_train_ms", 4),
         number("ratio_train", 2),
     ];
     format!("| {shape} | {manner} | {} |", times.join(" | "))
@@ -288,7 +288,8 @@ mod tests {
             data,
             output: output.to_owned(),
         };
-        let row = serde_json::json!([{"infer_ms": 1.5, "train_ms": 4.0, "torch_infer_ms": 3.0, "ratio_infer": 2.0}]);
+        let row =
+            serde_json::json!([{"infer_ms": 1.5, "train_ms": 4.0, "peer_infer_ms": 3.0, "ratio_infer": 2.0}]);
         let outcomes = [
             outcome("versions", Status::Passed, serde_json::json!({"gpu": "one"}), ""),
             outcome("laws_f32-stack", Status::Failed, Value::Null, "running\nthread panicked at a|b\n"),

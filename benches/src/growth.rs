@@ -224,7 +224,7 @@ pub(crate) mod tests {
             train_bytes: Some(1000 * value),
             peak_share: None,
             proof: Proof { y_sum: 0.0, loss_1: None, loss_10: None },
-            torch: None,
+            peer: None,
             memory: None,
         };
         let point = |value| Point { value, row: row(value) };

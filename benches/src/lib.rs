@@ -3,7 +3,7 @@
 //! - [`operations`]: one operation of a backend, for criterion
 //! - [`shape`], [`case`]: sizes of a network and its batch, with weights and data
 //! - [`subject`]: a network on any backend, inferring, streaming and training
-//! - [`peer`]: the same network in PyTorch, in a process of its own
+//! - [`peer`], [`worker`]: the same network in another library, in a process of its own, and that process
 //! - [`measure`]: figures of a subject, with its peer in turn
 //! - [`growth`]: how the cost grows with one size, as a table and a picture
 //! - [`memory`]: peaks of resident memory, ours and PyTorch's
@@ -24,3 +24,4 @@ pub mod queue;
 pub mod shape;
 pub mod subject;
 pub mod timing;
+pub mod worker;

@@ -1,4 +1,4 @@
-//! Figures of a network on a backend, with PyTorch beside it or without.
+//! Figures of a network on a backend, with another library beside it or without.
 
 use anyhow::{Result, ensure};
 use lstm_cpu::Cpu;
@@ -40,24 +40,26 @@ pub struct Row {
     /// What came out.
     #[serde(flatten)]
     pub proof: Proof,
-    /// PyTorch's figures.
+    /// The other library's figures.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub torch: Option<Torch>,
+    pub peer: Option<Theirs>,
     /// Peaks of resident memory, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Beside>,
 }
 
-/// PyTorch's figures, and how many times longer it takes.
+/// Another library's figures, and how many times longer it takes.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Torch {
+pub struct Theirs {
+    /// Whose.
+    pub peer: &'static str,
     /// Milliseconds of an inference.
-    pub torch_infer_ms: f64,
+    pub peer_infer_ms: f64,
     /// Milliseconds of a step of training.
-    pub torch_train_ms: Option<f64>,
-    /// PyTorch's time of inference over ours.
+    pub peer_train_ms: Option<f64>,
+    /// Its time of inference over ours.
     pub ratio_infer: f64,
-    /// PyTorch's time of training over ours.
+    /// Its time of training over ours.
     pub ratio_train: Option<f64>,
 }
 
@@ -73,10 +75,10 @@ pub struct Setting<'a> {
     pub budget: Budget,
 }
 
-/// Measures a case on a backend, PyTorch in turn with it.
+/// Measures a case on a backend, another library in turn with it.
 ///
 /// # Errors
-/// Those of the backend and of PyTorch; if the two do not compute the same.
+/// Those of the backend and of the library; if the two do not compute the same.
 pub fn measure<B: Backend, F: Float>(
     backend: &B,
     case: &Case,
@@ -91,7 +93,7 @@ pub fn measure<B: Backend, F: Float>(
         let kappa = condition(case)?;
         // Rounded to TF32 the numbers stand for others, as far away as TF32 has its neighbours.
         let coarser = if peer.manner.tf32 { TF32_EPSILON / F::EPSILON } else { 1.0 };
-        agree(&shape.name, &proof, &theirs, coarser * tolerance::<F>(kappa))?;
+        agree([&shape.name, peer.name], &proof, &theirs, coarser * tolerance::<F>(kappa))?;
     }
     let mut times = |what| {
         let mut contenders: Vec<&mut dyn Contender> = vec![&mut ours];
@@ -109,10 +111,11 @@ pub fn measure<B: Backend, F: Float>(
         Dtype::F32 => peak.f32,
         Dtype::F64 => peak.f64,
     });
-    let torch = infer.get(1).map(|&torch_infer_ms| Torch {
-        torch_infer_ms,
-        torch_train_ms: train.as_ref().map(|train| train[1]),
-        ratio_infer: torch_infer_ms / infer[0],
+    let peer = peer.zip(infer.get(1)).map(|(peer, &peer_infer_ms)| Theirs {
+        peer: peer.name,
+        peer_infer_ms,
+        peer_train_ms: train.as_ref().map(|train| train[1]),
+        ratio_infer: peer_infer_ms / infer[0],
         ratio_train: train.as_ref().map(|train| train[1] / train[0]),
     });
     Ok(Row {
@@ -126,7 +129,7 @@ pub fn measure<B: Backend, F: Float>(
         train_bytes: ours.train_bytes(),
         peak_share: peak.map(|peak| gflops_train.unwrap_or(gflops_infer) / peak),
         proof,
-        torch,
+        peer,
         memory: None,
     })
 }
@@ -198,11 +201,11 @@ fn response<B: Backend>(backend: &B, case: &Case, extent: Extent) -> Result<f64>
 }
 
 /// Two proofs are the same within a tolerance.
-fn agree(name: &str, ours: &Proof, theirs: &Proof, tolerance: f64) -> Result<()> {
+fn agree([name, peer]: [&str; 2], ours: &Proof, theirs: &Proof, tolerance: f64) -> Result<()> {
     let distance = distance(Kind::Value, &ours.numbers(), &theirs.numbers());
     ensure!(
         distance <= tolerance,
-        "{name}: PyTorch computes {theirs:?}, we {ours:?}: they differ by {distance:.1e}, more than {tolerance:.1e}"
+        "{name}: {peer} computes {theirs:?}, we {ours:?}: they differ by {distance:.1e}, more than {tolerance:.1e}"
     );
     Ok(())
 }
@@ -250,7 +253,7 @@ mod tests {
             assert_eq!(row.train_bytes.is_none(), shape.infer_only);
             assert_eq!(row.gflops_infer, shape.gflop() / row.infer_ms * 1e3);
             let json = serde_json::to_value(&row).unwrap();
-            assert!(json.get("y_sum").is_some() && json.get("torch_infer_ms").is_none(), "{json}");
+            assert!(json.get("y_sum").is_some() && json.get("peer_infer_ms").is_none(), "{json}");
         }
     }
 
@@ -276,11 +279,11 @@ mod tests {
                     (proof::<_, f64>(&cpu, &case), proof::<_, f64>(&cuda, &case), tolerance::<f64>(kappa))
                 }
             };
-            agree(&shape.name, &got, &want, tolerance).unwrap();
-            agree(&shape.name, &emulated, &want, tolerance).unwrap();
+            agree([&shape.name, "the reference"], &got, &want, tolerance).unwrap();
+            agree([&shape.name, "the reference"], &emulated, &want, tolerance).unwrap();
             assert_eq!(got.loss_10.is_none(), shape.infer_only);
             let other = Proof { y_sum: got.y_sum + 1e-3, ..got };
-            assert!(agree(&shape.name, &other, &want, tolerance).is_err());
+            assert!(agree([&shape.name, "the reference"], &other, &want, tolerance).is_err());
         }
     }
 

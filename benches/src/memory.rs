@@ -43,7 +43,7 @@ impl Beside {
     /// If the shape does not train, or a process fails.
     pub fn measure(shape: &Shape, threads: usize, program: &Path, python: &Path) -> Result<Self> {
         ensure!(!shape.infer_only, "{} does not train, so that no step of it can be measured", shape.name);
-        let mut peer = Peer::start(python, threads, "cpu", Manner::default())?;
+        let mut peer = Peer::torch(python, threads, "cpu", Manner::default())?;
         let torch = peer.memory(&case(shape)?)?;
         drop(peer);
         let output = Command::new(program)

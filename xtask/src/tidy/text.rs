@@ -120,8 +120,8 @@ fn switched_off_lints(path: &str, contents: &str) -> Vec<String> {
 /// Every member takes the workspace's lints; without them nothing above would hold.
 fn workspace_lints(path: &str, contents: &str) -> Option<String> {
     let manifest: Vec<&str> = contents.lines().map(str::trim).collect();
-    let outside =
-        !manifest.contains(&"[package]") || ["examples/", "fuzz/"].iter().any(|p| path.starts_with(p));
+    let outside = !manifest.contains(&"[package]")
+        || ["examples/", "fuzz/", "benches/rivals/"].iter().any(|p| path.starts_with(p));
     let inherits = manifest.windows(2).any(|two| two == ["[lints]", "workspace = true"]);
     (!outside && !inherits).then(|| format!("{path}: `[lints] workspace = true` is missing"))
 }

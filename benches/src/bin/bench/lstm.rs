@@ -1,4 +1,4 @@
-//! `bench lstm`: a line for each shape on each device, with PyTorch beside it or without.
+//! `bench lstm`: a line for each shape on each device, with another library beside it or without.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use lstm_benches::case::Case;
 use lstm_benches::measure::{Row, Setting, measure};
 use lstm_benches::memory::{Beside, high_water};
 use lstm_benches::peak::{Peak, read_ms};
-use lstm_benches::peer::{Manner, Peer};
+use lstm_benches::peer::{Manner, Peer, Rival};
 use lstm_benches::shape::{Dtype, Shape};
 use lstm_benches::timing::geometric_mean;
 use lstm_cpu::Cpu;
@@ -38,20 +38,20 @@ pub(crate) struct Args {
     /// Measure this library in turn with us
     #[arg(long)]
     peer: Option<Library>,
-    /// The Python that has the library
+    /// The Python that has PyTorch
     #[arg(long, value_name = "PATH", default_value = "python3", requires = "peer")]
     python: PathBuf,
-    /// Let the library compute products of f32 in TF32 on a GPU
+    /// Let PyTorch compute products of f32 in TF32 on a GPU
     #[arg(long, requires = "peer")]
     tf32: bool,
-    /// Let the library replay CUDA graphs on a GPU
+    /// Let PyTorch replay CUDA graphs on a GPU
     #[arg(long, requires = "peer")]
     graph: bool,
     /// Write the figures into this file; `-` prints them as the last line
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
     /// Compare peaks of resident memory, too: one step of training of this shape on the CPU, by each in a
-    /// process of its own
+    /// process of its own; with PyTorch alone
     #[arg(long, value_name = "SHAPE", requires = "peer")]
     memory: Option<String>,
     #[command(flatten)]
@@ -60,7 +60,12 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Library {
+    /// PyTorch, of a Python that has it
     Torch,
+    /// burn on its backend Flex, built here
+    Burn,
+    /// candle, built here
+    Candle,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,20 +120,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if manner != Manner::default() && args.device.contains(&Device::Cpu) {
         bail!("--tf32 and --graph are for GPUs: name one by --device cuda");
     }
+    if matches!(args.peer, Some(Library::Burn | Library::Candle)) {
+        let on_cpu = args.device == [Device::Cpu] && manner == Manner::default() && args.memory.is_none();
+        ensure!(on_cpu, "burn and candle are measured on the CPU alone, without --memory");
+    }
     let mut rows = Vec::new();
     for &device in &args.device {
         let mut peer = match args.peer {
             None => None,
-            Some(Library::Torch) => Some(Peer::start(&args.python, threads, &device.to_string(), manner)?),
+            Some(Library::Torch) => Some(Peer::torch(&args.python, threads, &device.to_string(), manner)?),
+            Some(Library::Burn) => Some(Peer::rival(Rival::Burn, threads)?),
+            Some(Library::Candle) => Some(Peer::rival(Rival::Candle, threads)?),
         };
         let name = device.to_string();
         let (peak, budget) = ((device == Device::Cpu).then_some(peak), args.time.budget());
         let setting = Setting { device: &name, threads, peak, budget };
         println!(
             "\n{device}{}",
-            peer.as_ref().map_or(String::new(), |peer| format!(", PyTorch {}", peer.version))
+            peer.as_ref().map_or(String::new(), |peer| format!(", {} {}", peer.name, peer.version))
         );
-        println!("{}", header(peer.is_some()));
+        println!("{}", header(peer.as_ref().map(|peer| peer.name)));
         rows.extend(match device {
             Device::Cpu => measure_all(&Cpu::new(threads)?, &shapes, args, &setting, peer.as_mut())?,
             Device::Cuda(ordinal) => {
@@ -137,8 +148,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 measure_all(&cuda, &shapes, args, &setting, peer.as_mut())?
             }
         });
-        if peer.is_some() {
-            println!("{}", means(&rows, &name));
+        if let Some(peer) = &peer {
+            println!("{}", means(&rows, &name, peer.name));
         }
         if device == Device::Cpu {
             shapes.iter().filter(|shape| shape.stream).for_each(|shape| read_beside(shape, threads, &rows));
@@ -241,43 +252,49 @@ fn measure_all<B: Backend>(
 /// Width of the column of names.
 const NAME: usize = 24;
 
-fn header(peer: bool) -> String {
-    let ours = ["infer ms", "train ms", "infer GF/s", "train GF/s", "of peak"];
-    let theirs = ["torch infer", "torch train", "infer ×", "train ×"];
-    let columns = ours.into_iter().chain(theirs.into_iter().filter(|_| peer));
-    format!("{:<NAME$}", "shape") + &columns.map(|column| format!("{column:>12}")).collect::<String>()
+/// Width of the other columns.
+const COLUMN: usize = 13;
+
+fn header(peer: Option<&str>) -> String {
+    let ours = ["infer ms", "train ms", "infer GF/s", "train GF/s", "of peak"].map(str::to_owned);
+    let theirs = peer
+        .map(|name| [format!("{name} infer"), format!("{name} train"), "infer ×".into(), "train ×".into()]);
+    let columns = ours.into_iter().chain(theirs.into_iter().flatten());
+    format!("{:<NAME$}", "shape") + &columns.map(|column| format!("{column:>COLUMN$}")).collect::<String>()
 }
 
 fn line(row: &Row) -> String {
     let number = |value: Option<f64>, digits| match value {
-        Some(value) => format!("{value:>12.digits$}"),
-        None => format!("{:>12}", "-"),
+        Some(value) => format!("{value:>COLUMN$.digits$}"),
+        None => format!("{:>COLUMN$}", "-"),
     };
     let mut line = format!("{:<NAME$}", row.name);
     line += &number(Some(row.infer_ms), 4);
     line += &number(row.train_ms, 4);
     line += &number(Some(row.gflops_infer), 2);
     line += &number(row.gflops_train, 2);
-    line += &row.peak_share.map_or(format!("{:>12}", "-"), |share| format!("{:>11.1}%", 100.0 * share));
-    if let Some(torch) = &row.torch {
-        line += &number(Some(torch.torch_infer_ms), 4);
-        line += &number(torch.torch_train_ms, 4);
-        line += &number(Some(torch.ratio_infer), 2);
-        line += &number(torch.ratio_train, 2);
+    line += &row.peak_share.map_or(format!("{:>COLUMN$}", "-"), |share| {
+        format!("{:>width$.1}%", 100.0 * share, width = COLUMN - 1)
+    });
+    if let Some(theirs) = &row.peer {
+        line += &number(Some(theirs.peer_infer_ms), 4);
+        line += &number(theirs.peer_train_ms, 4);
+        line += &number(Some(theirs.ratio_infer), 2);
+        line += &number(theirs.ratio_train, 2);
     }
     line
 }
 
-/// Geometric means of PyTorch's times over ours on one device.
-fn means(rows: &[Row], device: &str) -> String {
-    let torch: Vec<_> = rows.iter().filter(|row| row.device == device).filter_map(|row| row.torch).collect();
-    let infer: Vec<f64> = torch.iter().map(|torch| torch.ratio_infer).collect();
-    let train: Vec<f64> = torch.iter().filter_map(|torch| torch.ratio_train).collect();
+/// Geometric means of the other library's times over ours on one device.
+fn means(rows: &[Row], device: &str, peer: &str) -> String {
+    let theirs: Vec<_> = rows.iter().filter(|row| row.device == device).filter_map(|row| row.peer).collect();
+    let infer: Vec<f64> = theirs.iter().map(|theirs| theirs.ratio_infer).collect();
+    let train: Vec<f64> = theirs.iter().filter_map(|theirs| theirs.ratio_train).collect();
     let mean = |values: &[f64]| match values.len() {
         0 => "-".to_owned(),
         count => format!("{:.2} over {count} shapes", geometric_mean(values)),
     };
-    format!("PyTorch's time over ours, geometric mean: inference {}, training {}", mean(&infer), mean(&train))
+    format!("{peer}'s time over ours, geometric mean: inference {}, training {}", mean(&infer), mean(&train))
 }
 
 /// Two devices per shape, and where the one overtakes the other.
