@@ -6,6 +6,7 @@ use std::num::NonZero;
 
 use lstm_cpu::Cpu;
 use lstm_train::backtest::{Backtest, Batch, Forecasts, Next, Origins};
+use lstm_train::baseline::Simple;
 use lstm_train::forecaster::{Base, ForecastChoices, ForecastConfig, Forecaster, Member, Stage, Window};
 use lstm_train::{Course, Flow};
 
@@ -107,12 +108,8 @@ fn refitting_every_origin_is_training_by_hand_there() {
         let batch = batches.iter().find(|batch| batch.windows[0].row == row).unwrap();
         assert_eq!(batch.methods[0].mean, all.forecast(&cpu, &past).unwrap()[0], "row {row}");
         for (method, forecasts) in batch.methods.iter().skip(1).map(|m| (m.method, &m.mean)) {
-            let kind = match method {
-                "linear" => Base::Linear,
-                "seasonal-naive" => Base::Season,
-                _ => Base::Last,
-            };
-            let by_hand = all.baseline_at(kind, &past, &[Window { member: 0, row }]);
+            let by_hand =
+                all.baseline_at(Simple::named(method).unwrap(), &past, &[Window { member: 0, row }]);
             assert_eq!(*forecasts, by_hand, "{method}, row {row}");
         }
         assert_eq!(batch.actual, values[row..row + HORIZON]);
@@ -168,7 +165,7 @@ fn threads_change_no_bit() {
     let panel = [Member::alone(&first), Member::alone(&second)];
     let on = |threads| run(&Cpu::new(threads).unwrap(), &panel, origins(5), 3);
     let alone = on(1);
-    assert_eq!(alone[0].methods.len(), 4);
+    assert_eq!(alone[0].methods.len(), 7);
     assert!([2, 3].into_iter().all(|threads| on(threads) == alone));
     assert_eq!(trials(&panel)[0].base, Base::Linear);
 }

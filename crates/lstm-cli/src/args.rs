@@ -18,7 +18,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  lstm forecast sales.csv                 train, compare with naive forecasts, and forecast
+  lstm forecast sales.csv                 train, compare with simple forecasts, and forecast
   lstm forecast sales.csv --horizon 24    24 steps ahead
   lstm inspect sales.csv                  what the file holds, before anything else
   lstm train sales.csv --out runs/sales   train only
@@ -65,9 +65,9 @@ pub(crate) enum Command {
 /// Train on a CSV file and forecast what comes next, or forecast with a trained model
 ///
 /// Finds the series, their times and their step, repairs what is little and says so, holds out the last
-/// part of each series, trains on the rest, and compares the LSTM with a linear forecast, the naive
-/// forecast (the last value repeated) and the seasonal naive forecast (the last season repeated). Then it
-/// trains on all rows and forecasts.
+/// part of each series, trains on the rest, and compares the LSTM with simple forecasts: a linear one, exponential
+/// smoothing (ETS), the Theta method, the last season repeated (seasonal naive), the last value repeated (naive), and the
+/// line through the first and the last value (drift). Then it trains on all rows and forecasts.
 ///
 /// The run folder holds forecast.csv, the model, the metrics, the settings with which the run can be repeated exactly,
 /// and pictures, each as PNG and SVG: forecast, error-by-horizon, season (a typical day, week or year), residuals
@@ -137,7 +137,7 @@ pub(crate) struct Train {
     pub(crate) settings: Settings,
 }
 
-/// Measure a trained model on a CSV file, against the naive forecasts
+/// Measure a trained model on a CSV file, against simple forecasts
 ///
 /// Forecasts from every place of the file that has enough rows before and after it. Where the file holds
 /// the rows that the model was trained on, only the rows after them are used; if there are none, the

@@ -50,7 +50,7 @@ const WORTH_A_PLOT: usize = 4;
 /// origin is forecast from the rows before it. With --refit the model is trained anew, with the same settings, as the
 /// origins go on.
 ///
-/// Prints errors and coverage of the LSTM, the linear forecast and the naive ones. Leaves backtest.csv with every
+/// Prints errors and coverage of the LSTM and of the simple forecasts. Leaves backtest.csv with every
 /// forecast value, backtest.json with all measures, over all and for each series, and two pictures: backtest.png with
 /// forecasts over the truth, backtest-horizon.png with the errors by steps ahead; each as SVG too. They go to
 /// runs/NAME-backtest unless --out names another folder.

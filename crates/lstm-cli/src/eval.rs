@@ -1,4 +1,4 @@
-//! `lstm eval`: a trained model on a file, against the naive forecasts.
+//! `lstm eval`: a trained model on a file, against simple forecasts.
 
 use lstm_data::Element;
 use lstm_data::panel::{Member, Panel};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use lstm_data::panel::{Panel, PanelOptions};
 use lstm_data::{Element, Step};
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Window};
+use lstm_train::baseline::Simple;
+use lstm_train::forecaster::{self, Evaluation, ForecastConfig, Forecaster, LEVELS, Window};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -242,13 +243,7 @@ impl Future {
         };
         let mut lines = vec![line("lstm", &forecaster.forecast_at(backend, members, &windows)?)];
         let winner = evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
-        let kind = match winner {
-            "lstm" => None,
-            "linear" => Some(Base::Linear),
-            "seasonal-naive" => Some(Base::Season),
-            _ => Some(Base::Last),
-        };
-        if let Some(kind) = kind {
+        if let Some(kind) = Simple::named(winner) {
             lines.push(line(winner, &forecaster.baseline_at(kind, members, &windows)));
         }
         if lines.iter().all(Line::is_finite) { Ok(Self { lines }) } else { Err(lstm_train::Error::TooLarge) }

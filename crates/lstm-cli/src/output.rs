@@ -89,7 +89,8 @@ pub(crate) fn spoken(method: &str) -> &str {
     match method {
         "lstm" => "LSTM",
         "seasonal-naive" => "seasonal naive",
-        "linear" => "linear",
+        "ets" => "ETS",
+        "theta" => "Theta",
         other => other,
     }
 }

@@ -6,6 +6,7 @@ mod season;
 
 use lstm_data::TimeAxis;
 use lstm_data::panel::Member;
+use lstm_train::baseline::Simple;
 use lstm_train::forecaster::{Evaluation, ForecastConfig};
 
 use crate::output::spoken;
@@ -90,13 +91,16 @@ pub(crate) fn label(member: &Member, row: usize) -> String {
 
 /// Mean errors of methods, by their names, at each step of the horizon.
 pub(crate) fn by_step<'a>(title: String, methods: impl Iterator<Item = (&'a str, Vec<f64>)>) -> Figure {
-    let lines = methods.enumerate().map(|(index, (name, y))| {
+    let lines = methods.map(|(name, y)| {
         let x = (1..=y.len()).map(|step| step as f64).collect();
-        let role = match name {
-            "lstm" => Role::Forecast,
-            "seasonal-naive" => Role::Baseline,
-            "naive" => Role::Other(3),
-            _ => Role::Other(index),
+        let role = match Simple::named(name) {
+            None => Role::Forecast,
+            Some(Simple::SeasonalNaive) => Role::Baseline,
+            Some(Simple::Linear) => Role::Other(1),
+            Some(Simple::Ets) => Role::Other(2),
+            Some(Simple::Naive) => Role::Other(3),
+            Some(Simple::Drift) => Role::Other(4),
+            Some(Simple::Theta) => Role::Other(5),
         };
         let label = spoken(name);
         match y.len() {
@@ -127,7 +131,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) mean: &'a [f64],
     /// Edges of its intervals, where they are known, the widest first.
     pub(crate) bands: Vec<(Vec<f64>, Vec<f64>)>,
-    /// The best naive forecast, where it is better.
+    /// The best simple forecast, where it is better.
     pub(crate) baseline: Option<(&'a str, &'a [f64])>,
 }
 

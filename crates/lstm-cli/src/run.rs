@@ -11,6 +11,7 @@ use lstm_data::{Repairs, TimeAxis};
 use lstm_nn::saved::{self, SavedModel};
 use lstm_nn::{Network, durable};
 use lstm_tensor::{Backend, Float};
+use lstm_train::baseline;
 use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
 use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
@@ -242,7 +243,7 @@ impl Task {
 
     /// Rows at the end of a series that are kept: enough for a forecast of what follows, and for its picture.
     fn kept(config: &ForecastConfig) -> usize {
-        config.reach().max(config.season).max(4 * config.horizon)
+        config.reach().max(baseline::reach(config.season)).max(4 * config.horizon)
     }
 
     /// How a file is read for this model: as its own was, with the categories that it knows.

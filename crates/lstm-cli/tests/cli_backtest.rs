@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 /// Training that takes no time.
 const TINY: &str = "--horizon 7 --epochs 2 --hidden 4 --ensemble 1";
 
+/// As backtest.csv names them.
+const METHODS: [&str; 7] = ["lstm", "linear", "ets", "theta", "seasonal-naive", "naive", "drift"];
 const FILES: [&str; 6] = [
     "backtest.csv",
     "backtest.json",
@@ -80,7 +82,7 @@ fn every_forecast_is_in_the_file_and_the_measures_follow_from_it() {
         "{text}"
     );
     let rows = rows(&text);
-    assert_eq!(rows.len(), 5 * 7 * 4);
+    assert_eq!(rows.len(), 5 * 7 * METHODS.len());
     let cutoffs: BTreeSet<&str> = rows.iter().map(|row| row["cutoff"]).collect();
     let expected = ["2020-03-15", "2020-03-17", "2020-03-19", "2020-03-21", "2020-03-23"];
     assert_eq!(cutoffs.into_iter().collect::<Vec<_>>(), expected);
@@ -97,7 +99,7 @@ fn every_forecast_is_in_the_file_and_the_measures_follow_from_it() {
         (&json["forecasts"], &json["trainings"], &json["refit"]),
         (&json!(5), &json!(1), &Value::Null)
     );
-    for method in ["lstm", "linear", "naive", "seasonal-naive"] {
+    for method in METHODS {
         let score = of(&json, method);
         let said = [&score["mae"], &score["wape"], &score["crps"], &score["coverage"][1]];
         for (said, own) in said.into_iter().zip(measured(&rows, method)) {
@@ -109,7 +111,7 @@ fn every_forecast_is_in_the_file_and_the_measures_follow_from_it() {
     let strip = place.text(&format!("{folder}/backtest.svg"));
     assert!(strip.contains("sales: 2 of 5 forecasts") && strip.contains("what came"), "{strip}");
     let errors = place.text(&format!("{folder}/backtest-horizon.svg"));
-    for name in ["LSTM", "linear", "naive", "seasonal naive", "steps ahead"] {
+    for name in ["LSTM", "linear", "ETS", "Theta", "naive", "seasonal naive", "drift", "steps ahead"] {
         assert!(errors.contains(name), "{name}");
     }
 }
@@ -147,7 +149,7 @@ fn later_rows_change_no_earlier_forecast() {
         text.lines().filter(of_origin).map(|line| line.splitn(5, ',').last().unwrap().to_owned()).collect()
     };
     for cutoff in ["2020-03-15", "2020-03-23"] {
-        assert_eq!(forecasts("good", cutoff).len(), 28);
+        assert_eq!(forecasts("good", cutoff).len(), 7 * METHODS.len());
         assert_eq!(forecasts("good", cutoff), forecasts("other", cutoff), "{cutoff}");
     }
 }
@@ -191,7 +193,7 @@ fn repaired_values_count_for_nothing() {
     assert_eq!((&json["forecasts"], &of(&json, "lstm")["values"]), (&json!(9), &json!(9 * 7 - 6)));
     let text = place.text("runs/gap-backtest/backtest.csv");
     let empty = text.lines().filter(|line| line.contains(",2020-03-21,") && line.contains(",,")).count();
-    assert_eq!(empty, 6 * 4, "{text}");
+    assert_eq!(empty, 6 * METHODS.len(), "{text}");
     assert!(json["run"].as_str().unwrap().ends_with("gap-backtest"));
 }
 

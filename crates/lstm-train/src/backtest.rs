@@ -89,7 +89,7 @@ pub struct Batch {
 /// Forecasts of one method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecasts {
-    /// `lstm`, `linear`, `naive` or `seasonal-naive`.
+    /// `lstm`, or the [name](crate::baseline::Simple::name) of a simple method.
     pub method: &'static str,
     /// `[windows, H]`.
     pub mean: Vec<f64>,

@@ -62,7 +62,7 @@ impl Interval {
 /// One forecasting method on the held-out part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// `lstm`, `linear`, `naive` or `seasonal-naive`.
+    /// `lstm`, or the [name](crate::baseline::Simple::name) of a simple method.
     pub method: String,
     /// Errors over all held-out windows.
     pub metrics: Metrics,

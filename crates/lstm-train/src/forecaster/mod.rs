@@ -243,13 +243,6 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
     }
 
-    /// Forecasts of a simple method at several places, `[windows, H]`.
-    #[must_use]
-    pub fn baseline_at(&self, kind: Base, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
-        let all = self.windows(panel, 0, |_, rows| 0..rows);
-        windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.simple(kind, part))).collect()
-    }
-
     /// What the last window of each series is divided by: the unit of [`Interval`].
     ///
     /// # Errors
@@ -403,7 +396,7 @@ fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64, f64
         let linear = normal.as_ref().and_then(|normal| normal.solve(strength));
         let prepared = Prepared { linear, ..scales.clone() };
         let check = Windows::new(panel, config, &prepared, config.horizon, part);
-        let forecasts = horizons(config, &check.simple(Base::Linear, &checked));
+        let forecasts = horizons(config, &check.linear(&checked));
         (error_in_spreads(config, &prepared.spreads, &checked, &actual, &forecasts), strength, prepared)
     };
     let best = RIDGES.map(attempt).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));

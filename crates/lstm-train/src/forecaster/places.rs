@@ -2,8 +2,9 @@
 
 use super::evaluation::Interval;
 use super::windows::Windows;
-use super::{Base, CHECKED, Forecaster, Member, Window};
+use super::{CHECKED, CHUNK, ForecastConfig, Forecaster, Member, Window, horizons};
 use crate::Result;
+use crate::baseline::{Ets, Simple, Theta, drift, naive, recent, seasonal_naive};
 use lstm_tensor::{Backend, Float};
 
 /// Forecasts of a method, `[windows, H]`, by its name.
@@ -17,15 +18,43 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// [`Error::TooLarge`](crate::Error::TooLarge) and those of the backend.
     pub fn methods_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<OfMethod>> {
         let mut methods = vec![("lstm", self.forecast_at(backend, panel, windows)?)];
-        let mut add = |name, kind| methods.push((name, self.baseline_at(kind, panel, windows)));
-        if self.prepared.linear.is_some() {
-            add("linear", Base::Linear);
-        }
-        add("naive", Base::Last);
-        if self.config.season > 1 {
-            add("seasonal-naive", Base::Season);
-        }
+        let fits = |kind: &Simple| match kind {
+            Simple::Linear => self.prepared.linear.is_some(),
+            Simple::SeasonalNaive => self.config.season > 1,
+            Simple::Naive | Simple::Drift | Simple::Ets | Simple::Theta => true,
+        };
+        let kinds = Simple::ALL.into_iter().filter(fits);
+        methods.extend(kinds.map(|kind| (kind.name(), self.baseline_at(kind, panel, windows))));
         Ok(methods)
+    }
+
+    /// Forecasts of a simple method at several places, `[windows, H]`. ETS and Theta are fitted to the rows before the first
+    /// of a series' places, and go on from the rows before each.
+    #[must_use]
+    pub fn baseline_at(&self, kind: Simple, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
+        let ForecastConfig { season, horizon, .. } = self.config;
+        let before = |w: &Window| &panel[w.member].values[..w.row];
+        match kind {
+            Simple::Linear => {
+                let all = self.windows(panel, 0, |_, rows| 0..rows);
+                windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.linear(part))).collect()
+            }
+            Simple::Naive => windows.iter().flat_map(|w| naive(before(w), horizon)).collect(),
+            Simple::SeasonalNaive => {
+                windows.iter().flat_map(|w| seasonal_naive(before(w), season, horizon)).collect()
+            }
+            Simple::Drift => windows.iter().flat_map(|w| drift(recent(before(w), season), horizon)).collect(),
+            Simple::Ets => {
+                let fitted = of_first(panel.len(), windows, |w| Ets::fit(before(w), season));
+                let forecast = |w: &Window| fitted[w.member].map(|ets| ets.forecast(before(w), horizon));
+                windows.iter().flat_map(forecast).flatten().collect()
+            }
+            Simple::Theta => {
+                let fitted = of_first(panel.len(), windows, |w| Theta::fit(before(w), season));
+                let forecast = |w: &Window| fitted[w.member].map(|theta| theta.forecast(before(w), horizon));
+                windows.iter().flat_map(forecast).flatten().collect()
+            }
+        }
     }
 
     /// The unit of each window's [`Interval`]: the standard deviation of the window or of its series.
@@ -62,4 +91,16 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         };
         Ok(self.methods_at(backend, panel, &check)?.into_iter().map(interval).collect())
     }
+}
+
+/// What `fit` makes of the first place of each series; none where it has none.
+fn of_first<T: Copy>(members: usize, windows: &[Window], fit: impl Fn(&Window) -> T) -> Vec<Option<T>> {
+    let mut first: Vec<Option<&Window>> = vec![None; members];
+    for window in windows {
+        let earliest = first[window.member].get_or_insert(window);
+        if window.row < earliest.row {
+            *earliest = window;
+        }
+    }
+    first.into_iter().map(|window| window.map(&fit)).collect()
 }

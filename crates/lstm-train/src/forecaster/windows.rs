@@ -242,32 +242,24 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// Forecasts of `kind` in the series' unit, `[windows, answered]`.
-    pub(super) fn simple(&self, kind: Base, windows: &[Window]) -> Vec<f64> {
-        match kind {
-            Base::Linear => self.in_units(windows, self.base(kind, windows)),
-            Base::Last | Base::Season => self.naive(kind, windows, |member| self.panel[member].values),
-        }
+    /// Linear forecasts in the series' unit, `[windows, answered]`.
+    pub(super) fn linear(&self, windows: &[Window]) -> Vec<f64> {
+        self.in_units(windows, self.base(Base::Linear, windows))
     }
 
     /// Forecasts of `kind` as the network works with them, `[windows, answered]`.
     fn base(&self, kind: Base, windows: &[Window]) -> Vec<f64> {
         let (lookback, ahead) = (self.config.lookback, self.config.answered());
         let Some(linear) = self.prepared.linear.as_ref().filter(|_| kind == Base::Linear) else {
-            return self.naive(kind, windows, |member| self.values(member));
+            let season = if kind == Base::Season { self.config.season } else { 1 };
+            let naive = |w: &Window| seasonal_naive(&self.values(w.member)[..w.row], season, ahead);
+            return windows.iter().flat_map(naive).collect();
         };
         let before = |w: &Window| self.values(w.member)[w.row - lookback..w.row].iter().copied();
         let mut x: Vec<f64> = windows.iter().flat_map(before).collect();
         let mut out = vec![0.0; windows.len() * ahead];
         linear.forecast(&mut x, &mut out);
         out
-    }
-
-    /// The last season, or the last value, of these values.
-    fn naive<'v>(&self, kind: Base, windows: &[Window], values: impl Fn(usize) -> &'v [f64]) -> Vec<f64> {
-        let season = if kind == Base::Season { self.config.season } else { 1 };
-        let ahead = self.config.answered();
-        windows.iter().flat_map(|w| seasonal_naive(&values(w.member)[..w.row], season, ahead)).collect()
     }
 
     /// Inputs `[T, B, I]` of these windows; returns their base forecasts `[B, answered]`, as the network works with them.
@@ -414,7 +406,7 @@ mod tests {
             let config = config(normalise);
             let prepared = Prepared::new(&config, &panel, |_| 90, 10.0);
             let windows = Windows::new(&panel, &config, &prepared, 6, |_, rows| 90..rows);
-            windows.simple(Base::Linear, &windows.sample(100))
+            windows.linear(&windows.sample(100))
         };
         let (own, other) = (forecasts(Normalise::Log, &values), forecasts(Normalise::Series, &logs));
         for (own, log) in own.iter().zip(&other) {
@@ -441,7 +433,6 @@ mod tests {
             for (f, y) in forecasts.iter().zip(windows.actual(&[window])) {
                 assert!((f - y).abs() < 1e-9 * y, "{normalise:?}: {f} {y}");
             }
-            assert_eq!(windows.simple(Base::Last, &[window])[..6], [values[window.row - 1]; 6]);
         }
     }
 
@@ -457,6 +448,6 @@ mod tests {
         let forecasts = windows.in_units(&window, vec![1e6; 6]);
         let largest = values[24..36].iter().copied().fold(0.0, f64::max);
         assert!(forecasts.iter().all(|f| (f / largest - HIGHEST.exp()).abs() < 1e-9), "{forecasts:?}");
-        assert!(windows.simple(Base::Linear, &window).iter().all(|f| f.is_finite() && *f > 0.0));
+        assert!(windows.linear(&window).iter().all(|f| f.is_finite() && *f > 0.0));
     }
 }

@@ -46,7 +46,8 @@ impl<'a> Row<'a> {
             errors.filter_map(|errors| errors.of(measure)).collect()
         };
         let lstm = of(&self.whole, "lstm");
-        let others = ["linear", "seasonal-naive", "naive"].map(|method| of(&self.whole, method));
+        let others =
+            ["linear", "ets", "theta", "seasonal-naive", "naive"].map(|method| of(&self.whole, method));
         let best_other = others
             .iter()
             .filter_map(|values| median(values))
@@ -68,9 +69,9 @@ impl<'a> Row<'a> {
             median(&shares.collect::<Vec<_>>()).map_or("-".into(), |share| format!("{:.0}", 100.0 * share))
         });
         let seconds = median(&self.whole.iter().map(|cell| cell.seconds).collect::<Vec<_>>()).unwrap_or(0.0);
-        let [linear, season, naive] = others.map(|values| median(&values).map_or("-".into(), short));
+        let others = others.map(|values| median(&values).map_or("-".into(), short)).join(" | ");
         format!(
-            "| {}{} | {} | {} | {spread} | {} | {} | {linear} | {season} | {naive} | {:.0} % | {} | {seconds:.0} |\n",
+            "| {}{} | {} | {} | {spread} | {} | {} | {others} | {:.0} % | {} | {seconds:.0} |\n",
             self.series.title,
             if self.stale { " (stale)" } else { "" },
             self.series.horizon,
@@ -100,8 +101,8 @@ fn table(part: Part) -> Result<String> {
     machines.sort_unstable();
     machines.dedup();
     let mut text = format!(
-        "{head}\n| series | horizon | error | LSTM and base | seeds | LSTM alone | linear alone | seasonal naive | naive \
-         | gain | inside, % | s |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "{head}\n| series | horizon | error | LSTM and base | seeds | LSTM alone | linear alone | ETS | Theta | seasonal naive \
+         | naive | gain | inside, % | s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for row in &rows {
         text.extend(row.series.measures.iter().map(|measure| row.text(*measure)));
