@@ -54,6 +54,8 @@ Examples:
   lstm repro 000 --seeds 10                  all experiments of seed program 000
   lstm repro --file mine.toml --out runs/mine
   lstm repro runs/air                        a run of yours: the same bits?
+  lstm repro 002-lbfgs-wolfe --models --out here
+  lstm lab here/002-lbfgs-wolfe/seed-0.safetensors here/002-lbfgs-wolfe/seed-0.csv
   lstm repro 004-adjacent-sum --load experiments/results/004-adjacent-sum/seed-0.safetensors")]
 pub(crate) struct Args {
     /// Experiments, or programs for all of theirs; `list` lists them; or one run folder
@@ -68,12 +70,18 @@ pub(crate) struct Args {
     /// Seeds to run each experiment with: 0, 1, … [default: 1]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: Option<u32>,
+    /// Keep each trained model beside its result, and of programs 000 and 002 a series to run it on, for `lstm lab`;
+    /// what has a result but no model is run again
+    #[arg(long)]
+    models: bool,
     /// Predict with the model of an earlier run instead of training
-    #[arg(long, value_name = "MODEL", conflicts_with_all = ["all", "seeds", "steps", "out", "force", "quiet"])]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = [
+        "all", "seeds", "steps", "out", "force", "quiet", "models",
+    ])]
     load: Option<PathBuf>,
     /// Write this page from the results there are, with its pictures, and run nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "names", "all", "file", "load", "seeds", "steps", "device", "threads", "json", "quiet",
+        "names", "all", "file", "load", "seeds", "steps", "device", "threads", "json", "quiet", "models",
     ])]
     report: Option<PathBuf>,
     /// Steps of training instead of those of the experiment, to try things out
@@ -100,9 +108,10 @@ impl Args {
 
     /// Refuses what says nothing about this: these options, and all that are about experiments.
     fn refuse(&self, more: &[(&str, bool)], what: &str) -> Result<()> {
-        let Self { seeds, load, steps, machine, out, force, .. } = self;
+        let Self { seeds, models, load, steps, machine, out, force, .. } = self;
         let given = [
             ("seeds", seeds.is_some()),
+            ("models", *models),
             ("load", load.is_some()),
             ("steps", steps.is_some()),
             ("device", machine.device.is_some()),
@@ -240,7 +249,8 @@ fn repeat(args: &Args, chosen: &[Experiment], claims: &[Claims]) -> Result<()> {
             experiment,
             seed,
             place,
-            model: cell::path(&folder, experiment, seed).with_extension("safetensors"),
+            model: model_path(&folder, experiment, seed),
+            keeps_model: args.models,
             found_by: found_by(args, experiment),
             tick: &mut || bar.inc(1),
         };
@@ -306,6 +316,7 @@ fn todo<'a>(args: &Args, chosen: &'a [Experiment], folder: &Path) -> Result<Vec<
         for seed in args.seeds() {
             if !args.force {
                 match cell::find(folder, experiment, dtype(&args.machine, experiment).name(), seed)? {
+                    Found::Valid(_) if args.models && !model_path(folder, experiment, seed).exists() => {}
                     Found::Valid(_) => continue,
                     Found::Nothing => {}
                     Found::Stale => {
@@ -325,6 +336,10 @@ fn todo<'a>(args: &Args, chosen: &'a [Experiment], folder: &Path) -> Result<Vec<
         experiment.network.parameters as u64 * experiment.training.stop.max_steps
     });
     Ok(todo)
+}
+
+fn model_path(folder: &Path, experiment: &Experiment, seed: u64) -> PathBuf {
+    cell::path(folder, experiment, seed).with_extension("safetensors")
 }
 
 /// Arguments that let another process find the same experiment.

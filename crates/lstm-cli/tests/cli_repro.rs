@@ -18,6 +18,21 @@ fn the_list_names_every_experiment() {
 }
 
 #[test]
+fn models_are_kept_for_the_laboratory() {
+    let place = Place::new();
+    let run = "repro 000-learning-rate1 --steps 2 --out results";
+    place.lstm(run).fine();
+    assert!(!place.path("results/000-learning-rate1/seed-0.safetensors").exists());
+    let run = format!("{run} --models");
+    // The result is there, the model is not.
+    assert_eq!(place.lstm(&run).fine().err.lines().count(), 1);
+    assert_eq!(place.lstm(&run).fine().err, "");
+    let series = place.text("results/000-learning-rate1/seed-0.csv");
+    assert!(series.starts_with("value\n") && series.lines().count() > 100, "{series}");
+    assert!(!place.read("results/000-learning-rate1/seed-0.safetensors").is_empty());
+}
+
+#[test]
 fn a_series_is_trained_forecast_and_held_against_what_was_published() {
     let place = Place::new();
     let run = "repro 000-learning-rate1 000-main --steps 2 --seeds 2 --out results";

@@ -15,10 +15,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lstm_data::{Element, Sequences};
-use lstm_nn::{InferPass, Model};
+use lstm_nn::{InferPass, Model, durable, saved};
 use lstm_tensor::philox::{Philox, Purpose};
 use lstm_tensor::{Backend, Float};
 use lstm_train::{Culprit, Fault, Fit, Flow, Outcome, Source, Validate};
+use serde_json::json;
 
 use self::log::LossLog;
 pub(super) use self::sequences::Load;
@@ -36,8 +37,10 @@ pub(super) struct Trial<'a> {
     pub(super) seed: u64,
     /// Where it runs.
     pub(super) place: &'a Place,
-    /// Where the model goes.
+    /// Where the model goes, if it is kept.
     pub(super) model: PathBuf,
+    /// Whether every model is kept, and not only one that is read again.
+    pub(super) keeps_model: bool,
     /// Arguments after `lstm repro` that let another process find the experiment.
     pub(super) found_by: Vec<OsString>,
     /// Is told after every optimizer step.
@@ -113,6 +116,18 @@ impl Trial<'_> {
         cell: &mut Cell,
         validate: Option<Validate<'_, B, F>>,
     ) -> Result<Trained<B, F>> {
+        let trained = self.train_alone(backend, source, cell, validate)?;
+        self.keep(backend, &trained.model)?;
+        Ok(trained)
+    }
+
+    fn train_alone<B: Backend, F: Float + Element, S: Source<F>>(
+        &mut self,
+        backend: &B,
+        source: &S,
+        cell: &mut Cell,
+        validate: Option<Validate<'_, B, F>>,
+    ) -> Result<Trained<B, F>> {
         if self.experiment.training.lbfgs.is_some() {
             let trained = self.whole(backend, source, cell, &mut |_, _, _| Ok(Then::GoOn))?;
             return match trained.outcome {
@@ -134,10 +149,38 @@ impl Trial<'_> {
         cell: &mut Cell,
         look: Look<'_, B, F>,
     ) -> Result<Trained<B, F>> {
-        match self.experiment.training.lbfgs {
+        let trained = match self.experiment.training.lbfgs {
             Some(_) => self.whole(backend, source, cell, look),
             None => self.by_batches(backend, source, cell, None, Some(look)),
+        }?;
+        self.keep(backend, &trained.model)?;
+        Ok(trained)
+    }
+
+    /// Writes the model, if models are kept.
+    fn keep<B: Backend, F: Float>(&self, backend: &B, model: &Model<B, F>) -> Result<()> {
+        if self.keeps_model { self.save(backend, model) } else { Ok(()) }
+    }
+
+    fn save<B: Backend, F: Float>(&self, backend: &B, model: &Model<B, F>) -> Result<()> {
+        self.make_folder()?;
+        Ok(saved::write(backend, model, &json!({ "experiment": self.experiment.name }), &self.model)?)
+    }
+
+    /// Writes a series that the model can be run on beside it, if models are kept.
+    fn keep_series(&self, values: impl IntoIterator<Item = f64>) -> Result<()> {
+        if !self.keeps_model {
+            return Ok(());
         }
+        self.make_folder()?;
+        let text: String = values.into_iter().map(|value| format!("{value}\n")).collect();
+        let path = self.model.with_extension("csv");
+        Ok(durable::write(&path, format!("value\n{text}").as_bytes())?)
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        let Some(folder) = self.model.parent() else { return Ok(()) };
+        std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))
     }
 
     fn by_batches<B: Backend, F: Float + Element, S: Source<F>>(

@@ -8,7 +8,6 @@ use lstm_data::generate::Sequences;
 use lstm_nn::{Model, TrainOptions, TrainPass, saved};
 use lstm_tensor::{Backend, Float};
 use lstm_train::SequenceSource;
-use serde_json::json;
 
 use super::super::cell::{Cell, Shown, Trace, rounded};
 use super::super::data::{Data, weight_lag};
@@ -29,10 +28,7 @@ impl Trial<'_> {
     ) -> Result<()> {
         let source = SequenceSource(train);
         let model = self.train::<B, F, _>(backend, &source, cell, None)?.model;
-        if let Some(folder) = self.model.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
-        }
-        saved::write(backend, &model, &json!({ "experiment": self.experiment.name }), &self.model)?;
+        self.save(backend, &model)?;
 
         let predictions = predict(backend, &model, test)?;
         let again = self.in_a_new_process()?;

@@ -33,6 +33,7 @@ impl Trial<'_> {
         windows.check(&self.experiment.name, points)?;
         let source = RandomWindows(WindowSet::new(values, windows, &[0])?);
         let model = self.train::<B, F, _>(backend, &source, cell, None)?.model;
+        self.keep_series(made.y.iter().copied())?;
         let forecast = free_run::recompute(backend, &model, history, lookback, ahead)?;
 
         let (expected, drawn) = (&made.expected[points..], &made.y[points..]);

@@ -34,6 +34,10 @@ impl Trial<'_> {
             &mut |backend, model, step| looks.look(backend, model, step),
         )?;
 
+        // The first test sequence, from its first input to its last target.
+        let first = |values: &ndarray::Array3<f64>| values.slice(s![.., 0, 0]).to_vec();
+        let (inputs, targets) = (first(&looks.test.inputs), first(&looks.test.targets));
+        self.keep_series(inputs.into_iter().chain(targets.last().copied()))?;
         let errors = looks.errors;
         let least = |of: fn(&Errors) -> f64| errors.iter().map(of).fold(f64::INFINITY, f64::min);
         let astray = errors.iter().skip(1).find(|errors| errors.test > NOTHING).map(|errors| errors.step);
