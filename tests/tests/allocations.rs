@@ -38,16 +38,19 @@ fn spec() -> StackSpec {
     StackSpec::new(6, layers).dropout_between(0.2)
 }
 
-fn training<F: Float>(cpu: &Cpu, rule: &Rule) {
-    let case = filled(spec(), BatchShape::new(30, 16), 1.0, 5);
+/// Batch rows of layers that go in a wave, and of several tasks.
+const ROWS: [usize; 2] = [16, 40];
+
+fn training<F: Float>(cpu: &Cpu, rule: &Rule, rows: usize) {
+    let case = filled(spec(), BatchShape::new(30, rows), 1.0, 5);
     let mut run = Run::<_, F>::new(cpu, &case, Mode::Train, KernelChoice::Auto).unwrap();
     let mut slots: Vec<_> = (0..rule.slots()).map(|_| cpu.alloc::<F>(case.params.len()).unwrap()).collect();
-    let span = Span::dense(0, 30 * 16, 24);
+    let span = Span::dense(0, 30 * rows, 24);
     let target = cpu.alloc::<F>(span.end()).unwrap();
     let mut value = cpu.alloc::<f64>(1).unwrap();
     let mut control = Control::new(cpu).unwrap();
     let mut number = 0.0;
-    let what = format!("training in {}, {} threads, {rule:?}", F::NAME, cpu.threads());
+    let what = format!("training in {}, {} threads, {rows} rows, {rule:?}", F::NAME, cpu.threads());
     assert_quiet(&what, || {
         number += 1.0;
         cpu.upload(&[0.001, number], &mut control.values, control_slot::RATE).unwrap();
@@ -68,10 +71,10 @@ fn training<F: Float>(cpu: &Cpu, rule: &Rule) {
     })
 }
 
-fn inference<F: Float>(cpu: &Cpu) {
-    let case = filled(spec(), BatchShape::new(30, 16), 1.0, 6);
+fn inference<F: Float>(cpu: &Cpu, rows: usize) {
+    let case = filled(spec(), BatchShape::new(30, rows), 1.0, 6);
     let mut run = Run::<_, F>::new(cpu, &case, Mode::Infer, KernelChoice::Auto).unwrap();
-    assert_quiet(&format!("inference in {}, {} threads", F::NAME, cpu.threads()), || {
+    assert_quiet(&format!("inference in {}, {} threads, {rows} rows", F::NAME, cpu.threads()), || {
         let args = Forward {
             weights: Weights { params: &run.params, packed: &run.packed },
             draw: None::<Draw<'_, Cpu>>,
@@ -111,12 +114,14 @@ fn warm_loops_do_not_allocate() {
     ];
     for threads in [1, 2] {
         let cpu = Cpu::new(threads).unwrap();
-        for rule in &rules {
-            training::<f32>(&cpu, rule);
-            training::<f64>(&cpu, rule);
+        for rows in ROWS {
+            for rule in &rules {
+                training::<f32>(&cpu, rule, rows);
+                training::<f64>(&cpu, rule, rows);
+            }
+            inference::<f32>(&cpu, rows);
+            inference::<f64>(&cpu, rows);
         }
-        inference::<f32>(&cpu);
-        inference::<f64>(&cpu);
         streaming::<f32>(&cpu);
         streaming::<f64>(&cpu);
     }

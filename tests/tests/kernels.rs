@@ -11,8 +11,8 @@ use lstm_testkit::tolerance::{Expected, tolerance};
 /// 130 units are no multiple of a vector's width, 37 neither. The next two are cut as large passes are: batch
 /// rows into blocks of which the last is smaller, steps into chunks; and weights so large that the threads share
 /// each step, the inputs' product of a chunk before it. Then few rows of several layers, which run one behind the
-/// other, as those of the first case do, and more layers than can.
-fn cases() -> [StackCase; 5] {
+/// other, as those of the first case do; more layers than their steps have chunks; and more layers than can.
+fn cases() -> [StackCase; 6] {
     let layers = vec![LayerSpec::new(130).dropout(0.1, 0.2), LayerSpec::new(37).forget_bias(1.0)];
     let wide = StackSpec::new(5, layers).dropout_between(0.3);
     let layers = vec![LayerSpec::new(33).dropout(0.2, 0.1), LayerSpec::new(21).forget_bias(1.0)];
@@ -22,8 +22,9 @@ fn cases() -> [StackCase; 5] {
         filled(wide, BatchShape::new(101, 3), 1.0, 41),
         filled(many, BatchShape::new(101, 37), 1.0, 42),
         filled(large, BatchShape::new(50, 11), 1.0, 43),
-        filled(deep(&[24, 32, 17, 9]), BatchShape::new(101, 3), 1.0, 46),
-        filled(deep(&[8; 9]), BatchShape::new(40, 20), 1.0, 47),
+        filled(deep(&[24, 32, 17, 9]), BatchShape::new(200, 3), 1.0, 46),
+        filled(deep(&[64; 8]), BatchShape::new(9, 15), 1.0, 47),
+        filled(deep(&[8; 17]), BatchShape::new(40, 20), 1.0, 48),
     ]
 }
 

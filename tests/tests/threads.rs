@@ -20,7 +20,7 @@ fn cases() -> Vec<StackCase> {
         filled(stack(1, &[33, 8]), BatchShape::new(12, 7), 1.0, 2),
         filled(stack(9, &[96, 64]), BatchShape::new(24, 40), 1.0, 3),
         filled(stack(18, &[260]), BatchShape::new(20, 11), 1.0, 4),
-        filled(stack(3, &[24, 32, 17, 9]), BatchShape::new(101, 3), 1.0, 5),
+        filled(stack(3, &[24, 32, 17, 9]), BatchShape::new(200, 3), 1.0, 5),
     ]
 }
 

@@ -299,6 +299,8 @@ fn pass<B: Backend, F: Float>(
     x: &B::Buffer<F>,
     scratch: &Scratch<B, F>,
 ) -> Result<()> {
+    // A plan can be altered: no size below may wrap.
+    Plan::check_supported(op, &plan.spec, &plan.shape)?;
     let (steps, rows) = (plan.shape.steps, plan.shape.rows);
     Error::check_bounds(op, "params", plan.params.len(), weights.params.values().len())?;
     Error::check_bounds(op, "packed weights", plan.packed, weights.packed.len())?;

@@ -6,5 +6,5 @@
 mod rows;
 mod team;
 
-pub(crate) use rows::{Block, Field, Fields, PIECES, Rows, share};
+pub(crate) use rows::{Block, Field, Fields, Rows, share};
 pub(crate) use team::Team;

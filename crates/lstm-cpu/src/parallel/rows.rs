@@ -1,5 +1,5 @@
 //! Blocks of rows that tasks may write to, because no two tasks get the same row.
-#![allow(unsafe_code, reason = "rows of one buffer are lent to several threads; see SAFETY in Team::blocks")]
+#![allow(unsafe_code, reason = "rows of one buffer are lent to several threads; see SAFETY in Team::deal")]
 
 use super::Team;
 use std::marker::PhantomData;
@@ -14,9 +14,6 @@ pub(crate) struct Rows<'a, T> {
     lifetime: PhantomData<&'a mut [T]>,
 }
 
-/// Pieces that a buffer can be cut into at given places, at most.
-pub(crate) const PIECES: usize = 8;
-
 /// Where a buffer is cut. It is small, since each thread fetches it from the one that cuts.
 #[derive(Clone, Copy)]
 enum Cut<'a> {
@@ -25,15 +22,16 @@ enum Cut<'a> {
     /// So many blocks, of equal size but for one row; task `i` gets block `i + turn`, or what that is beyond the
     /// last one, counted from the first. `turn` is at most `number`.
     Number { number: usize, turn: usize },
-    /// So many blocks, which start at these rows.
-    At(usize, &'a [usize; PIECES]),
+    /// Blocks that start at these rows.
+    At(&'a [usize]),
 }
 
 impl Cut<'_> {
     fn blocks(self, rows: usize) -> usize {
         match self {
             Self::Size(size) => rows.div_ceil(size),
-            Self::Number { number, .. } | Self::At(number, _) => number,
+            Self::Number { number, .. } => number,
+            Self::At(places) => places.len(),
         }
     }
 
@@ -45,7 +43,7 @@ impl Cut<'_> {
                 let i = if i + turn < number { i + turn } else { i + turn - number };
                 [i, i + 1].map(|i| share(rows, number, i))
             }
-            Self::At(number, places) => [places[i], if i + 1 < number { places[i + 1] } else { rows }],
+            Self::At(places) => [places[i], places.get(i + 1).copied().unwrap_or(rows)],
         }
     }
 }
@@ -77,16 +75,20 @@ impl<'a, T> Rows<'a, T> {
         Self::cut(data, [1, number, width], Cut::Number { number, turn })
     }
 
-    /// A flat buffer, cut at the first `number` of these places, in rising order; the last piece ends with the buffer.
-    pub(crate) fn pieces(data: &'a mut [T], number: usize, at: &'a [usize; PIECES]) -> Self {
-        let (rows, places) = (data.len(), &at[..number]);
-        assert!(places.is_sorted() && places.last().is_none_or(|&last| last <= rows), "pieces overlap");
-        Self::cut(data, [1, rows, 1], Cut::At(number, at))
+    /// A flat buffer, cut at these places, in rising order; the last piece ends with the buffer.
+    pub(crate) fn pieces(data: &'a mut [T], at: &'a [usize]) -> Self {
+        let rows = data.len();
+        assert!(at.is_sorted() && at.last().is_none_or(|&last| last <= rows), "pieces overlap");
+        Self::cut(data, [1, rows, 1], Cut::At(at))
     }
 
     fn cut(data: &'a mut [T], [slots, rows, width]: [usize; 3], cut: Cut<'a>) -> Self {
-        let (Cut::Size(parts) | Cut::Number { number: parts, .. } | Cut::At(parts, _)) = cut;
-        assert!(parts > 0 && data.len() >= slots * rows * width, "rows reach past their buffer");
+        let parts = match cut {
+            Cut::Size(parts) | Cut::Number { number: parts, .. } => parts,
+            Cut::At(places) => places.len(),
+        };
+        assert!(parts > 0, "cut into nothing");
+        assert!(slots > 0 && data.len() >= size([slots, rows, width]), "rows reach past their buffer");
         Self { start: data.as_mut_ptr(), slots, rows, width, cut, lifetime: PhantomData }
     }
 
@@ -101,6 +103,11 @@ impl<'a, T> Rows<'a, T> {
     fn blocks(&self) -> usize {
         self.cut.blocks(self.rows)
     }
+}
+
+/// Elements of a buffer of these sizes; more than there can be where they are too many to be counted.
+fn size(sizes: [usize; 3]) -> usize {
+    sizes.into_iter().fold(1, usize::saturating_mul)
 }
 
 /// The rows of one block, in every slot.
@@ -125,8 +132,9 @@ impl<'a, T> Block<'a, T> {
 
     /// A piece of a flat buffer as rows `[slots, rows, width]`.
     pub(crate) fn shaped(self, [slots, rows, width]: [usize; 3]) -> Self {
+        let fits = slots > 0 && size([slots, rows, width]) <= self.len;
+        assert!(self.slots == 1 && fits, "rows reach past their piece");
         let stride = rows * width;
-        assert!(self.slots == 1 && slots * stride <= self.len, "rows reach past their piece");
         Self { slots, stride, len: stride, ..self }
     }
 
@@ -186,7 +194,7 @@ pub(crate) struct Fields<'a, T> {
     slots: usize,
     rows: usize,
     /// The only fields that may be asked for where there are several blocks.
-    known: &'a [Field; PIECES],
+    known: &'a [Field],
     lifetime: PhantomData<&'a mut [T]>,
 }
 
@@ -194,18 +202,20 @@ pub(crate) struct Fields<'a, T> {
 unsafe impl<T: Send> Sync for Fields<'_, T> {}
 
 impl<'a, T> Fields<'a, T> {
-    /// `known` lie one after the other; what follows the first of no width is none.
-    pub(crate) fn new(data: &'a mut [T], [slots, rows]: [usize; 2], known: &'a [Field; PIECES]) -> Self {
+    /// `known` are its fields, one after the other; nobody has to know them where there is one block alone.
+    pub(crate) fn new(data: &'a mut [T], [slots, rows]: [usize; 2], known: &'a [Field]) -> Self {
+        assert!(slots > 0, "fields without a slot");
         Self { start: data.as_mut_ptr(), len: data.len(), slots, rows, known, lifetime: PhantomData }
     }
 
     /// Whether no two fields share an element, and none reaches past the buffer.
     fn are_apart(&self) -> bool {
-        let mut used = self.known.iter().take_while(|field| field.width > 0);
-        let end = used.try_fold(0, |end, field| {
-            (field.start >= end).then(|| field.start + self.slots * self.rows * field.width)
-        });
+        let end = self.known.iter().try_fold(0, |end, field| (field.start >= end).then(|| self.end(*field)));
         end.is_some_and(|end| end <= self.len)
+    }
+
+    fn end(&self, field: Field) -> usize {
+        field.start.saturating_add(size([self.slots, self.rows, field.width]))
     }
 }
 
@@ -228,8 +238,7 @@ impl<T> Own<'_, T> {
     /// Its rows of fields `l - 1` and `l`, which share nothing.
     pub(crate) fn pair(&mut self, l: usize, fields: [Field; 2]) -> [Block<'_, T>; 2] {
         let [below, above] = fields;
-        let end = below.start + self.fields.slots * self.fields.rows * below.width;
-        assert!(l > 0 && end <= above.start, "fields overlap");
+        assert!(l > 0 && self.fields.end(below) <= above.start, "fields overlap");
         // SAFETY: they borrow different rows from `self`.
         unsafe { [self.lend(l - 1, below), self.lend(l, above)] }
     }
@@ -239,7 +248,7 @@ impl<T> Own<'_, T> {
     unsafe fn lend<'s>(&self, l: usize, field: Field) -> Block<'s, T> {
         let Fields { start, len, slots, rows, known, .. } = *self.fields;
         assert!(self.alone || known.get(l) == Some(&field), "another field than was announced");
-        assert!(field.start + slots * rows * field.width <= len, "a field reaches past its buffer");
+        assert!(self.fields.end(field) <= len, "a field reaches past its buffer");
         // SAFETY: the first row lies inside the buffer. `Team::fields` made sure that fields share nothing, or that
         // no other task runs; no other task has these rows.
         let start = unsafe { start.add(field.start + self.first * field.width) };
@@ -258,11 +267,21 @@ impl Team {
         buffers: [Rows<'_, T>; N],
         task: impl Fn(usize, [Block<'_, T>; N]) + Sync,
     ) {
-        self.moves(usize::MAX, buffers, task);
+        self.deal(buffers.first().map_or(0, Rows::blocks), usize::MAX, buffers, task);
     }
 
-    /// The same with rows of `fields`, too, which are cut into `number` blocks each as [`share`] says; `buffers` must be
-    /// cut into as many.
+    /// The same for tasks that do little more than move elements, `len` in all: on this thread where they are few.
+    pub(crate) fn moves<T: Send, const N: usize>(
+        &self,
+        len: usize,
+        buffers: [Rows<'_, T>; N],
+        task: impl Fn(usize, [Block<'_, T>; N]) + Sync,
+    ) {
+        self.deal(buffers.first().map_or(0, Rows::blocks), len, buffers, task);
+    }
+
+    /// The same as [`Self::blocks`] with rows of `fields`, too, which are cut into `number` blocks each as [`share`]
+    /// says; `buffers` must be cut into as many.
     pub(crate) fn fields<T: Send, const N: usize, const M: usize>(
         &self,
         number: usize,
@@ -271,8 +290,7 @@ impl Team {
         task: impl Fn(usize, [Own<'_, T>; N], [Block<'_, T>; M]) + Sync,
     ) {
         assert!(number == 1 || fields.iter().all(Fields::are_apart), "fields overlap");
-        assert!(buffers.iter().all(|buffer| buffer.blocks() == number), "buffers are cut into unlike blocks");
-        self.blocks(buffers, |i, blocks| {
+        self.deal(number, usize::MAX, buffers, |i, blocks| {
             let own = std::array::from_fn(|n| {
                 let fields = &fields[n];
                 let [first, end] = [i, i + 1].map(|i| share(fields.rows, number, i));
@@ -282,15 +300,15 @@ impl Team {
         });
     }
 
-    /// The same as [`Self::blocks`] for tasks that do little more than move elements, `len` in all: on this thread where they are few.
-    pub(crate) fn moves<T: Send, const N: usize>(
+    /// Deals `number` blocks of each buffer out to tasks that touch `len` elements.
+    fn deal<T: Send, const N: usize>(
         &self,
+        number: usize,
         len: usize,
         buffers: [Rows<'_, T>; N],
         task: impl Fn(usize, [Block<'_, T>; N]) + Sync,
     ) {
-        let blocks = buffers.first().map_or(0, Rows::blocks);
-        assert!(buffers.iter().all(|b| b.blocks() == blocks), "buffers are cut into unlike blocks");
+        assert!(buffers.iter().all(|b| b.blocks() == number), "buffers are cut into unlike blocks");
         let task = |i: usize| {
             let parts = std::array::from_fn(|n| {
                 let Rows { start, slots, rows, width, cut, .. } = buffers[n];
@@ -305,8 +323,8 @@ impl Team {
             task(i, parts);
         };
         match len {
-            0..=FEW => (0..blocks).for_each(task),
-            _ => self.run(blocks, &task),
+            0..=FEW => (0..number).for_each(task),
+            _ => self.run(number, &task),
         }
     }
 }
@@ -356,14 +374,11 @@ mod tests {
         let (mut data, mut turned) = (vec![0; 10], vec![0; 6]);
         for turn in 0..=3 {
             let rows = Rows::each(&mut turned, 3, turn);
-            team.blocks(
-                [Rows::pieces(&mut data, 3, &[0, 4, 4, 0, 0, 0, 0, 0]), rows],
-                |i, [mut piece, mut turned]| {
-                    assert_eq!(piece.at_mut(0).len(), [4, 0, 6][i]);
-                    piece.at_mut(0).iter_mut().for_each(|x| *x += 1);
-                    turned.at_mut(0).iter_mut().for_each(|x| *x = i);
-                },
-            );
+            team.blocks([Rows::pieces(&mut data, &[0, 4, 4]), rows], |i, [mut piece, mut turned]| {
+                assert_eq!(piece.at_mut(0).len(), [4, 0, 6][i]);
+                piece.at_mut(0).iter_mut().for_each(|x| *x += 1);
+                turned.at_mut(0).iter_mut().for_each(|x| *x = i);
+            });
             let first = (3 - turn % 3) % 3;
             assert_eq!([turned[0], turned[1], turned[4]], [first, first, (first + 2) % 3]);
         }
@@ -374,11 +389,9 @@ mod tests {
     fn fields_are_lent_row_by_row() {
         let team = Team::new(2).unwrap();
         let known = [(1, 2), (14, 1)].map(|(start, width)| Field { start, width });
-        let mut at = [Field::default(); PIECES];
-        at[..2].copy_from_slice(&known);
         let (mut data, mut firsts) = (vec![0; 21], [0; 2]);
         let firsts = [Rows::each(&mut firsts, 2, 0)];
-        team.fields(2, [Fields::new(&mut data, [2, 3], &at)], firsts, |i, [mut own], _| {
+        team.fields(2, [Fields::new(&mut data, [2, 3], &known)], firsts, |i, [mut own], _| {
             for (l, field) in known.into_iter().enumerate() {
                 for slot in 0..2 {
                     own.field(l, field).at_mut(slot).iter_mut().for_each(|x| *x += 1 + i + 10 * l);
@@ -392,8 +405,7 @@ mod tests {
     #[should_panic(expected = "fields overlap")]
     fn fields_that_overlap_are_refused() {
         let team = Team::new(1).unwrap();
-        let mut at = [Field::default(); PIECES];
-        at[..2].copy_from_slice(&[(0, 2), (11, 1)].map(|(start, width)| Field { start, width }));
+        let at = [(0, 2), (11, 1)].map(|(start, width)| Field { start, width });
         let (mut data, mut firsts) = (vec![0; 21], [0; 2]);
         let firsts = [Rows::each(&mut firsts, 2, 0)];
         team.fields(2, [Fields::new(&mut data, [2, 3], &at)], firsts, |_, _, _| {});
@@ -402,7 +414,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "pieces overlap")]
     fn pieces_that_overlap_are_refused() {
-        let _ = Rows::pieces(&mut [0; 10], 2, &[4, 2, 0, 0, 0, 0, 0, 0]);
+        let _ = Rows::pieces(&mut [0; 10], &[4, 2]);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// How often an idle thread looks for work before it sleeps: a fifth of a millisecond. To wake one takes some tens of
-/// microseconds, half of them on the thread that has the work.
+/// How often an idle thread looks for work before it sleeps: a fifth of a millisecond, where a pause takes 40 ns as on a
+/// Xeon of 2023. To wake one takes some tens of microseconds there, half of them on the thread that has the work.
 const SPINS: usize = 5000;
 /// The same where there are more threads than cores, and waiting takes away from work.
 const CROWDED: usize = 100;

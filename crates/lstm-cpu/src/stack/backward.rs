@@ -3,9 +3,9 @@
 use super::cell::{BackwardProduct, Crew, StepBackward, WeightGradient, panel, tile_height};
 use super::dropout::{Part, drop_before};
 use super::power::{Exponents, common, scale};
-use super::route::Route;
+use super::route::{CREST, DEEP, Route};
 use super::{Input, Layer, check_tape, cut, foreign, layer, of_layer, pad, part, unpad};
-use crate::parallel::{Block, Field, Fields, PIECES, Rows, share};
+use crate::parallel::{Block, Field, Fields, Rows, share};
 use crate::simd::Simd;
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{Backward, Draw, Float, Packed, Plan, Result, Scratch, State, Tape, check};
@@ -81,7 +81,7 @@ struct Asked<'a, F> {
     d_initial: [&'a mut [F]; 2],
 }
 
-/// What all tasks of a layer's chunk share. States are of hidden and of cell state.
+/// A layer's chunk of steps. States are of hidden and of cell state.
 struct Chunk<'a, F: Float> {
     pass: &'a Pass<'a, F>,
     l: usize,
@@ -129,10 +129,10 @@ impl<F: Float> Pass<'_, F> {
         Ok([of_task(&after), Field { start: d_cell.start, width: units }, of_task(&sums), power, state])
     }
 
-    /// The same of all layers, as many as there is room for.
-    fn all_fields(&self) -> Result<[[Field; PIECES]; 5]> {
-        let mut all = [[Field::default(); PIECES]; 5];
-        for l in 0..self.plan.spec.layers.len().min(PIECES) {
+    /// The same of all layers, in the first places of arrays.
+    fn lists(&self) -> Result<[[Field; DEEP]; 5]> {
+        let mut all = [[Field::default(); DEEP]; 5];
+        for l in 0..self.plan.spec.layers.len().min(DEEP) {
             all.iter_mut().zip(self.fields(l)?).for_each(|(all, field)| all[l] = field);
         }
         Ok(all)
@@ -150,7 +150,10 @@ impl<F: Float> Pass<'_, F> {
         let [dropped, before, handed, dz, u, row, d_last, after, d_cell, sums, powers, handed_power] =
             workspace.each_mut().map(CpuBuffer::as_mut_slice);
         let Asked { d_x, d_initial: [d_h, d_c] } = asked;
-        let [of_after, of_d_cell, of_sums, of_power, of_state] = &self.all_fields()?;
+        let lists = self.lists()?;
+        // A task alone need not announce what it asks for.
+        let listed = if blocks > 1 { layers } else { 0 };
+        let [of_after, of_d_cell, of_sums, of_power, of_state] = lists.each_ref().map(|list| &list[..listed]);
         let fields = [
             Fields::new(after, [1, blocks], of_after),
             Fields::new(d_cell, [1, rows], of_d_cell),
@@ -208,7 +211,7 @@ impl<F: Float> Pass<'_, F> {
         let (plan, layers) = (self.plan, self.plan.spec.layers.len());
         let (steps, rows) = (plan.shape.steps, plan.shape.rows);
         let all = steps.div_ceil(self.route.chunk);
-        let mut chunks = [const { None }; PIECES];
+        let mut chunks = [const { None }; CREST];
         for (l, chunk) in chunks.iter_mut().enumerate().take(layers) {
             let done = (wave + l + 1).checked_sub(layers).filter(|&done| done < all);
             *chunk = done.map(|done| self.chunk(l, all - 1 - done)).transpose()?;
@@ -216,20 +219,20 @@ impl<F: Float> Pass<'_, F> {
         let [dropped, before, handed, dz, u, row, d_last, after, d_cell, sums, powers, handed_power] =
             workspace.each_mut().map(CpuBuffer::as_mut_slice);
         let Asked { d_x, d_initial: [d_h, d_c] } = asked;
-        let [of_after, of_d_cell, of_sums, _, of_state] =
-            &self.all_fields()?.map(|all| all.map(|at| at.start));
+        let starts = self.lists()?.map(|list| list.map(|field| field.start));
+        let [of_after, of_d_cell, of_sums, _, of_state] = starts.each_ref().map(|starts| &starts[..layers]);
         // All of it for the first layer.
-        let mut of_d_x = [d_x.len(); PIECES];
+        let mut of_d_x = [d_x.len(); CREST];
         of_d_x[0] = 0;
         let own =
             [dropped, before, dz, u, row, d_last, powers].map(|workspace| Rows::each(workspace, layers, 0));
         let [dropped, before, dz, u, row, d_last, powers] = own;
         let turn = wave % layers + 1;
         let [handed, handed_power] = [handed, handed_power].map(|travels| Rows::each(travels, layers, turn));
-        let kept =
+        let carried =
             [(after, of_after), (d_cell, of_d_cell), (sums, of_sums), (d_h, of_state), (d_c, of_state)];
-        let [after, d_cell, sums, d_h, d_c] = kept.map(|(data, at)| Rows::pieces(data, layers, at));
-        let d_x = Rows::pieces(d_x, layers, &of_d_x);
+        let [after, d_cell, sums, d_h, d_c] = carried.map(|(data, at)| Rows::pieces(data, at));
+        let d_x = Rows::pieces(d_x, &of_d_x[..layers]);
         let buffers = [
             dropped,
             before,
@@ -262,7 +265,7 @@ impl<F: Float> Pass<'_, F> {
                 d_last: d_last.only(),
                 after: after.only(),
                 d_cell: d_cell.shaped([1, rows, chunk.layer.units]).only(),
-                sums: sums.only(),
+                sums: sums.shaped([1, 4 * chunk.layer.units, chunk.layer.depth]).only(),
                 powers: [&mut power.only()[0], &mut handed_power.only()[0]],
                 d_initial: [d_h.only(), d_c.only()],
             };
@@ -430,7 +433,7 @@ impl<F: Float> Chunk<'_, F> {
             return;
         }
         scale(&mut dz[..count * 4 * rows * units], -of_dz);
-        let input = Input::of(plan, l, [first, first, row], [x, states]);
+        let input = Input::of(plan, l, [first, row], [x, states]);
         let input = input.after_dropout(plan, draw, l, (part, count), dropped);
         let factors = &mut factors[..depth];
         for slot in 0..count {

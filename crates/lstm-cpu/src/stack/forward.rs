@@ -2,9 +2,9 @@
 
 use super::cell::{Crew, Factor, InputProduct, StepForward};
 use super::dropout::{Part, drop_before};
-use super::route::Route;
-use super::{Input, Layer, check_tape, cut, foreign, kept, known, layer, of_layer, pad, part, unpad};
-use crate::parallel::{Block, Field, Fields, PIECES, Rows, share};
+use super::route::{CREST, Route};
+use super::{Input, Layer, check_tape, cut, foreign, kept, layer, listed, of_layer, pad, part, unpad};
+use crate::parallel::{Block, Field, Fields, Rows, share};
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{
     Draw, Float, Forward, LayerTape, Mode, Packed, Plan, Result, Scratch, State, Tape, Weights, check,
@@ -74,7 +74,7 @@ struct Pass<'a, F: Float> {
     initial: Option<&'a State<Cpu, F>>,
 }
 
-/// What the tasks of a layer's chunk of steps share. It is small, since each thread fetches it from the one that made it.
+/// A layer's chunk of steps. It is small, since in a wave each thread fetches it from the one that made it.
 struct Chunk<'a, F: Float> {
     pass: &'a Pass<'a, F>,
     l: usize,
@@ -102,7 +102,7 @@ struct Task<'a, 'b, F> {
 }
 
 impl<F: Float> Pass<'_, F> {
-    /// All steps, a chunk at a time.
+    /// All steps of all layers.
     fn run(&self, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
         let (plan, layers) = (self.plan, self.plan.spec.layers.len());
         check_tape::<F>(plan, self.route)?;
@@ -138,11 +138,13 @@ impl<F: Float> Pass<'_, F> {
         let (steps, rows, kept) = (plan.shape.steps, plan.shape.rows, kept(plan, self.route));
         let Scratch { tape: Tape { gates, cell, hidden }, workspace } = scratch;
         let [dropped, before, ..] = workspace.as_mut_slice() else { return Err(foreign()) };
-        let places = [of_gates, of_cell, of_hidden].map(|of| known(plan.tape.layers.iter().map(of)));
+        let lists = [of_gates, of_cell, of_hidden].map(|of| listed(plan.tape.layers.iter().map(of)));
+        // A task alone need not announce what it asks for.
+        let listed = if blocks > 1 { layers } else { 0 };
         let fields = [
-            Fields::new(gates.as_mut_slice(), [kept, rows], &places[0]),
-            Fields::new(cell.as_mut_slice(), [kept, rows], &places[1]),
-            Fields::new(hidden.as_mut_slice(), [kept, rows], &places[2]),
+            Fields::new(gates.as_mut_slice(), [kept, rows], &lists[0][..listed]),
+            Fields::new(cell.as_mut_slice(), [kept, rows], &lists[1][..listed]),
+            Fields::new(hidden.as_mut_slice(), [kept, rows], &lists[2][..listed]),
         ];
         let buffers = [
             Rows::each(before.as_mut_slice(), blocks, 0),
@@ -157,10 +159,9 @@ impl<F: Float> Pass<'_, F> {
                 let Ok(chunk) = self.chunk(l, chunk) else { return altered.store(true, Ordering::Relaxed) };
                 let place = &plan.tape.layers[l];
                 let (input, mut hidden) = match l.checked_sub(1) {
-                    None => (
-                        Input::of(plan, l, [chunk.first, 0, row], [x, &[]]),
-                        hidden.field(l, of_hidden(place)),
-                    ),
+                    None => {
+                        (Input::of(plan, l, [chunk.first, row], [x, &[]]), hidden.field(l, of_hidden(place)))
+                    }
                     Some(below) => {
                         let below = of_hidden(&plan.tape.layers[below]);
                         let [read, write] = hidden.pair(l, [below, of_hidden(place)]);
@@ -186,23 +187,23 @@ impl<F: Float> Pass<'_, F> {
     fn wave(&self, wave: usize, x: &[F], y: &mut [F], scratch: &mut Scratch<Cpu, F>) -> Result<()> {
         let (plan, layers) = (self.plan, self.plan.spec.layers.len());
         let (steps, rows, kept) = (plan.shape.steps, plan.shape.rows, kept(plan, self.route));
-        let mut chunks = [const { None }; PIECES];
+        let mut chunks = [const { None }; CREST];
         for (l, chunk) in chunks.iter_mut().enumerate().take(layers) {
             let own = wave.checked_sub(l).filter(|own| own * self.route.chunk < steps);
             *chunk = own.map(|own| self.chunk(l, own)).transpose()?;
         }
         let Scratch { tape: Tape { gates, cell, hidden: states }, workspace } = scratch;
         let [dropped, before, handed, ..] = workspace.as_mut_slice() else { return Err(foreign()) };
-        let places = [of_gates, of_cell, of_hidden]
-            .map(|of| known(plan.tape.layers.iter().map(of)).map(|at| at.start));
+        let lists = [of_gates, of_cell, of_hidden]
+            .map(|of| listed(plan.tape.layers.iter().map(of)).map(|field| field.start));
         let buffers = [
-            Rows::pieces(gates.as_mut_slice(), layers, &places[0]),
-            Rows::pieces(cell.as_mut_slice(), layers, &places[1]),
-            Rows::pieces(states.as_mut_slice(), layers, &places[2]),
+            Rows::pieces(gates.as_mut_slice(), &lists[0][..layers]),
+            Rows::pieces(cell.as_mut_slice(), &lists[1][..layers]),
+            Rows::pieces(states.as_mut_slice(), &lists[2][..layers]),
             Rows::each(before.as_mut_slice(), layers, 0),
             Rows::each(dropped.as_mut_slice(), layers, 0),
             // Nothing for the layers below the last.
-            Rows::pieces(y, layers, &[0; PIECES]),
+            Rows::pieces(y, &[0; CREST][..layers]),
             Rows::each(handed.as_mut_slice(), layers, layers - wave % layers),
         ];
         let crew = Crew::of(self.cpu, layers);
@@ -211,7 +212,7 @@ impl<F: Float> Pass<'_, F> {
             let Chunk { units, .. } = *chunk;
             let handed = handed.only();
             let input = match l.checked_sub(1) {
-                None => Input::of(plan, l, [chunk.first, 0, 0], [x, &[]]),
+                None => Input::of(plan, l, [chunk.first, 0], [x, &[]]),
                 Some(below) => {
                     let stride = plan.tape.layers[below].hidden_row;
                     Input::Rows { data: handed, step: rows * stride, stride }
@@ -219,7 +220,7 @@ impl<F: Float> Pass<'_, F> {
             };
             let mut hidden = hidden.shaped([kept, rows, units]);
             let task = Task {
-                gates: gates.shaped([kept, rows, 4 * units]),
+                gates: gates.shaped([kept, rows, plan.tape.layers[l].gate_row]),
                 cell: cell.shaped([kept, rows, units]),
                 hidden: &mut hidden,
                 before: before.only(),

@@ -1,8 +1,8 @@
 //! Whole stacks of LSTM layers, fused: what is stored where, and the order of packed weights.
 //!
 //! A pass goes through the sequence in chunks of steps, and each chunk through all layers, so that what a layer
-//! hands to the next is still in the cache. Tasks take blocks of batch rows ([`route`]) and run the steps of a
-//! chunk without waiting for each other: [`cell`] does all of a step. Where there are too few rows, the tasks are
+//! hands to the next is still in the cache. Tasks take blocks of batch rows ([`route`]) and go through all chunks
+//! and layers without waiting for each other: [`cell`] does all of a step. Where there are too few rows, the tasks are
 //! layers, each a chunk behind the one below: a wave. Backward, a task also adds up its share
 //! of the gradient of the weights while the chunk's gradients are near. Equations:
 //! [`reference`](lstm_tensor::reference).
@@ -24,8 +24,8 @@ pub(crate) use pack::prepare;
 
 use self::cell::panel;
 use self::dropout::{Part, drop_before, drops_before};
-use self::route::Route;
-use crate::parallel::{Block, Field, PIECES};
+use self::route::{DEEP, Route};
+use crate::parallel::{Block, Field};
 use crate::{Cpu, CpuBuffer};
 use lstm_tensor::{
     BatchShape, Bias, Draw, Error, Float, KernelChoice, LayerTape, Mode, Plan, Result, StackSpec, State,
@@ -151,13 +151,15 @@ fn layer_tapes<F>(plan: &Plan, route: Route) -> impl Iterator<Item = LayerTape> 
     let (rows, trained) = (kept(plan, route) * plan.shape.rows, plan.mode == Mode::Train);
     let (mut gates, mut state) = (0, 0);
     let shares_gates = !trained && !route.wave && route.blocks == 1;
-    plan.spec.layers.iter().map(move |layer| {
+    plan.spec.layers.iter().enumerate().map(move |(l, layer)| {
         let units = padded::<F>(layer.hidden);
+        // In inference they hold products of inputs alone, where these are made for a whole chunk.
+        let has_gates = trained || !route.joins(plan.spec.input_of(l), layer.hidden, size_of::<F>());
         let place = LayerTape {
             units: layer.hidden,
             state: layer.hidden,
             gates,
-            gate_row: 4 * units,
+            gate_row: if has_gates { 4 * units } else { 0 },
             gate_stride: units,
             unit_stride: 1,
             cell: state,
@@ -165,7 +167,7 @@ fn layer_tapes<F>(plan: &Plan, route: Route) -> impl Iterator<Item = LayerTape> 
             hidden: state,
             hidden_row: units,
         };
-        gates += if shares_gates { 0 } else { rows * 4 * units };
+        gates += if shares_gates { 0 } else { rows * place.gate_row };
         state += rows * units;
         place
     })
@@ -250,11 +252,11 @@ fn check_tape<F>(plan: &Plan, route: Route) -> Result<()> {
     if as_laid_out { Ok(()) } else { Err(foreign()) }
 }
 
-/// The first layers' fields, as many as there is room for.
-fn known(layers: impl Iterator<Item = Field>) -> [Field; PIECES] {
-    let mut known = [Field::default(); PIECES];
-    known.iter_mut().zip(layers).for_each(|(known, field)| *known = field);
-    known
+/// Fields of the layers, in the first places of an array.
+fn listed(layers: impl Iterator<Item = Field>) -> [Field; DEEP] {
+    let mut list = [Field::default(); DEEP];
+    list.iter_mut().zip(layers).for_each(|(place, field)| *place = field);
+    list
 }
 
 /// Rows that a layer multiplies at the steps of a chunk.
@@ -266,15 +268,15 @@ enum Input<'a, F> {
 }
 
 impl<'a, F: Float> Input<'a, F> {
-    /// What layer `l` reads from step `first` on at batch rows from `row` on: of the inputs `x` or of the hidden state
-    /// below, whose row `first B` stands at row `slot B` of the tape.
-    fn of(plan: &Plan, l: usize, [first, slot, row]: [usize; 3], [x, hidden]: [&'a [F]; 2]) -> Self {
+    /// What layer `l` reads from step `first` on at batch rows from `row` on: of the inputs `x`, or of the hidden state
+    /// below on a tape of all steps.
+    fn of(plan: &Plan, l: usize, [first, row]: [usize; 2], [x, hidden]: [&'a [F]; 2]) -> Self {
         let (width, rows) = (plan.spec.input_of(l), plan.shape.rows);
         match l.checked_sub(1) {
             Some(below) => {
                 let place = &plan.tape.layers[below];
                 let stride = place.hidden_row;
-                let data = &hidden[place.hidden + (slot * rows + row) * stride..];
+                let data = &hidden[place.hidden + (first * rows + row) * stride..];
                 Self::Rows { data, step: rows * stride, stride }
             }
             None => {
@@ -388,10 +390,12 @@ mod tests {
     fn an_altered_plan_is_an_error() {
         let cpu = Cpu::new(1).unwrap();
         let plan = plan::<f32>(&two_layers(), &BatchShape::new(4, 2), Mode::Train).unwrap();
-        let alterations: [fn(&mut Plan); 4] = [
+        let alterations: [fn(&mut Plan); 5] = [
             |plan| plan.tape.steps[1] += 1,
             |plan| plan.tape.layers[1].gate_stride += 1,
             |plan| plan.tape.layers.truncate(1),
+            // Sizes that are 0 when they are counted without looking.
+            |plan| (plan.shape.rows, plan.tape.rows) = (1 << 60, 1 << 60),
             |plan| plan.params = StackSpec::uniform(1, 1, 1).param_layout(""),
         ];
         for alter in alterations {

@@ -3,7 +3,6 @@
 //! A pure function of sizes. The number of threads has no part in it, since the order of sums follows the cut.
 
 use super::cell::{NEAR, SHARED};
-use crate::parallel::PIECES;
 use lstm_tensor::{BatchShape, StackSpec};
 
 /// Batch rows of a task, about: enough for a product to be efficient, few enough to keep threads busy.
@@ -21,7 +20,11 @@ const RING: usize = 256;
 const TALL: usize = 512;
 /// Steps of a chunk in training, at most: gradients are scaled between chunks, and must not vanish inside one.
 const FADING: usize = 32;
-/// Chunks of a pass in waves, at least: at its beginning and end not all layers have one.
+/// Layers that several tasks can go through, at most: where these lie is listed on the stack.
+pub(super) const DEEP: usize = 16;
+/// Layers of a wave, at most.
+pub(super) const CREST: usize = 8;
+/// Chunks of a pass in waves, about: at its beginning and end not all layers have one.
 const WAVES: usize = 8;
 /// Multiply-adds of a layer's step from which on threads rather share that step than take layers.
 const BROAD: usize = 2 * SHARED;
@@ -49,7 +52,7 @@ impl Route {
         let work = layers().map(|(input, hidden)| weights(input, hidden)).sum::<usize>();
         let large = layers().any(|(input, hidden)| weights(input, hidden) * size > LARGE);
         let busy = steps.saturating_mul(rows).saturating_mul(work) > SMALL;
-        let blocks = match large || !busy || spec.layers.len() > PIECES {
+        let blocks = match large || !busy || spec.layers.len() > DEEP {
             true => 1,
             // An even number of them for an even number of threads.
             false => match rows.div_ceil(BLOCK) {
@@ -67,14 +70,14 @@ impl Route {
         };
         let most = if trained { FADING } else { usize::MAX };
         let chunk = (near / block).clamp(2, most).min(steps);
-        // Chunks of equal length; a ring of states must not grow with the sequence.
         let widest = layers().map(|(input, hidden)| weights(input, hidden)).max().unwrap_or(0);
         let wave = blocks == 1
-            && (2..=PIECES).contains(&spec.layers.len())
+            && (2..=CREST).contains(&spec.layers.len())
             && rows.saturating_mul(widest) < BROAD
             && steps.saturating_mul(rows).saturating_mul(work) > 4 * SMALL
             && steps > WAVES;
         let chunk = if wave { chunk.min(steps.div_ceil(WAVES)) } else { chunk };
+        // Chunks of equal length; a ring of states must not grow with the sequence.
         let chunk = if trained { steps.div_ceil(steps.div_ceil(chunk)) } else { chunk };
         Self { blocks, block, chunk, wave }
     }
@@ -114,6 +117,15 @@ mod tests {
         assert_eq!((large.blocks, large.joins(1, 500, 4), large.joins(500, 500, 4)), (1, true, false));
         assert_eq!(route(3, 4, 1, 10, 1), Route { block: 3, blocks: 1, chunk: 4, wave: false });
         assert!(route(32, 30, 128, 128, 1).joins(128, 128, 4));
+    }
+
+    #[test]
+    fn few_rows_of_several_small_layers_go_in_waves() {
+        let waves = |rows, steps, hidden, layers| route(rows, steps, 3, hidden, layers).wave;
+        assert!(waves(3, 200, 20, 4) && waves(5, 260, 20, 2) && waves(15, 9, 64, 8));
+        assert!(!waves(3, 200, 20, 1) && !waves(3, 200, 20, 9), "one layer, and too many");
+        assert!(!waves(3, 8, 20, 4) && !waves(17, 200, 20, 4), "too little to do, and enough rows");
+        assert!(!waves(16, 200, 128, 2), "steps that are worth sharing");
     }
 
     #[test]
