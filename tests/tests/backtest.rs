@@ -103,8 +103,7 @@ fn refitting_every_origin_is_training_by_hand_there() {
         let (held, evaluation, _) =
             Forecaster::<Cpu, f32>::hold_out(&cpu, &trials, &[Member::alone(&known)], course, go).unwrap();
         let past = [Member::alone(&values[..row])];
-        let (all, _) =
-            Forecaster::<Cpu, f32>::fit_all(&cpu, &held.config, &past, &evaluation, course, go).unwrap();
+        let (all, _) = Forecaster::<Cpu, f32>::fit_all(&cpu, &held, &past, &evaluation, course, go).unwrap();
         let batch = batches.iter().find(|batch| batch.windows[0].row == row).unwrap();
         assert_eq!(batch.methods[0].mean, all.forecast(&cpu, &past).unwrap()[0], "row {row}");
         for (method, forecasts) in batch.methods.iter().skip(1).map(|m| (m.method, &m.mean)) {
@@ -113,7 +112,7 @@ fn refitting_every_origin_is_training_by_hand_there() {
             assert_eq!(*forecasts, by_hand, "{method}, row {row}");
         }
         assert_eq!(batch.actual, values[row..row + HORIZON]);
-        trials = vec![held.config];
+        trials = held.ways().map(|way| way.config.clone()).collect();
     }
 }
 

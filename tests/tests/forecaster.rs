@@ -101,11 +101,11 @@ fn the_same_command_gives_the_same_bits_on_any_number_of_threads() {
     let run = |threads| {
         let cpu = Cpu::new(threads).unwrap();
         let (forecaster, evaluation) = hold_out(&cpu, &choices, &one(&values));
-        assert_eq!((evaluation.trials.len(), forecaster.models.len()), (3, 2));
+        assert_eq!((evaluation.trials.len(), forecaster.models.len()), (5, 2));
         let go = &mut |_: lstm_train::forecaster::Stage, _: u64, _: Option<&_>| Flow::Continue;
         let (all, _) = Forecaster::<Cpu, f32>::fit_all(
             &cpu,
-            &forecaster.config,
+            &forecaster,
             &one(&values),
             &evaluation,
             &mut Course::default(),
@@ -116,6 +116,33 @@ fn the_same_command_gives_the_same_bits_on_any_number_of_threads() {
     };
     let alone = run(1);
     assert!([2, 3, 4].into_iter().all(|threads| run(threads) == alone));
+}
+
+#[test]
+fn forecasts_of_several_trials_are_averaged() {
+    let cpu = Cpu::new(1).unwrap();
+    let values = series(240);
+    let panel = one(&values);
+    let fit = |held: &Forecaster<Cpu, f32>, evaluation: &Evaluation| {
+        let go = &mut |_: lstm_train::forecaster::Stage, _: u64, _: Option<&_>| Flow::Continue;
+        Forecaster::fit_all(&cpu, held, &panel, evaluation, &mut Course::default(), go).unwrap().0
+    };
+    let [(mut held, mut evaluation), (other, of_other)] = [Base::Linear, Base::Season].map(|base| {
+        let choices = ForecastChoices { base: Some(base), segment: Some(3), ..choices() };
+        hold_out(&cpu, &choices, &panel)
+    });
+    let alone = [fit(&held, &evaluation), fit(&other, &of_other)]
+        .map(|forecaster| forecaster.forecast(&cpu, &panel).unwrap().remove(0));
+    held.beside.push(other);
+    evaluation.taken.ways.extend(of_other.taken.ways);
+    let both = fit(&held, &evaluation);
+    let kinds: Vec<Base> = both.networks().map(|(way, _)| way.config.base).collect();
+    assert_eq!(kinds, [Base::Linear, Base::Season]);
+    let mean = both.forecast(&cpu, &panel).unwrap().remove(0);
+    assert_ne!(alone[0], alone[1]);
+    for (at, mean) in mean.iter().enumerate() {
+        assert!((2.0 * mean - alone[0][at] - alone[1][at]).abs() < 1e-9, "{at}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 use lstm_cpu::Cpu;
 use lstm_tensor::Float;
-use lstm_train::forecaster::{Evaluation, ForecastChoices, ForecastConfig, Forecaster, Member, Stage};
+use lstm_train::forecaster::{
+    Evaluation, ForecastChoices, ForecastConfig, Forecaster, Member, Normalise, Stage,
+};
 use lstm_train::{Checkpoints, Course, Flow, Journal, Keeper, Progress, Result};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -22,6 +24,7 @@ fn trials(panel: &[Member<'_>]) -> Vec<ForecastConfig> {
         ensemble: Some(2),
         epochs: Some(12),
         dropout: Some(0.1),
+        normalise: Some(Normalise::Window),
         ..ForecastChoices::default()
     };
     ForecastConfig::trials(&choices, &[9], panel).unwrap()
@@ -70,8 +73,8 @@ fn run<F: Float>(threads: usize, course: &mut Course<'_, F>, steps: u64) -> Opti
         return None;
     }
     let (whole, outcome) =
-        Forecaster::<Cpu, F>::fit_all(&cpu, &held.config, &panel, &evaluation, course, &mut watch).unwrap();
-    let params = whole.models.iter().map(|model| model.download(&cpu).unwrap()).collect();
+        Forecaster::<Cpu, F>::fit_all(&cpu, &held, &panel, &evaluation, course, &mut watch).unwrap();
+    let params = whole.networks().map(|(_, model)| model.download(&cpu).unwrap()).collect();
     (!outcome.is_cut_short()).then_some(Seen { evaluation, params, reports })
 }
 

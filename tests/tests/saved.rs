@@ -107,6 +107,33 @@ fn resealed(change: impl Fn(&mut String)) -> Vec<u8> {
 }
 
 #[test]
+fn networks_of_different_shape_share_a_file_of_a_later_version() {
+    let (cpu, folder) = (Cpu::new(1).unwrap(), Folder::new());
+    let model = |hidden, seed| {
+        let network = Network::new(2).lstm(hidden).head(Readout::Last, 1);
+        Model::<Cpu, f32>::new(&cpu, network, &InitSpec::torch(), seed).unwrap()
+    };
+    let bytes = |models: &[Model<Cpu, f32>]| {
+        saved::all_to_bytes(&cpu, models, &saved::Extra::new(), &json!(null)).unwrap()
+    };
+    let version = |bytes: &[u8], version| {
+        let text = format!(r#"\"version\":{version}"#);
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(version(&bytes(&[model(3, 1), model(3, 2)]), 2));
+    let models = [model(3, 1), model(5, 2), model(3, 3)];
+    let file = bytes(&models);
+    assert!(version(&file, 3));
+    let read = saved::read(&folder.file(&file)).unwrap();
+    assert!(read.each_network().eq(models.iter().map(Model::network)));
+    let loaded = read.load_all::<_, f32>(&cpu).unwrap();
+    for (was, is) in models.iter().zip(&loaded) {
+        assert_eq!(was.download(&cpu).unwrap(), is.download(&cpu).unwrap());
+    }
+    assert_eq!(bytes(&loaded), file);
+}
+
+#[test]
 fn what_is_wrong_is_named_even_where_the_digest_is_right() {
     let folder = Folder::new();
     assert!(saved::read(&folder.file(&resealed(|_| {}))).is_ok());

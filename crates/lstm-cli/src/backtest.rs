@@ -13,7 +13,7 @@ use lstm_data::calendar::Calendar;
 use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
 use lstm_train::backtest::{Backtest, Batch, Forecasts, Learning, Next, Origins};
-use lstm_train::forecaster::{ForecastChoices, ForecastConfig, Trial};
+use lstm_train::forecaster::{ForecastChoices, ForecastConfig, Taken, Trial};
 use lstm_train::metrics::{Tally, naive_scale};
 use lstm_train::{Outcome, Progress as Report};
 
@@ -200,7 +200,7 @@ impl Plan {
 /// What the origins say.
 struct Found {
     config: ForecastConfig,
-    tried: Vec<Trial>,
+    tried: (Vec<Trial>, Taken),
     methods: Vec<Method>,
     /// Forecasts of each series.
     forecasts: Vec<usize>,
@@ -290,7 +290,7 @@ impl Job for Roll<'_> {
         found.config = test.config().clone();
         // Its own is the one horizon that each training sets aside.
         found.config.held_out = origins.held_out;
-        found.tried = test.tried().to_vec();
+        found.tried = test.tried().clone();
         Ok(found)
     }
 }
@@ -299,7 +299,7 @@ impl Found {
     fn nothing(panel: &Panel, plan: &Plan) -> Self {
         Self {
             config: plan.trials[0].clone(),
-            tried: Vec::new(),
+            tried: Default::default(),
             methods: Vec::new(),
             forecasts: vec![0; panel.members.len()],
             subject: Subject::of(panel, plan),

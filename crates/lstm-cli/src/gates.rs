@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Look at the forecast from so many rows before the end of the series [default: 0, behind its last row]
     #[arg(long, value_name = "ROWS")]
     window: Option<Whole<0, 1_000_000_000>>,
-    /// Which network of an ensemble [default: 1, the first]
+    /// Which of several networks [default: 1, the first]
     #[arg(long, value_name = "NUMBER")]
     network: Option<Whole<1, 100>>,
     /// Units of each layer that table and picture show [default: 4, the most active ones]
@@ -133,6 +133,8 @@ struct View {
     units: usize,
     /// Rows of a step.
     segment: usize,
+    /// Steps that read the past.
+    past: usize,
 }
 
 impl View {
@@ -173,11 +175,13 @@ impl View {
         }
         input::check_ahead(panel, config.horizon.saturating_sub(back))?;
         let (network, count) = (args.network.map_or(0, |network| network.get() - 1), saved.model.networks());
-        if network >= count {
+        let of_networks = saved.task.of_networks(count).unwrap_or_default();
+        let Some((_, own)) = of_networks.get(network) else {
             return Err(Failure::usage(format!("--network is {}, but the model has {count}", network + 1)));
-        }
+        };
         let units = args.units.map_or(UNITS, Whole::get);
-        Ok(Self { window: Window { member, row: rows - back }, network, units, segment: config.segment })
+        let window = Window { member, row: rows - back };
+        Ok(Self { window, network, units, segment: own.segment, past: own.lookback / own.segment })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 
 use console::Term;
-use lstm_train::forecaster::{Evaluation, Score, Trial};
+use lstm_train::forecaster::{Evaluation, Score, Taken, Trial};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
@@ -95,13 +95,22 @@ pub(crate) fn spoken(method: &str) -> &str {
     }
 }
 
-/// What the network does that was taken, and whether it helps `there`, where it was chosen.
-pub(crate) fn taken(trial: &Trial, there: &str) -> String {
-    let helps = match 1.0 - trial.validation / trial.base {
-        gain if gain > 0.0 => format!("and lowers its error {there} by {}", percent(gain)),
-        _ => format!("and does NOT lower its error {there}"),
+/// What the networks do that were taken, and whether they help `there`, where they were chosen.
+pub(crate) fn taken(trials: &[Trial], taken: &Taken, there: &str) -> Option<String> {
+    let helps = match 1.0 - taken.validation / taken.simple {
+        gain if gain > 0.0 => format!("errs {} less {there} than the best simple forecast", percent(gain)),
+        _ => format!("does NOT err less {there} than the best simple forecast"),
     };
-    format!("The network {}, {helps}.", trial.what)
+    let what: Vec<&str> =
+        taken.ways.iter().filter_map(|way| trials.get(way.trial)).map(|trial| trial.what.as_str()).collect();
+    match what.as_slice() {
+        [] => None,
+        [only] => Some(format!("The network {only}, and {helps}.")),
+        [first, rest @ ..] => Some(format!(
+            "The network {first}; its forecasts are averaged with those of {}. The mean {helps}.",
+            rest.iter().map(|what| format!("one that {what}")).collect::<Vec<_>>().join(", and of ")
+        )),
+    }
 }
 
 /// The best method that needs no training.

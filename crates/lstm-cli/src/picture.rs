@@ -26,15 +26,14 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// Of a training: the trials, in the order in which they were tried, and the one that was taken.
+    /// Of a training, and what was taken of it.
     pub(crate) fn new(
         panel: &lstm_data::panel::Panel,
         evaluation: &Evaluation,
         held: &HeldOut,
-        (trials, config): (&[ForecastConfig], &ForecastConfig),
+        config: &ForecastConfig,
         course: &[Point],
     ) -> Self {
-        let taken = trials.iter().position(|trial| trial == config).unwrap_or(0);
         let title = match panel.members.as_slice() {
             [only] => format!("{}: mean absolute error on held-out rows, by steps ahead", only.id),
             all => format!("mean absolute error on held-out rows of {} series, by steps ahead", all.len()),
@@ -44,7 +43,7 @@ impl Pictures {
         let methods = evaluation.scores.iter().map(|score| (score.method.as_str(), gaps(&score.by_step)));
         let member = panel.members.get(held.member);
         Self {
-            losses: (!course.is_empty()).then(|| losses::losses(course, evaluation, taken)),
+            losses: (!course.is_empty()).then(|| losses::losses(course, evaluation)),
             errors: (config.horizon > 1).then(|| by_step(title, methods)),
             residuals: member.and_then(|m| residuals::residuals(m, &held.residuals(m), config.season)),
             season: member.and_then(|m| season::season(m, held, config.season)),

@@ -96,9 +96,7 @@ impl Page<'_> {
                 "The last " (self.config.held_out) " rows of each series were kept from training and from every choice, and forecast "
                 "from " (windows) (if windows == 1 { " place" } else { " places" }) ", " (horizon)
                 (if horizon == 1 { " step" } else { " steps" }) " each. "
-                @if let Some(trial) = evaluation.trials.first() {
-                    (output::taken(trial, "on the validation part"))
-                }
+                (output::taken(&evaluation.trials, &evaluation.taken, "on the validation part").unwrap_or_default())
             }
             div.wide {
                 table {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use lstm_data::calendar::Calendar;
 use lstm_data::panel::{Feature, Layout, Member, Panel};
 use lstm_data::{Repairs, TimeAxis};
+use lstm_nn::durable;
 use lstm_nn::saved::{self, SavedModel};
-use lstm_nn::{Network, durable};
 use lstm_tensor::{Backend, Float};
 use lstm_train::baseline;
 use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
@@ -177,6 +177,9 @@ impl Folder {
 pub(crate) struct Task {
     /// What the forecaster was told.
     pub(crate) config: ForecastConfig,
+    /// The same of those whose forecasts are averaged with its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) beside: Vec<ForecastConfig>,
     /// How the files were read.
     pub(crate) reading: Reading,
     /// The series, of which the file holds the last rows.
@@ -209,7 +212,7 @@ pub(crate) struct Ended {
 }
 
 impl Task {
-    /// Of a forecaster of these series.
+    /// Of a forecaster of these series that stands alone.
     pub(crate) fn new(
         config: &ForecastConfig,
         reading: Reading,
@@ -229,6 +232,7 @@ impl Task {
         };
         Self {
             config: config.clone(),
+            beside: Vec::new(),
             // What was to come has come when the model is used again.
             reading: Reading { future: None, ..reading },
             members: panel.members.iter().map(ended).collect(),
@@ -294,6 +298,21 @@ impl Task {
         Ok(())
     }
 
+    /// The settings of all whose forecasts are averaged.
+    fn ways(&self) -> impl Iterator<Item = &ForecastConfig> {
+        std::iter::once(&self.config).chain(&self.beside)
+    }
+
+    /// The settings that each of so many networks belongs to, and the number of these settings; none where the networks
+    /// are too few for them.
+    pub(crate) fn of_networks(&self, count: usize) -> Option<Vec<(usize, &ForecastConfig)>> {
+        let beside: usize = self.beside.iter().map(|config| config.ensemble).sum();
+        let own = count.checked_sub(beside).filter(|own| *own > 0)?;
+        let counts = std::iter::once(own).chain(self.beside.iter().map(|config| config.ensemble));
+        let ways = self.ways().enumerate().zip(counts);
+        Some(ways.flat_map(|(way, count)| std::iter::repeat_n(way, count)).collect())
+    }
+
     /// Whether these are the series that the model was trained on.
     pub(crate) fn same_series(&self, panel: &Panel) -> bool {
         self.members.iter().map(|member| &member.id).eq(panel.members.iter().map(|member| &member.id))
@@ -303,8 +322,8 @@ impl Task {
     ///
     /// # Errors
     /// What does not fit.
-    fn check(&self, network: &Network) -> Result<(), String> {
-        let Self { config, members, .. } = self;
+    fn check(&self, model: &SavedModel) -> Result<(), String> {
+        let Self { config, beside, members, .. } = self;
         // Before anything is computed from their number.
         let times = self.calendar.as_ref().map_or(0, |calendar| 2 * calendar.cycles.len());
         let columns = [times + self.known.len(), self.past.len(), self.fixed.len()];
@@ -314,8 +333,19 @@ impl Task {
         if members.is_empty() || (config.told_apart > 0 && config.told_apart != members.len()) {
             return Err("its series are not those that its settings describe".into());
         }
-        config.validate().map_err(|error| error.to_string())?;
-        if config.network() != *network {
+        let same = |other: &ForecastConfig| {
+            let told = |c: &ForecastConfig| [c.horizon, c.season, c.known, c.past, c.fixed, c.told_apart];
+            told(other) == told(config) && other.reach() <= config.reach()
+        };
+        if !beside.iter().all(same) {
+            return Err("the settings of its networks do not go together".into());
+        }
+        for config in self.ways() {
+            config.validate().map_err(|error| error.to_string())?;
+        }
+        let of_networks = self.of_networks(model.networks()).unwrap_or_default();
+        let described = of_networks.iter().map(|(_, config)| config.network());
+        if !model.each_network().cloned().eq(described) {
             return Err("its network is not the one that its settings describe".into());
         }
         for member in members {
@@ -344,13 +374,17 @@ impl Task {
 
 /// Names of the numbers that a model file holds besides its weights.
 mod kept {
-    pub(super) const LINEAR: &str = "linear";
     pub(super) const SPREADS: &str = "spreads";
     pub(super) const COLUMNS: &str = "columns";
     pub(super) const VALUES: &str = "values";
     pub(super) const KNOWN: &str = "known";
     pub(super) const PAST: &str = "past";
     pub(super) const FIXED: &str = "static";
+
+    /// The linear forecast of one of those whose forecasts are averaged.
+    pub(super) fn linear(way: usize) -> String {
+        if way == 0 { "linear".into() } else { format!("linear.{way}") }
+    }
 }
 
 /// The bytes of a model file.
@@ -365,8 +399,10 @@ pub(crate) fn to_bytes<B: Backend, F: Float>(
 ) -> Result<Vec<u8>> {
     let prepared = &forecaster.prepared;
     let mut extra = saved::Extra::new();
-    if let Some(linear) = &prepared.linear {
-        extra.insert(kept::LINEAR.into(), linear.weights().to_vec());
+    for (at, way) in forecaster.ways().enumerate() {
+        if let Some(linear) = &way.prepared.linear {
+            extra.insert(kept::linear(at), linear.weights().to_vec());
+        }
     }
     extra.insert(kept::SPREADS.into(), prepared.spreads.clone());
     extra.insert(kept::COLUMNS.into(), prepared.columns.as_flattened().to_vec());
@@ -383,7 +419,7 @@ pub(crate) fn to_bytes<B: Backend, F: Float>(
     put(kept::PAST, ends.clone().flat_map(|(member, from)| rows(&member.past, from)).collect());
     put(kept::FIXED, ends.flat_map(|(member, _)| &member.fixed).copied().collect());
     let task = serde_json::to_value(task).map_err(|error| Failure::model(error.to_string()))?;
-    Ok(saved::all_to_bytes(backend, &forecaster.models, &extra, &task)?)
+    Ok(saved::all_to_bytes(backend, forecaster.networks().map(|(_, model)| model), &extra, &task)?)
 }
 
 /// A model that was saved, with its task.
@@ -391,7 +427,8 @@ pub(crate) struct Saved {
     pub(crate) path: PathBuf,
     pub(crate) model: SavedModel,
     pub(crate) task: Task,
-    prepared: Prepared,
+    /// Of each whose forecasts are averaged.
+    prepared: Vec<Prepared>,
     /// The last rows of its series.
     tail: Panel,
 }
@@ -415,7 +452,7 @@ impl Saved {
         };
         let task: Task =
             serde_json::from_value(model.task.clone()).map_err(|error| unfit(error.to_string()))?;
-        task.check(&model.network).map_err(unfit)?;
+        task.check(&model).map_err(unfit)?;
         let (prepared, tail) = restored(&task, &model.extra, &path).map_err(unfit)?;
         Ok(Self { path, model, task, prepared, tail })
     }
@@ -430,8 +467,21 @@ impl Saved {
         panel: &Panel,
         (members, seen): (&[forecaster::Member<'_>], impl Fn(usize) -> usize),
     ) -> Result<Forecaster<B, F>> {
-        let (config, prepared) = (self.task.config.clone(), self.prepared.clone());
-        let own = Forecaster { config, prepared, models: self.model.load_all(backend)? };
+        let networks = self.task.of_networks(self.model.networks()).unwrap_or_default();
+        let mut models: Vec<Vec<_>> = self.prepared.iter().map(|_| Vec::new()).collect();
+        for ((way, _), model) in networks.into_iter().zip(self.model.load_all(backend)?) {
+            models[way].push(model);
+        }
+        let parts = self.task.ways().cloned().zip(&self.prepared).zip(models);
+        let mut ways = parts.map(|((config, prepared), models)| Forecaster {
+            config,
+            prepared: prepared.clone(),
+            models,
+            beside: Vec::new(),
+        });
+        // A task has settings of its own.
+        let first = ways.next().ok_or_else(|| Failure::model("there are no settings"))?;
+        let own = Forecaster { beside: ways.collect(), ..first };
         Ok(if self.task.same_series(panel) { own } else { own.for_others(members, seen) })
     }
 
@@ -455,7 +505,7 @@ impl Saved {
 }
 
 /// What formulas settled, and the ends of the series, from the numbers of a model file.
-fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Prepared, Panel), String> {
+fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Vec<Prepared>, Panel), String> {
     let numbers = |name: &str| extra.get(name).map(Vec::as_slice);
     let all = |name: &str, count: usize| {
         let found = numbers(name).unwrap_or(&[]);
@@ -466,21 +516,23 @@ fn restored(task: &Task, extra: &saved::Extra, path: &Path) -> Result<(Prepared,
         }
     };
     let config = &task.config;
-    let linear = match numbers(kept::LINEAR) {
-        None => None,
-        Some(weights) => {
-            Some(config.linear(weights.to_vec()).ok_or("the weights of its linear forecast do not fit")?)
-        }
-    };
-    if linear.is_none() && config.base == Base::Linear {
-        return Err("the linear forecast that it corrects is missing".into());
-    }
     let columns = all(kept::COLUMNS, 2 * (config.known + config.past + config.fixed))?;
     let spreads = all(kept::SPREADS, task.members.len())?;
     if spreads.iter().chain(columns.iter().skip(1).step_by(2)).any(|spread| *spread <= 0.0) {
         return Err("a scale is not positive".into());
     }
-    let prepared = Prepared { linear, spreads: spreads.to_vec(), columns: columns.as_chunks().0.to_vec() };
+    let prepared = |(way, config): (usize, &ForecastConfig)| {
+        let unfit = "the weights of its linear forecast do not fit";
+        let linear = match numbers(&kept::linear(way)) {
+            None if config.base == Base::Linear => {
+                return Err("the linear forecast that it corrects is missing");
+            }
+            None => None,
+            Some(weights) => Some(config.linear(weights.to_vec()).ok_or(unfit)?),
+        };
+        Ok(Prepared { linear, spreads: spreads.to_vec(), columns: columns.as_chunks().0.to_vec() })
+    };
+    let prepared = task.ways().enumerate().map(prepared).collect::<Result<Vec<_>, _>>()?;
 
     let sum = |of: fn(&Ended) -> usize| {
         task.members.iter().try_fold(0usize, |sum, member| sum.checked_add(of(member))).ok_or("too many rows")

@@ -140,12 +140,12 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lookback: Option<Steps>,
-    /// Simple forecast that the network corrects [default: linear, or season (last without one) where that serves better]
+    /// Simple forecast that the network corrects [default: all are tried]
     #[arg(long, value_name = "WHICH", value_parser = words::<Base>(&["last", "season", "linear"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) base: Option<Base>,
     /// What a window is divided by: its own standard deviation, that of its series, or that of its logarithms, which are
-    /// then forecast [default: whichever serves best]
+    /// then forecast [default: the first two are tried; for few rows or several series also the last]
     #[arg(long, value_name = "BY", value_parser = words::<Normalise>(&["window", "series", "log"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) normalise: Option<Normalise>,
@@ -173,11 +173,15 @@ pub(crate) struct Training {
     #[arg(long, value_name = "WHICH", value_parser = words::<Aim>(&["huber", "mae", "mse"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) loss: Option<Aim>,
-    /// Networks whose forecasts are averaged [default: 5, from 1000 rows on 1]
+    /// Networks of each trial, whose forecasts are averaged [default: 5, from 1000 rows on 1]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ensemble: Option<Whole<1, 100>>,
-    /// Floating-point operations of all trials together, in 1e9; some 50 a second on two cores [default: 1600]
+    /// Trials at most whose forecasts are averaged: the best and those with which the mean is better [default: 4]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) average: Option<Whole<1, 100>>,
+    /// Floating-point operations of all trials together, in 1e9; some 50 a second on two cores [default: 2000]
     #[arg(long, value_name = "GFLOP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) effort: Option<Number<Positive>>,

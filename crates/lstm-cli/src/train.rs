@@ -195,7 +195,7 @@ pub(crate) fn learn(
         return Err(cut.in_folder(&folder, resumable.then_some(command)));
     }
     let evaluation = learned.evaluation.ok_or_else(|| Failure::model("training gave no evaluation"))?;
-    let pictures = Pictures::new(&panel, &evaluation, &learned.check, (&trials, &config), progress.course());
+    let pictures = Pictures::new(&panel, &evaluation, &learned.check, &config, progress.course());
     pictures.write(&folder)?;
     let prediction = Prediction {
         panel: &panel,
@@ -335,6 +335,7 @@ impl Job for Learn<'_> {
         let course = &mut kept.map_or_else(|| Ok(Course::default()), Kept::course)?;
         let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
             let task = Task {
+                beside: forecaster.beside.iter().map(|way| way.config.clone()).collect(),
                 evaluation: Some(evaluation.clone()).filter(is_sound),
                 cut_short: cut_short.as_ref().map(CutShort::to_string),
                 ..Task::new(&forecaster.config, reading.clone(), panel, calendar)
@@ -380,7 +381,7 @@ impl Job for Learn<'_> {
             progress.observe(step, report)
         };
         let (whole, outcome) =
-            Forecaster::<B, F>::fit_all(backend, &held.config, &members, &evaluation, course, &mut watch)?;
+            Forecaster::<B, F>::fit_all(backend, &held, &members, &evaluation, course, &mut watch)?;
         if let Some(reason) = CutShort::of(outcome) {
             return keep(&held, &evaluation, Some(reason));
         }
@@ -403,6 +404,7 @@ fn is_sound(evaluation: &Evaluation) -> bool {
     let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
     evaluation.last_forecast.iter().all(|forecast| finite(forecast))
         && evaluation.trials.iter().all(|trial| finite(&[trial.validation, trial.base]))
+        && finite(&[evaluation.taken.validation, evaluation.taken.simple])
         && evaluation.scores.iter().all(|score| {
             let metrics = [score.metrics.mae, score.metrics.rmse, score.metrics.smape];
             finite(&metrics)
@@ -434,6 +436,7 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         epochs: training.epochs.map(|v| v.wide()),
         effort: training.effort.map(|v| 1e9 * v.get()),
         ensemble: training.ensemble.map(|v| v.get()),
+        average: training.average.map(|v| v.get()),
         held_out: training.held_out.map(|v| v.get()),
         validation: training.validation.map(|v| v.get()),
         seed: training.seed.map(|v| v.wide()),
@@ -483,9 +486,8 @@ fn announced(panel: &Panel, trials: &[ForecastConfig]) -> String {
 fn held_out(evaluation: &Evaluation, config: &ForecastConfig) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let (held, windows, horizon) = (config.held_out, evaluation.windows, config.horizon);
-    let trial = evaluation.trials.first();
-    let taken =
-        trial.map_or(String::new(), |trial| format!("{}\n", output::taken(trial, "on the validation part")));
+    let taken = output::taken(&evaluation.trials, &evaluation.taken, "on the validation part");
+    let taken = taken.map_or(String::new(), |sentence| format!("{sentence}\n"));
     format!(
         "\n{taken}On the last {held} rows, which it has not seen ({windows} forecast{} of {horizon} step{}):\n",
         plural(windows),

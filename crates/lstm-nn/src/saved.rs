@@ -6,12 +6,13 @@ use crate::{Error, Model, Network, Result, durable};
 use lstm_tensor::{Backend, Bias, Float};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// What kind of sealed file it is.
 const KIND: &str = "model";
-/// Version of its form; 1 had no digest.
-const VERSION: u32 = 2;
+/// Versions of its form that are read; 1 had no digest, and 2 holds networks of one shape only.
+const VERSIONS: RangeInclusive<u32> = 2..=3;
 /// More networks than anybody averages.
 const MOST_MODELS: usize = 10_000;
 
@@ -20,9 +21,12 @@ const MOST_MODELS: usize = 10_000;
 #[serde(deny_unknown_fields)]
 struct Header {
     network: Network,
-    /// Networks of one shape in the file.
+    /// Networks in the file.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     models: usize,
+    /// Those behind the first, where they are not all like it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Network>,
     /// What the caller needs to use the model: scalers, columns, lookback.
     task: serde_json::Value,
 }
@@ -50,7 +54,7 @@ fn name_of(model: usize, tensor: &str) -> String {
 /// A model read from a file, on the host.
 #[derive(Clone, Debug)]
 pub struct SavedModel {
-    /// The network.
+    /// The network; of several, the first.
     pub network: Network,
     /// What the writer stored beside it.
     pub task: serde_json::Value,
@@ -58,8 +62,8 @@ pub struct SavedModel {
     pub dtype: &'static str,
     /// What the writer kept beside it as numbers.
     pub extra: Extra,
-    /// One set of parameters for each network.
-    tensors: Vec<BTreeMap<String, Vec<f64>>>,
+    /// Each network and its parameters.
+    models: Vec<(Network, BTreeMap<String, Vec<f64>>)>,
 }
 
 impl SavedModel {
@@ -68,13 +72,13 @@ impl SavedModel {
     /// # Errors
     /// [`lstm_tensor::Error::Memory`].
     pub fn load<B: Backend, F: Float>(&self, backend: &B) -> Result<Model<B, F>> {
-        self.load_one(backend, &self.tensors[0])
+        load(backend, &self.models[0])
     }
 
     /// Number of models in the file.
     #[must_use]
     pub fn networks(&self) -> usize {
-        self.tensors.len()
+        self.models.len()
     }
 
     /// All models of the file on a backend.
@@ -82,21 +86,25 @@ impl SavedModel {
     /// # Errors
     /// [`lstm_tensor::Error::Memory`].
     pub fn load_all<B: Backend, F: Float>(&self, backend: &B) -> Result<Vec<Model<B, F>>> {
-        self.tensors.iter().map(|tensors| self.load_one(backend, tensors)).collect()
+        self.models.iter().map(|model| load(backend, model)).collect()
     }
 
-    fn load_one<B: Backend, F: Float>(
-        &self,
-        backend: &B,
-        tensors: &BTreeMap<String, Vec<f64>>,
-    ) -> Result<Model<B, F>> {
-        let mut model = Model::zeros(backend, self.network.clone())?;
-        for (name, values) in tensors {
-            let values: Vec<F> = values.iter().map(|&v| F::from_f64(v)).collect();
-            model.params_mut().set(backend, name, &values)?;
-        }
-        Ok(model)
+    /// The networks, in the order of the models.
+    pub fn each_network(&self) -> impl Iterator<Item = &Network> {
+        self.models.iter().map(|(network, _)| network)
     }
+}
+
+fn load<B: Backend, F: Float>(
+    backend: &B,
+    (network, tensors): &(Network, BTreeMap<String, Vec<f64>>),
+) -> Result<Model<B, F>> {
+    let mut model = Model::zeros(backend, network.clone())?;
+    for (name, values) in tensors {
+        let values: Vec<F> = values.iter().map(|&v| F::from_f64(v)).collect();
+        model.params_mut().set(backend, name, &values)?;
+    }
+    Ok(model)
 }
 
 /// The bytes of a model file.
@@ -111,32 +119,32 @@ pub fn to_bytes<B: Backend, F: Float>(
     all_to_bytes(backend, std::slice::from_ref(model), &Extra::new(), task)
 }
 
-/// The bytes of a file with several models of one network, at least one, and what is kept beside them.
+/// The bytes of a file with several models, at least one, and what is kept beside them. Where their networks differ, only
+/// versions of this program from 3 of the form on can read it.
 ///
 /// # Errors
-/// [`Error::Invalid`] for no models or models of different networks, [`Error::Format`] for a task that is no
-/// plain JSON.
-pub fn all_to_bytes<B: Backend, F: Float>(
+/// [`Error::Invalid`] for no models, [`Error::Format`] for a task that is no plain JSON.
+pub fn all_to_bytes<'a, B: Backend + 'a, F: Float + 'a>(
     backend: &B,
-    models: &[Model<B, F>],
+    models: impl IntoIterator<Item = &'a Model<B, F>>,
     extra: &Extra,
     task: &serde_json::Value,
 ) -> Result<Vec<u8>> {
-    let alike = models.first().filter(|first| models.iter().all(|model| model.network() == first.network()));
-    let Some(first) = alike else {
-        return Err(Error::Invalid {
-            what: "models",
-            value: format!("{} of different networks, or none", models.len()),
-            must: "one or more of the same network".into(),
-        });
+    let models: Vec<_> = models.into_iter().collect();
+    let Some((first, rest)) = models.split_first() else {
+        return Err(Error::Invalid { what: "models", value: "none".into(), must: "one or more".into() });
     };
-    let header = Header { network: first.network().clone(), models: models.len(), task: task.clone() };
+    let alike = rest.iter().all(|model| model.network() == first.network());
+    let others = if alike { Vec::new() } else { rest.iter().map(|m| m.network().clone()).collect() };
+    let version = if alike { *VERSIONS.start() } else { *VERSIONS.end() };
+    let header =
+        Header { network: first.network().clone(), models: models.len(), others, task: task.clone() };
     let header = serde_json::to_value(&header).map_err(|error| Error::Invalid {
         what: "task",
         value: error.to_string(),
         must: "plain JSON".into(),
     })?;
-    let mut file = Sealed::new(KIND, VERSION, header);
+    let mut file = Sealed::new(KIND, version, header);
     for (index, model) in models.iter().enumerate() {
         for entry in model.params().layout().entries() {
             let values = model.params().get(backend, &entry.name)?;
@@ -168,21 +176,25 @@ pub fn write<B: Backend, F: Float>(
 /// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is no model, is damaged or of another version.
 pub fn read(path: &Path) -> Result<SavedModel> {
     let refuse = |why| Error::Format { path: path.to_owned(), what: KIND, why };
-    from_sealed(&Sealed::read(path, KIND, VERSION)?).map_err(refuse)
+    from_sealed(&Sealed::read(path, KIND, VERSIONS)?).map_err(refuse)
 }
 
 fn from_sealed(file: &Sealed) -> std::result::Result<SavedModel, String> {
     let header: Header = serde_json::from_value(file.about().clone()).map_err(|e| e.to_string())?;
-    header.network.validate().map_err(|e| e.to_string())?;
-    if !(1..=MOST_MODELS).contains(&header.models) {
-        return Err(format!("it says that it holds {} models", header.models));
+    let Header { network, models: count, others, task } = header;
+    if !(1..=MOST_MODELS).contains(&count) {
+        return Err(format!("it says that it holds {count} models"));
     }
-    let layout = header.network.param_layout();
-    let (mut tensors, mut dtype, mut known) = (Vec::new(), "f32", HashSet::new());
-    for model in 0..header.models {
+    if !others.is_empty() && others.len() + 1 != count {
+        return Err(format!("it describes {} networks and holds {}", others.len() + 1, count));
+    }
+    let (mut models, mut dtype, mut known) = (Vec::new(), "f32", HashSet::new());
+    for index in 0..count {
+        let network = index.checked_sub(1).and_then(|at| others.get(at)).unwrap_or(&network);
+        network.validate().map_err(|e| e.to_string())?;
         let mut own = BTreeMap::new();
-        for entry in layout.entries() {
-            let name = name_of(model, &entry.name);
+        for entry in network.param_layout().entries() {
+            let name = name_of(index, &entry.name);
             let shape = file.shape(&name).ok_or_else(|| format!("tensor {name} is missing"))?;
             if shape != entry.shape {
                 return Err(format!(
@@ -196,7 +208,7 @@ fn from_sealed(file: &Sealed) -> std::result::Result<SavedModel, String> {
             own.insert(entry.name.clone(), finite(file, &name)?);
             known.insert(name);
         }
-        tensors.push(own);
+        models.push((network.clone(), own));
     }
     let mut extra = Extra::new();
     for name in file.names() {
@@ -206,7 +218,7 @@ fn from_sealed(file: &Sealed) -> std::result::Result<SavedModel, String> {
             return Err(format!("tensor {name} does not belong to its network"));
         }
     }
-    Ok(SavedModel { network: header.network, task: header.task, dtype, extra, tensors })
+    Ok(SavedModel { network, task, dtype, extra, models })
 }
 
 /// The numbers of a tensor, whatever it is stored in.

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Name of the metadata entry.
@@ -110,11 +111,11 @@ impl Sealed {
         Ok(bytes)
     }
 
-    /// Reads a file of this kind and version.
+    /// Reads a file of this kind and one of these versions.
     ///
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is damaged or something else.
-    pub fn read(path: &Path, kind: &'static str, version: u32) -> Result<Self> {
+    pub fn read(path: &Path, kind: &'static str, versions: RangeInclusive<u32>) -> Result<Self> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let refuse = |why: String| Error::Format { path: path.to_owned(), what: kind, why };
         let file = std::fs::metadata(path).map_err(io)?;
@@ -124,10 +125,14 @@ impl Sealed {
         if file.len() > MAX_BYTES {
             return Err(refuse("it is larger than 8 GiB".into()));
         }
-        Self::from_bytes(&std::fs::read(path).map_err(io)?, kind, version).map_err(refuse)
+        Self::from_bytes(&std::fs::read(path).map_err(io)?, kind, &versions).map_err(refuse)
     }
 
-    fn from_bytes(bytes: &[u8], kind: &str, version: u32) -> std::result::Result<Self, String> {
+    fn from_bytes(
+        bytes: &[u8],
+        kind: &str,
+        versions: &RangeInclusive<u32>,
+    ) -> std::result::Result<Self, String> {
         let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let header = &bytes[LENGTH..][..header];
         serde_json::from_slice::<DistinctNames>(header).map_err(|e| e.to_string())?;
@@ -135,13 +140,16 @@ impl Sealed {
         let entry = metadata.metadata().as_ref().and_then(|m| m.get(ENTRY));
         let entry = entry.ok_or("it has no `lstm` metadata, so it was not written by this program")?;
         let mut entry: Value = serde_json::from_str(entry).map_err(|e| e.to_string())?;
-        match entry.get("version").and_then(Value::as_u64) {
-            Some(found) if found == u64::from(version) => {}
-            Some(found) => {
-                return Err(format!("it has version {found}, this program reads version {version}"));
+        let found = entry.get("version").and_then(Value::as_u64).ok_or("its metadata has no version")?;
+        let version = u32::try_from(found).ok().filter(|found| versions.contains(found));
+        let version = version.ok_or_else(|| match (versions.start(), versions.end()) {
+            (first, last) if first == last => {
+                format!("it has version {found}, this program reads version {last}")
             }
-            None => return Err("its metadata has no version".into()),
-        }
+            (first, last) => {
+                format!("it has version {found}, this program reads versions {first} to {last}")
+            }
+        })?;
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         if text("kind") != kind {
             return Err(format!("it is a {:?}", text("kind")));

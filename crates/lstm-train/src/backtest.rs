@@ -5,7 +5,7 @@
 //! number of origins.
 
 use crate::forecaster::{
-    Columns, ForecastConfig, Forecaster, Interval, LEVELS, Member, Stage, Trial, Window,
+    Columns, ForecastConfig, Forecaster, Interval, LEVELS, Member, Stage, Taken, Trial, Window,
 };
 use crate::{Course, Error, Flow, Outcome, Progress, Result};
 use lstm_tensor::{Backend, Float};
@@ -123,16 +123,16 @@ pub struct Backtest<'a, B: Backend, F: Float> {
     served: usize,
     /// What is tried the next time.
     trials: Vec<ForecastConfig>,
-    /// What was tried the first time; the one that was taken comes first.
-    tried: Vec<Trial>,
+    /// What was tried the first time, and what was taken of it.
+    tried: (Vec<Trial>, Taken),
     learnt: Option<Learnt<B, F>>,
     /// The next origin.
     next: usize,
 }
 
 impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
-    /// Of `trials`, the first time the model learns; those that follow, every `refit` origins, keep the settings that
-    /// did best then.
+    /// Of `trials`, the first time the model learns; those that follow, every `refit` origins, try only what was taken
+    /// then.
     ///
     /// # Errors
     /// [`Error::Invalid`] where there are no trials.
@@ -151,18 +151,18 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         let trials = trials.iter().map(|trial| ForecastConfig { held_out: trial.horizon, ..trial.clone() });
         let served = refit.map_or(origins.offsets.len(), NonZero::get);
         let trials = trials.collect();
-        Ok(Self { backend, panel, origins, served, trials, tried: Vec::new(), learnt: None, next: 0 })
+        Ok(Self { backend, panel, origins, served, trials, tried: Default::default(), learnt: None, next: 0 })
     }
 
-    /// The settings that did best the first time; before, what is tried first.
+    /// The settings of what was taken, the first where forecasts are averaged; before, what is tried first.
     #[must_use]
     pub fn config(&self) -> &ForecastConfig {
         &self.trials[0]
     }
 
-    /// What was tried the first time; the one that was taken comes first.
+    /// What was tried the first time, and what was taken of it.
     #[must_use]
-    pub fn tried(&self) -> &[Trial] {
+    pub fn tried(&self) -> &(Vec<Trial>, Taken) {
         &self.tried
     }
 
@@ -252,7 +252,7 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         let all = until(0);
         let (forecaster, outcome) = Forecaster::fit_all(
             self.backend,
-            &held.config,
+            &held,
             &all,
             &evaluation,
             &mut Course::default(),
@@ -261,10 +261,10 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         if outcome.is_cut_short() {
             return Ok(Some(outcome));
         }
-        if self.tried.is_empty() {
-            self.tried = evaluation.trials;
+        if self.tried.0.is_empty() {
+            self.tried = (evaluation.trials, evaluation.taken);
         }
-        self.trials = vec![held.config];
+        self.trials = held.ways().map(|way| way.config.clone()).collect();
         self.learnt = Some(Learnt { forecaster, intervals });
         Ok(None)
     }

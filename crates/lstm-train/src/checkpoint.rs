@@ -77,7 +77,7 @@ impl Checkpoints {
     /// # Errors
     /// As [`Checkpoints::newest`].
     pub fn run(&self) -> Result<Option<Value>> {
-        let found = self.newest_by(|path| Ok(Sealed::read(path, KIND, VERSION)?))?;
+        let found = self.newest_by(|path| Ok(Sealed::read(path, KIND, VERSION..=VERSION)?))?;
         Ok(found.and_then(|(_, file)| file.about().get("run").cloned()))
     }
 
@@ -178,7 +178,7 @@ fn to_bytes<'j, F: Float>(journal: &'j Journal<F>, run: &Value) -> Result<Vec<u8
 }
 
 fn read<F: Float>(path: &Path) -> Result<(Journal<F>, Value)> {
-    let file = Sealed::read(path, KIND, VERSION)?;
+    let file = Sealed::read(path, KIND, VERSION..=VERSION)?;
     from_sealed(&file).map_err(|why| FileError::Format { path: path.to_owned(), what: KIND, why }.into())
 }
 

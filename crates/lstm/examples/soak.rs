@@ -97,6 +97,7 @@ fn train(folder: &Path, cpu: &Cpu, panel: &[Member<'_>]) -> Outcome<Forecaster<C
         ensemble: Some(2),
         epochs: Some(2),
         dropout: Some(0.1),
+        average: Some(1),
         ..ForecastChoices::default()
     };
     let trials = ForecastConfig::trials(&choices, &[7], panel)?;
@@ -112,7 +113,7 @@ fn train(folder: &Path, cpu: &Cpu, panel: &[Member<'_>]) -> Outcome<Forecaster<C
     let course = &mut Course::kept(journal, &mut keeper);
     let watch = &mut |_: Stage, _: u64, _: Option<&Progress>| Flow::Continue;
     let (held, evaluation, _) = Forecaster::<Cpu, f32>::hold_out(cpu, &trials, panel, course, watch)?;
-    let (whole, _) = Forecaster::fit_all(cpu, &held.config, panel, &evaluation, course, watch)?;
+    let (whole, _) = Forecaster::fit_all(cpu, &held, panel, &evaluation, course, watch)?;
     keeper.files.clear()?;
     Ok(whole)
 }
@@ -139,7 +140,7 @@ fn load(path: &Path, cpu: &Cpu) -> Outcome<Forecaster<Cpu, f32>> {
     let config: ForecastConfig = serde_json::from_value(file.task["config"].clone())?;
     let linear = file.extra.get("linear").and_then(|weights| config.linear(weights.clone()));
     let prepared = Prepared { linear, spreads: file.extra["spreads"].clone(), columns: Vec::new() };
-    Ok(Forecaster { config, prepared, models: file.load_all(cpu)? })
+    Ok(Forecaster { config, prepared, models: file.load_all(cpu)?, beside: Vec::new() })
 }
 
 /// What the first network answers to a wave, step after step.

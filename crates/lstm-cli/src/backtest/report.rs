@@ -83,8 +83,9 @@ fn line(name: &str, measures: &Measures) -> String {
 
 /// What was tried, and which was taken.
 fn taken(found: &Found) -> String {
-    let trial = found.tried.first();
-    trial.map_or(String::new(), |trial| format!("{}\n", output::taken(trial, "before the first origin")))
+    let (trials, taken) = &found.tried;
+    let sentence = output::taken(trials, taken, "before the first origin");
+    sentence.map_or(String::new(), |sentence| format!("{sentence}\n"))
 }
 
 /// Who wins, in one sentence.
@@ -187,7 +188,8 @@ pub(super) fn to_json(panel: &Panel, plan: &Plan, found: &Found, place: &Place) 
         "refit": plan.refit,
         "trainings": plan.times(),
         "config": found.config,
-        "trials": found.tried,
+        "trials": found.tried.0,
+        "taken": found.tried.1,
         "device": place.name(),
         "device-fallback": place.fallback(),
         "dtype": place.dtype(),

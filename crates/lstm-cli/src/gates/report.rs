@@ -13,7 +13,7 @@ const MOST: f64 = 0.9;
 
 /// The most active units of each layer, and what the gradient says.
 pub(super) fn table(saved: &Saved, seen: &Seen<'_>) -> String {
-    let (view, config) = (seen.view, &saved.task.config);
+    let view = seen.view;
     let networks = match saved.model.networks() {
         1 => String::new(),
         count => format!("; network {} of {count}, whose forecasts are averaged", view.network + 1),
@@ -22,10 +22,10 @@ pub(super) fn table(saved: &Saved, seen: &Seen<'_>) -> String {
         "{}: the forecast after {}, {} steps of {} row{} and {} of the horizon{networks}\n\n",
         seen.member.id,
         label(seen.member, view.window.row - 1),
-        config.lookback / config.segment,
-        config.segment,
-        if config.segment == 1 { "" } else { "s" },
-        seen.inside.rows.len() - config.lookback / config.segment,
+        view.past,
+        view.segment,
+        if view.segment == 1 { "" } else { "s" },
+        seen.inside.rows.len() - view.past,
     );
     text += &bold(&format!(
         "{:>5}{:>6}{:>11}{:>8}{:>8}{:>8}{:>16}\n",

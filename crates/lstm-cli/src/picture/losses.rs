@@ -5,29 +5,25 @@ use lstm_train::forecaster::Evaluation;
 use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
 use crate::progress::Point;
 
-/// The course of training: `taken` is the trial that was, among all in the order in which they were tried.
-pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, taken: usize) -> Figure {
-    // The evaluation names the one that was taken first, in exchange for the one that was.
-    let of = |trial: usize| match trial {
-        trial if trial == taken => 0,
-        0 => taken,
-        trial => trial,
+/// The course of training.
+pub(crate) fn losses(course: &[Point], evaluation: &Evaluation) -> Figure {
+    let taken = |trial: Option<usize>| trial.is_some_and(|trial| evaluation.is_taken(trial));
+    // The colours of those that were not taken; the first of them is that of baselines.
+    let role = |trial: usize| match taken(Some(trial)) {
+        true => Role::Forecast,
+        false => Role::Other((0..=trial).filter(|trial| !taken(Some(*trial))).count()),
     };
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     let mut named: Option<Option<usize>> = None;
+    let mut dotted = false;
     for network in course.chunk_by(|a, b| (a.trial, a.network) == (b.trial, b.network)) {
         let trial = network[0].trial;
         let first = named.replace(trial) != Some(trial);
         let (role, name) = match trial {
             None => (Role::History, "again, on all rows".to_owned()),
             Some(at) => {
-                // The first colour of others is that of baselines.
-                let role = if at == taken {
-                    Role::Forecast
-                } else {
-                    Role::Other(if at < taken { at + 1 } else { at })
-                };
-                (role, evaluation.trials.get(of(at)).map_or(String::new(), |trial| trial.what.clone()))
+                let name = evaluation.trials.get(at).map_or(String::new(), |trial| trial.what.clone());
+                (role(at), name)
             }
         };
         let line = |pick: fn(&Point) -> f64| Layer::Line {
@@ -45,21 +41,25 @@ pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, taken: usize) ->
         let best = known.min_by(|a, b| {
             f64::total_cmp(&a.validation.unwrap_or(f64::NAN), &b.validation.unwrap_or(f64::NAN))
         });
-        if let (Some(best), true) = (best, trial == Some(taken)) {
+        if let (Some(best), true) = (best, taken(trial)) {
             let (x, y) = (vec![best.step as f64], vec![best.validation.unwrap_or(f64::NAN)]);
             validation.push(Layer::Points {
                 x,
                 y,
                 role,
-                label: if first { "kept".into() } else { String::new() },
+                label: if first && !std::mem::replace(&mut dotted, true) {
+                    "kept".into()
+                } else {
+                    String::new()
+                },
             });
         }
     }
-    if let Some(trial) = evaluation.trials.first() {
+    if !evaluation.trials.is_empty() {
         let steps = || course.iter().filter(|point| point.trial.is_some()).map(|point| point.step as f64);
         let x: Vec<f64> = steps().reduce(f64::min).into_iter().chain(steps().reduce(f64::max)).collect();
-        let y = vec![trial.base; x.len()];
-        validation.push(Layer::line(Role::Baseline, "the forecast that it corrects, alone", x, y));
+        let y = vec![evaluation.taken.simple; x.len()];
+        validation.push(Layer::line(Role::Baseline, "the best simple forecast", x, y));
     }
     let panel = |title: &str, y_label: &str, log_y, layers| Panel {
         title: title.into(),
@@ -78,7 +78,7 @@ pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, taken: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lstm_train::forecaster::Trial;
+    use lstm_train::forecaster::{Taken, Trial, Way};
 
     #[test]
     fn each_trial_has_its_own_name_and_the_best_step_its_dot() {
@@ -88,11 +88,12 @@ mod tests {
             first_row: 0,
             windows: 0,
             last_forecast: Vec::new(),
-            // Tried as a, b, c; c was taken.
-            trials: vec![trial("c"), trial("b"), trial("a")],
-            best_steps: Vec::new(),
-            train_windows: 0,
-            ridge: 1.0,
+            trials: vec![trial("a"), trial("b"), trial("c")],
+            taken: Taken {
+                ways: vec![Way { trial: 2, best_steps: vec![2], train_windows: 9, ridge: 1.0 }],
+                validation: 0.5,
+                simple: 0.7,
+            },
         };
         let point = |trial, step, validation| Point {
             trial,
@@ -108,7 +109,7 @@ mod tests {
             })
             .chain([point(None, 1, None)])
             .collect();
-        let figure = losses(&course, &evaluation, 2);
+        let figure = losses(&course, &evaluation);
         let labels: Vec<(Role, &str)> = figure.panels[0]
             .layers
             .iter()

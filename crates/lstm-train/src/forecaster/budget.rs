@@ -1,10 +1,11 @@
 //! A budget of seconds, turned before training into a plan: what is tried, and for how many operations.
 //!
-//! With `c` the seconds of a training step, measured on the machine, `n` trials of `e` networks, `s` steps of each, `b` the
-//! batch and `k` windows of the validation part, of which at most 40 looks are taken at a third of the cost of training,
+//! With `c` the seconds of a training step, measured on the machine, `n` trials of `e` networks, `m` of these trials at most
+//! averaged, `s` steps of each network, `b` the batch and `k` windows of the validation part, of which at most 40 looks are
+//! taken at a third of the cost of training,
 //!
 //! ```text
-//! seconds = n e (s c + 40 k c / (3 b))  +  e s c
+//! seconds = n e (s c + 40 k c / (3 b))  +  m e s c
 //! ```
 //!
 //! where the last term is the training on all rows. It is solved for `s`, with a tenth of the budget left for the
@@ -58,7 +59,7 @@ impl Plan {
         let looks = LOOKS * checked.len().min(CHECKED) as f64 / (3 * first.batch) as f64;
         let steps = |trials: usize, networks: usize| {
             let (n, e) = (trials as f64, networks as f64);
-            (0.9 * seconds / step - n * e * looks) / (e * (n + 1.0))
+            (0.9 * seconds / step - n * e * looks) / (e * (n + trials.min(first.average) as f64))
         };
         let (all, mut ensemble) = (trials.len(), first.ensemble);
         let trials = if steps(all, ensemble) < WORTHWHILE { 1 } else { all };
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!((plan.trials, plan.ensemble), (trials.len(), 1));
         let steps = plan.effort / trials[0].operations() / plan.trials as f64;
         let looks = 40.0 * 250.0 / (3.0 * 64.0);
-        let seconds = 0.01 * (plan.trials as f64 * (steps + looks) + steps);
+        let seconds = 0.01 * (plan.trials as f64 * (steps + looks) + trials[0].average as f64 * steps);
         assert!((53.0..=54.5).contains(&seconds), "{seconds}");
     }
 
@@ -139,7 +140,7 @@ mod tests {
     fn little_time_is_for_one_way_and_much_for_several_networks() {
         assert_eq!(plan(8.0, true).unwrap().0.trials, 1);
         let (long, _) = plan(3600.0, true).unwrap();
-        assert_eq!((long.trials, long.ensemble), (3, 5));
+        assert_eq!((long.trials, long.ensemble), (5, 5));
         assert_eq!(plan(3600.0, false).unwrap().0.ensemble, 1);
         let refused = plan(1.0, true).unwrap_err().to_string();
         assert!(refused.contains("at least 2 s"), "{refused}");

@@ -13,7 +13,10 @@ use std::ops::Range;
 
 /// Training effort by default, in floating-point operations: a fixed number, so that the number of steps
 /// follows from the configuration and never from the clock.
-pub const EFFORT: f64 = 1.6e12;
+pub const EFFORT: f64 = 2e12;
+
+/// Trials at most whose forecasts are averaged by default.
+const AVERAGED: usize = 4;
 
 /// Longest lookback that is chosen unasked.
 const LONGEST: usize = 1024;
@@ -103,6 +106,9 @@ pub struct ForecastConfig {
     pub effort: f64,
     /// Networks, trained from different seeds, whose forecasts are averaged.
     pub ensemble: usize,
+    /// Trials at most whose forecasts are averaged; 1 in what an older version wrote.
+    #[serde(default = "one")]
+    pub average: usize,
     /// Rows at the end of each series that only measure the forecast.
     pub held_out: usize,
     /// Rows before these that decide when training ends.
@@ -152,6 +158,8 @@ pub struct ForecastChoices {
     /// See [`ForecastConfig`].
     pub ensemble: Option<usize>,
     /// See [`ForecastConfig`].
+    pub average: Option<usize>,
+    /// See [`ForecastConfig`].
     pub held_out: Option<usize>,
     /// See [`ForecastConfig`].
     pub validation: Option<usize>,
@@ -161,7 +169,7 @@ pub struct ForecastChoices {
 
 impl ForecastConfig {
     /// Fills in what the user left open, and returns what is to be tried: one configuration for each way of
-    /// normalising, correcting and cutting that the user left open, the most promising first. `seasons` are the
+    /// normalising and correcting that the user left open, the most promising first. `seasons` are the
     /// candidates that the step suggests, shortest first; the one whose seasonal naive forecast errs least
     /// before the validation and held-out parts is taken.
     ///
@@ -169,25 +177,32 @@ impl ForecastConfig {
     /// [`Error::Invalid`] for impossible settings, [`Error::TooShort`] where no window fits.
     pub fn trials(choices: &ForecastChoices, seasons: &[usize], panel: &[Member<'_>]) -> Result<Vec<Self>> {
         let first = Self::resolve(choices, seasons, panel)?;
-        let mut trials = vec![first.clone()];
-        let mut open = |trial: Self| {
-            if trial.validate().is_ok() && trial.parts(panel).is_ok() && !trials.contains(&trial) {
-                trials.push(trial);
-            }
+        let bases = match choices.base {
+            Some(base) => vec![base],
+            None if first.season > 1 => vec![Base::Linear, Base::Season, Base::Last],
+            None => vec![Base::Linear, Base::Last],
         };
-        if choices.base.is_none() {
-            let base = if first.season > 1 { Base::Season } else { Base::Last };
-            open(Self { base, ..first.clone() });
-        }
-        if choices.normalise.is_none() {
-            let normalise = match first.normalise {
-                Normalise::Window => Normalise::Series,
-                Normalise::Series | Normalise::Log => Normalise::Window,
-            };
-            open(Self { normalise, ..first.clone() });
-            // One more training costs a small series nothing.
-            if is_small(panel) && is_proportional(panel, first.held_out) {
-                open(Self { normalise: Normalise::Log, ..first.clone() });
+        let normalised = match choices.normalise {
+            Some(normalise) => vec![normalise],
+            // More series, or few rows: there logarithms pay, and one more training costs little.
+            None if (panel.len() > 1 || is_small(panel)) && is_proportional(panel, first.held_out) => {
+                vec![Normalise::Window, Normalise::Series, Normalise::Log]
+            }
+            None => vec![Normalise::Window, Normalise::Series],
+        };
+        let mut trials = Vec::new();
+        for base in bases {
+            for normalise in &normalised {
+                // What pays least of what is left open to try.
+                let unlikely = [(Base::Season, Normalise::Series), (Base::Last, Normalise::Log)];
+                let open = choices.base.is_none() && choices.normalise.is_none();
+                if open && unlikely.contains(&(base, *normalise)) {
+                    continue;
+                }
+                let trial = Self { base, normalise: *normalise, ..first.clone() };
+                if trial.validate().is_ok() && trial.parts(panel).is_ok() {
+                    trials.push(trial);
+                }
             }
         }
         let effort = choices.effort.unwrap_or(EFFORT) / (trials.len() * first.ensemble) as f64;
@@ -274,6 +289,7 @@ impl ForecastConfig {
             epochs: choices.epochs.unwrap_or(200),
             effort: choices.effort.unwrap_or(EFFORT),
             ensemble: choices.ensemble.unwrap_or(if small { 5 } else { 1 }),
+            average: choices.average.unwrap_or(AVERAGED),
             held_out,
             validation,
             seed: choices.seed.unwrap_or(1),
@@ -308,6 +324,7 @@ impl ForecastConfig {
             epochs: 200,
             effort: EFFORT,
             ensemble: 1,
+            average: 1,
             held_out: 1,
             validation: 1,
             seed: 1,
@@ -335,6 +352,7 @@ impl ForecastConfig {
         range("layers", self.layers, 64)?;
         range("batch", self.batch, 1 << 20)?;
         range("ensemble", self.ensemble, 100)?;
+        range("average", self.average, 100)?;
         range("held-out", self.held_out, 1 << 32)?;
         range("validation", self.validation, 1 << 32)?;
         range("epochs", usize::try_from(self.epochs).unwrap_or(usize::MAX), 1_000_000)?;
@@ -493,6 +511,10 @@ impl ForecastConfig {
         let per_epoch = windows.div_ceil(self.batch) as u64;
         (self.epochs * per_epoch).min(affordable).max(1)
     }
+}
+
+const fn one() -> usize {
+    1
 }
 
 /// The lookback with which the linear forecast errs least in the validation part: fitting it takes no time beside

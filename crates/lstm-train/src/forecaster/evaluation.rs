@@ -81,12 +81,37 @@ pub struct Score {
 /// One configuration that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// How it differs: base, normalisation and segment.
+    /// How it differs: base and normalisation.
     pub what: String,
     /// Its error on the validation part, in standard deviations of each series.
     pub validation: f64,
     /// That of its base forecast alone.
     pub base: f64,
+}
+
+/// A trial whose forecasts are used, and how it was trained best: what training on all rows repeats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Way {
+    /// Which trial, from 0.
+    pub trial: usize,
+    /// Optimizer steps of the best validation, one for each network of the ensemble.
+    pub best_steps: Vec<u64>,
+    /// Training windows.
+    pub train_windows: usize,
+    /// Ridge of the linear forecast that did best on the validation part.
+    pub ridge: f64,
+}
+
+/// What was made of the trials.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Those whose forecasts are averaged.
+    pub ways: Vec<Way>,
+    /// Error of the mean on the validation part, in standard deviations of each series.
+    pub validation: f64,
+    /// The smallest of those of the simple forecasts that were to be corrected.
+    pub simple: f64,
 }
 
 /// What the held-out part says.
@@ -100,14 +125,11 @@ pub struct Evaluation {
     pub windows: usize,
     /// The LSTM's forecast of the last held-out window of each series; none where that has none.
     pub last_forecast: Vec<Vec<f64>>,
-    /// What was tried; the one that was taken comes first.
+    /// What was tried, in this order.
     pub trials: Vec<Trial>,
-    /// Optimizer steps of the best validation, one for each network of the ensemble.
-    pub best_steps: Vec<u64>,
-    /// Training windows.
-    pub train_windows: usize,
-    /// Ridge of the linear forecast that did best on the validation part.
-    pub ridge: f64,
+    /// What was taken of it; nothing where a file was written by an older version.
+    #[serde(default)]
+    pub taken: Taken,
 }
 
 impl Evaluation {
@@ -115,6 +137,12 @@ impl Evaluation {
     #[must_use]
     pub fn winner(&self) -> Option<&Score> {
         self.scores.iter().min_by(|a, b| a.metrics.mae.total_cmp(&b.metrics.mae))
+    }
+
+    /// Whether the forecasts of a trial are used, by its index.
+    #[must_use]
+    pub fn is_taken(&self, trial: usize) -> bool {
+        self.taken.ways.iter().any(|way| way.trial == trial)
     }
 
     /// The score of a method.

@@ -2,7 +2,7 @@
 
 use super::{Forecaster, Member, Window};
 use crate::{Error, Result};
-use lstm_nn::{LayerTrace, Loss, TrainOptions, TrainPass};
+use lstm_nn::{LayerTrace, Loss, Model, TrainOptions, TrainPass};
 use lstm_tensor::{Backend, Float};
 
 /// Outputs whose gradients are taken back at once.
@@ -32,6 +32,11 @@ pub fn half_life(forget: f64) -> f64 {
 }
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
+    /// All networks, those beside it behind its own, each with what it belongs to.
+    pub fn networks(&self) -> impl Iterator<Item = (&Self, &Model<B, F>)> {
+        self.ways().flat_map(|way| way.models.iter().map(move |model| (way, model)))
+    }
+
     /// Looks into one of its networks, by index, while it forecasts from a window; without dropout.
     ///
     /// # Errors
@@ -43,11 +48,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         window: Window,
         network: usize,
     ) -> Result<Inside> {
-        let config = &self.config;
         let refuse = |what, value: usize, must| Err(Error::Invalid { what, value: value.to_string(), must });
-        let Some(model) = self.models.get(network) else {
-            return refuse("network", network, format!("less than {}", self.models.len()));
+        let Some((way, model)) = self.networks().nth(network) else {
+            return refuse("network", network, format!("less than {}", self.networks().count()));
         };
+        let config = &way.config;
         match panel.get(window.member) {
             None => return refuse("series", window.member, format!("less than {}", panel.len())),
             Some(member) if !(config.reach()..=member.rows()).contains(&window.row) => {
@@ -55,7 +60,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             }
             Some(_) => {}
         }
-        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        let all = way.windows(panel, 0, |_, rows| 0..rows);
         let (steps, width, segment) = (config.all_steps(), config.inputs(), config.segment);
         let options = || TrainOptions::new(Loss::mse());
 

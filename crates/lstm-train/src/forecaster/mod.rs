@@ -6,6 +6,7 @@
 //! that the network is asked for shape, not for level: `docs/decisions/0008-forecaster.md`.
 
 mod budget;
+mod combine;
 mod config;
 mod evaluation;
 mod gates;
@@ -16,7 +17,7 @@ mod windows;
 
 pub use budget::Plan;
 pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Normalise, Purpose};
-pub use evaluation::{Evaluation, Interval, LEVELS, Score, Trial};
+pub use evaluation::{Evaluation, Interval, LEVELS, Score, Taken, Trial, Way};
 pub use gates::{Inside, half_life};
 pub use linear::Linear;
 pub use places::OfMethod;
@@ -25,6 +26,7 @@ pub use windows::{Prepared, Window};
 
 use crate::metrics::{Metrics, naive_scale};
 use crate::{Course, Error, Fit, FitConfig, Flow, Outcome, Progress, Result, Stop};
+use combine::{Answer, Check};
 use lstm_nn::{InferPass, Init, InitSpec, Model};
 use lstm_tensor::{Backend, Float};
 use std::ops::Range;
@@ -34,8 +36,8 @@ use windows::Windows;
 const CHUNK: usize = 256;
 /// Windows of the validation part that are looked at.
 const CHECKED: usize = 1024;
-/// Forecast values of a method that an evaluation holds at most.
-const EVALUATED: usize = 2_000_000;
+/// Forecast values of a method that an evaluation holds at most: enough for every window of the test part of ETTh1.
+const EVALUATED: usize = 11_000_000;
 /// Strengths of the ridge that are tried.
 const RIDGES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
 
@@ -59,31 +61,21 @@ pub struct Forecaster<B: Backend, F: Float> {
     pub prepared: Prepared,
     /// The networks, whose forecasts are averaged.
     pub models: Vec<Model<B, F>>,
+    /// Others, of other settings, whose forecasts are averaged with its own; none looks back further than it does.
+    pub beside: Vec<Self>,
 }
 
 /// What training one configuration gave.
 struct Attempt<B: Backend, F: Float> {
     forecaster: Forecaster<B, F>,
     outcome: Outcome,
-    best_steps: Vec<u64>,
-    validation: f64,
-    base: f64,
-    /// Horizons that the validation part holds, of all series together.
-    checks: usize,
-}
-
-impl<B: Backend, F: Float> Attempt<B, F> {
-    /// The error that trials are compared by. Training ends where the validation part likes it, so a gain over the base
-    /// forecast there is partly luck, the more the less that part holds: of `n` horizons, `n / (n + 1)` of it counts.
-    fn judged(&self) -> f64 {
-        let n = self.checks as f64;
-        self.base - (self.base - self.validation) * n / (n + 1.0)
-    }
+    way: Way,
+    answer: Answer,
 }
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
-    /// Trains each of `trials` on all but the validation and held-out parts, keeps the one that does best on
-    /// the validation part, and measures it and the baselines on the held-out part. The networks are those of `course`
+    /// Trains each of `trials` on all but the validation and held-out parts, keeps those whose mean does best on the
+    /// validation part, and measures it and the baselines on the held-out part. The networks are those of `course`
     /// that come next.
     ///
     /// # Errors
@@ -100,100 +92,93 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             return Err(Error::TooLarge);
         }
         let networks = trials.iter().map(|trial| trial.ensemble).sum();
-        let (mut begun, mut tried, mut interrupted) = (0, Vec::new(), false);
-        let mut best: Option<(usize, f64, Attempt<B, F>)> = None;
-        for config in trials {
-            config.parts(panel)?;
-            let (prepared, ridge, _) = prepare(config, panel);
+        let (mut begun, mut interrupted) = (0, false);
+        let mut attempts: Vec<Option<Attempt<B, F>>> = Vec::new();
+        for (trial, config) in trials.iter().enumerate() {
             let attempt =
-                Self::attempt(backend, config, panel, prepared, course, &mut |member, step, report| {
-                    watch(Stage { index: begun + member, of: networks }, step, report)
+                Self::attempt(backend, (trial, config), panel, course, &mut |network, step, report| {
+                    watch(Stage { index: begun + network, of: networks }, step, report)
                 })?;
             begun += config.ensemble;
-            tried.push(Trial { what: described(config), validation: attempt.validation, base: attempt.base });
             interrupted = attempt.outcome == Outcome::Interrupted;
-            // The last good weights of a training that diverged count only if nothing else is there.
-            let rank =
-                |attempt: &Attempt<B, F>| (matches!(attempt.outcome, Outcome::Diverged(_)), attempt.judged());
-            if best.as_ref().is_none_or(|(_, _, best)| rank(&attempt) < rank(best)) {
-                best = Some((tried.len() - 1, ridge, attempt));
-            }
+            attempts.push(Some(attempt));
             if interrupted {
                 break;
             }
         }
-        let (index, ridge, attempt) = best.ok_or_else(|| Error::Invalid {
+        let (known, taken) = Evaluation::of(&attempts.iter().flatten().collect::<Vec<_>>());
+        let mut taken = taken.into_iter().filter_map(|at| attempts[at].take());
+        let Attempt { mut forecaster, outcome, .. } = taken.next().ok_or_else(|| Error::Invalid {
             what: "trials",
             value: "none".into(),
             must: "at least one configuration".into(),
         })?;
-        tried.swap(0, index);
-        let Attempt { forecaster, outcome, best_steps, .. } = attempt;
-        let config = &forecaster.config;
-        let train = forecaster.windows(panel, config.answered(), |_, rows| config.parts_of(rows).train);
-        let train_windows = train.len();
-        let known = Evaluation { trials: tried, best_steps, ridge, train_windows, ..Evaluation::nothing() };
-        let held = |_, rows| config.parts_of(rows).held;
+        forecaster.beside = taken.map(|attempt| attempt.forecaster).collect();
+        let held = |_, rows| forecaster.config.parts_of(rows).held;
         let evaluation = forecaster.evaluate_part(backend, panel, held, known)?;
         Ok((forecaster, evaluation, if interrupted { Outcome::Interrupted } else { outcome }))
     }
 
-    /// Trains on all rows, for as many steps as served best in [`Forecaster::hold_out`].
+    /// Trains what [`Forecaster::hold_out`] has taken on all rows, for as many steps as served best there.
     ///
     /// # Errors
     /// As [`Forecaster::hold_out`].
     pub fn fit_all(
         backend: &B,
-        config: &ForecastConfig,
+        held: &Self,
         panel: &[Member<'_>],
         evaluation: &Evaluation,
         course: &mut Course<'_, F>,
         watch: Watch<'_>,
     ) -> Result<(Self, Outcome)> {
-        let prepared = Prepared::new(config, panel, |rows| rows, evaluation.ridge);
-        let planned = config.steps(evaluation.train_windows);
-        let all = Windows::new(panel, config, &prepared, config.answered(), |_, rows| 0..rows);
-        let mut models = Vec::new();
-        let of = evaluation.best_steps.len();
-        for (index, steps) in evaluation.best_steps.iter().enumerate() {
-            let fit = fit(backend, config, &all, ((*steps).max(1), planned), (index, false))?;
-            let mut watch = |step: u64, report: Option<&Progress>| watch(Stage { index, of }, step, report);
-            let (model, _, outcome) = course.train(backend, fit, None, &mut watch)?;
-            models.push(model);
-            if outcome.is_cut_short() {
-                return Ok((Self { config: config.clone(), prepared, models }, outcome));
+        let ways = &evaluation.taken.ways;
+        let of = ways.iter().map(|way| way.best_steps.len()).sum();
+        let (mut index, mut all) = (0, Vec::new());
+        for (config, way) in held.ways().map(|held| &held.config).zip(ways) {
+            let prepared = Prepared::new(config, panel, |rows| rows, way.ridge);
+            let planned = config.steps(way.train_windows);
+            let windows = Windows::new(panel, config, &prepared, config.answered(), |_, rows| 0..rows);
+            let mut models = Vec::new();
+            for (network, steps) in way.best_steps.iter().enumerate() {
+                let fit = fit(backend, config, &windows, ((*steps).max(1), planned), (network, false))?;
+                let mut watch =
+                    |step: u64, report: Option<&Progress>| watch(Stage { index, of }, step, report);
+                let (model, _, outcome) = course.train(backend, fit, None, &mut watch)?;
+                models.push(model);
+                index += 1;
+                if outcome.is_cut_short() {
+                    let cut = Self { config: config.clone(), prepared, models, beside: Vec::new() };
+                    return Ok((cut, outcome));
+                }
             }
+            all.push(Self { config: config.clone(), prepared, models, beside: Vec::new() });
         }
-        Ok((Self { config: config.clone(), prepared, models }, Outcome::Finished))
+        let mut all = all.into_iter();
+        let mut first = all.next().ok_or(Error::NoTruth { values: 0 })?;
+        first.beside = all.collect();
+        Ok((first, Outcome::Finished))
     }
 
     fn attempt(
         backend: &B,
-        config: &ForecastConfig,
+        (trial, config): (usize, &ForecastConfig),
         panel: &[Member<'_>],
-        prepared: Prepared,
         course: &mut Course<'_, F>,
         watch: &mut dyn FnMut(usize, u64, Option<&Progress>) -> Flow,
     ) -> Result<Attempt<B, F>> {
+        config.parts(panel)?;
+        let (prepared, ridge, _) = prepare(config, panel);
         let parts = |rows| config.parts_of(rows);
         let train = Windows::new(panel, config, &prepared, config.answered(), |_, rows| parts(rows).train);
-        let check = Windows::new(panel, config, &prepared, config.horizon, |_, rows| parts(rows).check);
-        let checked = check.sample(CHECKED);
-        let actual = check.actual(&checked);
+        let part = Windows::new(panel, config, &prepared, config.horizon, |_, rows| parts(rows).check);
+        let check = Check::new(&part, CHECKED);
+        let checked = &check.windows;
         let mut inputs = vec![F::ZERO; config.all_steps() * checked.len() * config.inputs()];
-        let base = check.inputs(&checked, &mut inputs);
-        let error =
-            |forecasts: &[f64]| error_in_spreads(config, &prepared.spreads, &checked, &actual, forecasts);
+        let base = part.inputs(checked, &mut inputs);
         let steps = config.steps(train.len());
-        let mut attempt = Attempt {
-            forecaster: Self { config: config.clone(), prepared: Prepared::default(), models: Vec::new() },
-            outcome: Outcome::Finished,
-            best_steps: Vec::new(),
-            validation: 0.0,
-            checks: panel.iter().map(|member| parts(member.rows()).check.len() / config.horizon).sum(),
-            base: error(&horizons(config, &check.in_units(&checked, base.clone()))),
-        };
-        let mut mean = vec![0.0; actual.len()];
+        let mut way = Way { trial, best_steps: Vec::new(), train_windows: train.len(), ridge };
+        let (mut models, mut last) = (Vec::new(), Outcome::Finished);
+        let mut forecasts = Vec::new();
         for index in 0..config.ensemble {
             let mut out = Vec::new();
             let mut pass: Option<InferPass<B, F>> = None;
@@ -203,26 +188,35 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                     none => none.insert(InferPass::new(backend, model, config.all_steps(), checked.len())?),
                 };
                 pass.predict(backend, model, &inputs, None, &mut out)?;
-                Ok(error(&check.forecasts(&checked, &base, &out)))
+                Ok(check.error(&part.forecasts(checked, &base, &out)))
             };
             let fit = fit(backend, config, &train, (steps, steps), (index, true))?;
             let mut watch = |step: u64, report: Option<&Progress>| watch(index, step, report);
             let (model, taken, outcome) = course.train(backend, fit, Some(&mut validate), &mut watch)?;
-            attempt.best_steps.push(taken);
+            way.best_steps.push(taken);
             validate(backend, &model)?;
-            let forecasts = check.forecasts(&checked, &base, &out);
-            mean.iter_mut().zip(&forecasts).for_each(|(mean, f)| *mean += f);
-            attempt.forecaster.models.push(model);
+            forecasts.push(part.forecasts(checked, &base, &out));
+            models.push(model);
             if outcome.is_cut_short() {
-                attempt.outcome = outcome;
+                last = outcome;
                 break;
             }
         }
-        let count = attempt.forecaster.models.len() as f64;
-        mean.iter_mut().for_each(|value| *value /= count);
-        attempt.validation = error(&mean);
-        attempt.forecaster.prepared = prepared;
-        Ok(attempt)
+        let answer = Answer {
+            forecasts: combine::mean(&forecasts),
+            base: horizons(config, &part.in_units(checked, base)),
+            check,
+            horizons: panel.iter().map(|member| parts(member.rows()).check.len() / config.horizon).sum(),
+            reach: config.reach(),
+            whole: !last.is_cut_short(),
+        };
+        let forecaster = Self { config: config.clone(), prepared, models, beside: Vec::new() };
+        Ok(Attempt { forecaster, outcome: last, way, answer })
+    }
+
+    /// Itself and those beside it.
+    pub fn ways(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.beside)
     }
 
     /// Forecasts the horizon behind each series, in its unit, `[members, H]`.
@@ -260,6 +254,16 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         if windows.is_empty() {
             return Ok(Vec::new());
         }
+        let own = |way: &Self| way.own_forecast_at(backend, panel, windows);
+        let forecasts = combine::mean(&self.ways().map(own).collect::<Result<Vec<_>>>()?);
+        if forecasts.iter().any(|f| !f.is_finite()) {
+            return Err(Error::TooLarge);
+        }
+        Ok(forecasts)
+    }
+
+    /// The mean of its own networks' forecasts.
+    fn own_forecast_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<f64>> {
         let config = &self.config;
         let all = self.windows(panel, 0, |_, rows| 0..rows);
         let chunk = windows.len().min(CHUNK);
@@ -281,9 +285,6 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
         let networks = self.models.len() as f64;
         sums.iter_mut().for_each(|sum| *sum /= networks);
-        if sums.iter().any(|f| !f.is_finite()) {
-            return Err(Error::TooLarge);
-        }
         Ok(sums)
     }
 
@@ -300,7 +301,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// `seen` says of each.
     #[must_use]
     pub fn for_others(mut self, panel: &[Member<'_>], seen: impl Fn(usize) -> usize) -> Self {
-        self.prepared.spreads = windows::spreads(panel, seen);
+        let spreads = windows::spreads(panel, seen);
+        self.beside.iter_mut().for_each(|way| way.prepared.spreads.clone_from(&spreads));
+        self.prepared.spreads = spreads;
         self
     }
 
@@ -351,7 +354,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
         // Only a model that has not seen the validation part can be calibrated on it.
         let calibrated =
-            if known.best_steps.is_empty() { Vec::new() } else { self.calibrated(backend, panel)? };
+            if known.taken.ways.is_empty() { Vec::new() } else { self.calibrated(backend, panel)? };
         let methods = self.methods_at(backend, panel, &held)?;
         let scores = methods.into_iter().map(|(method, forecasts)| {
             let in_spreads = |power: i32| {
@@ -389,15 +392,13 @@ fn prepare(config: &ForecastConfig, panel: &[Member<'_>]) -> (Prepared, f64, f64
     let scales = Prepared::scales(config, panel, seen);
     let normal = scales.normal(config, panel, seen);
     let part = |_, rows| config.parts_of(rows).check;
-    let check = Windows::new(panel, config, &scales, config.horizon, part);
-    let checked = check.sample(CHECKED);
-    let actual = check.actual(&checked);
+    let check = Check::new(&Windows::new(panel, config, &scales, config.horizon, part), CHECKED);
     let attempt = |strength| {
         let linear = normal.as_ref().and_then(|normal| normal.solve(strength));
         let prepared = Prepared { linear, ..scales.clone() };
-        let check = Windows::new(panel, config, &prepared, config.horizon, part);
-        let forecasts = horizons(config, &check.linear(&checked));
-        (error_in_spreads(config, &prepared.spreads, &checked, &actual, &forecasts), strength, prepared)
+        let part = Windows::new(panel, config, &prepared, config.horizon, part);
+        let forecasts = horizons(config, &part.linear(&check.windows));
+        (check.error(&forecasts), strength, prepared)
     };
     let best = RIDGES.map(attempt).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
     best.map_or_else(
@@ -433,21 +434,6 @@ fn range(values: &[f64]) -> f64 {
 /// The horizon's part of base forecasts, which fill whole segments.
 fn horizons(config: &ForecastConfig, base: &[f64]) -> Vec<f64> {
     base.chunks_exact(config.answered()).flat_map(|f| &f[..config.horizon]).copied().collect()
-}
-
-/// Mean error of forecasts `[windows, H]` in standard deviations of each series: what trials are compared by.
-fn error_in_spreads(
-    config: &ForecastConfig,
-    spreads: &[f64],
-    windows: &[Window],
-    actual: &[f64],
-    forecasts: &[f64],
-) -> f64 {
-    let errors = actual.iter().zip(forecasts).enumerate().map(|(at, (y, f))| {
-        let error = ((y - f) / spreads[windows[at / config.horizon].member]).abs();
-        (*y, if config.loss == Aim::Mse { error * error } else { error })
-    });
-    mean_of_known(errors)
 }
 
 /// The mean of the errors of all truths that are known.
@@ -507,9 +493,27 @@ impl Evaluation {
             windows: 0,
             last_forecast: Vec::new(),
             trials: Vec::new(),
-            best_steps: Vec::new(),
-            train_windows: 0,
-            ridge: 1.0,
+            taken: Taken::default(),
         }
+    }
+
+    /// Of trials before their forecasts are measured, and which of them are taken.
+    fn of<B: Backend, F: Float>(attempts: &[&Attempt<B, F>]) -> (Self, Vec<usize>) {
+        let answers: Vec<&Answer> = attempts.iter().map(|attempt| &attempt.answer).collect();
+        let trial = |attempt: &&Attempt<B, F>| Trial {
+            what: described(&attempt.forecaster.config),
+            validation: attempt.answer.check.error(&attempt.answer.forecasts),
+            base: attempt.answer.check.error(&attempt.answer.base),
+        };
+        let trials: Vec<Trial> = attempts.iter().map(trial).collect();
+        let most = attempts.first().map_or(1, |attempt| attempt.forecaster.config.average);
+        let chosen = combine::chosen(&answers, most);
+        let of_mean: Vec<&Answer> = chosen.iter().map(|at| answers[*at]).collect();
+        let taken = Taken {
+            ways: chosen.iter().map(|at| attempts[*at].way.clone()).collect(),
+            validation: combine::mean_error(&of_mean, |answer| &answer.forecasts),
+            simple: trials.iter().map(|trial| trial.base).fold(f64::INFINITY, f64::min),
+        };
+        (Self { trials, taken, ..Self::nothing() }, chosen)
     }
 }

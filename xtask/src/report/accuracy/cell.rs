@@ -13,7 +13,7 @@ use super::series::{Measure, Part, Series};
 use crate::root;
 
 /// Raise it with a change of the forecaster that changes figures: all cells from before are then stale.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +53,12 @@ pub(super) struct Cell {
     pub(super) machine: String,
     /// For all of it: reading, trials, training on all rows.
     pub(super) seconds: f64,
-    /// What the program settled on.
+    /// What the program settled on, in the first of the trials that it averages.
     pub(super) settings: BTreeMap<String, Value>,
-    /// How much lower the network's error in its own validation rows is than that of what it corrects.
+    /// Those trials, in words.
+    #[serde(default)]
+    averaged: Vec<String>,
+    /// How much lower the error in the rows that decide is than that of the best simple forecast.
     pub(super) gain: f64,
     pub(super) windows: u64,
     /// By method.
@@ -128,7 +131,10 @@ impl Cell {
             value.as_f64().map(rounded).with_context(|| format!("metrics.json has no {what}"))
         };
         let evaluation = &metrics["evaluation"];
-        let trial = &evaluation["trials"][0];
+        let taken = &evaluation["taken"];
+        let ways = taken["ways"].as_array().context("metrics.json does not say what was taken")?;
+        let trial = |way: &Value| evaluation["trials"][way["trial"].as_u64()? as usize]["what"].as_str();
+        let averaged = ways.iter().filter_map(trial).map(str::to_owned).collect();
         let scores = evaluation["scores"].as_array().context("metrics.json has no scores")?;
         let errors = scores.iter().map(|score| {
             let (sums, scaled) = (&score["metrics"], &score["standardised"]);
@@ -152,8 +158,9 @@ impl Cell {
             machine: source.machine.clone(),
             seconds: rounded(seconds),
             settings: kept.map(setting).into(),
+            averaged,
             gain: rounded(
-                1.0 - number(&trial["validation"], "validation")? / number(&trial["base"], "base")?,
+                1.0 - number(&taken["validation"], "validation")? / number(&taken["simple"], "simple")?,
             ),
             windows: evaluation["windows"].as_u64().unwrap_or(0),
             errors: errors.collect::<Result<_>>()?,
@@ -225,7 +232,8 @@ mod tests {
         let metrics = serde_json::json!({
             "config": { "base": "linear", "lookback": 24 },
             "evaluation": {
-                "trials": [{ "validation": 0.9, "base": 1.2 }],
+                "trials": [{ "what": "corrects" }],
+                "taken": { "validation": 0.9, "simple": 1.2, "ways": [{ "trial": 0 }] },
                 "windows": 7,
                 "scores": [{
                     "method": "lstm",
@@ -240,6 +248,6 @@ mod tests {
         assert_eq!((cell.gain, cell.windows), (0.25, 7));
         assert_eq!(cell.errors["lstm"].of(Measure::ScaledMse), Some(0.123457));
         assert_eq!(cell.errors["lstm"].of(Measure::Mase), None);
-        assert_eq!(cell.settings["lookback"], 24);
+        assert_eq!((&cell.settings["lookback"], &cell.averaged[..]), (&24.into(), &["corrects".into()][..]));
     }
 }
