@@ -143,7 +143,9 @@ fn a_disk_that_is_full_leaves_no_half_of_a_file() {
     let place = Place::new();
     let output = shell(
         &place,
-        &format!("trap '' XFSZ; ulimit -f 6; \"$LSTM\" train good.csv {TINY} --lookback 14 --out new"),
+        &format!(
+            "trap '' XFSZ; ulimit -f 6; \"$LSTM\" train good.csv {TINY} --base linear --lookback 14 --out new"
+        ),
     );
     assert_eq!(output.status.code(), Some(4), "{}", err(&output));
     assert!(
