@@ -139,14 +139,14 @@ fn wrong_models() {
             &bad(with_entry(&good, |entry| entry["says"]["task"]["config"]["lookback"] = 200.into())),
             run,
             4,
-            "rows kept of 90 do not fit its settings",
+            "the weights of its linear forecast do not fit",
         ),
         (
-            "another season",
-            &bad(with_entry(&good, |entry| entry["says"]["task"]["config"]["season"] = 50.into())),
+            "fewer rows than are kept",
+            &bad(with_entry(&good, |entry| entry["says"]["task"]["members"][0]["rows"] = 80.into())),
             run,
             4,
-            "rows kept of 90 do not fit its settings",
+            "90 rows kept of 80 do not fit its settings",
         ),
         (
             "rows without end",
@@ -157,7 +157,11 @@ fn wrong_models() {
         ),
         (
             "a time axis of another series",
-            &bad(with_entry(&good, |entry| entry["says"]["task"]["members"][0]["rows"] = 91.into())),
+            &bad(with_entry(&good, |entry| {
+                for count in ["rows", "kept"] {
+                    entry["says"]["task"]["members"][0][count] = 91.into();
+                }
+            })),
             run,
             4,
             "a time axis has another number of rows than its series",
@@ -183,7 +187,7 @@ fn wrong_models() {
             &bad(rename("task.values", "task.value")),
             "inspect bad.safetensors",
             4,
-            "task.values has 0 numbers, not 28",
+            "task.values has 0 numbers, not 90",
         ),
         (
             "a short interval",
