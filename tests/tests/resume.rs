@@ -148,3 +148,23 @@ fn a_checkpoint_of_another_run_is_refused() {
     });
     assert!(error.is_err_and(|error| error.to_string().contains("another number of parameters")));
 }
+
+/// Which checkpoint is the newest follows from its number: clocks jump.
+#[test]
+fn files_that_say_that_they_were_written_at_another_time_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Checkpoints::of(folder.path()).unwrap();
+    for run in 1..=2 {
+        files.keep(&Journal::<f32>::default(), &json!(run)).unwrap();
+    }
+    let hour = std::time::Duration::from_secs(3600);
+    for (name, since) in [("checkpoint-1.safetensors", 9 * hour), ("checkpoint-2.safetensors", hour)] {
+        let file = fs::File::options().write(true).open(folder.path().join(name)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + since).unwrap();
+    }
+    let mut files = Checkpoints::of(folder.path()).unwrap();
+    assert_eq!(files.newest::<f32>().unwrap().unwrap().1, json!(2));
+    files.keep(&Journal::<f32>::default(), &json!(3)).unwrap();
+    assert_eq!(Checkpoints::of(folder.path()).unwrap().run().unwrap(), Some(json!(3)));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}

@@ -1,4 +1,4 @@
-//! From a path or a reader to text in memory, refusing early what cannot be CSV.
+//! From a path or a reader to bytes and text in memory, refusing early what cannot be CSV.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,17 +9,16 @@ use crate::error::{Error, Place, Result};
 /// How much is looked at before the rest is read, so that an endless binary stream ends at once.
 const FIRST: u64 = 64 * 1024;
 
-/// Reads a whole file as UTF-8 text without a byte order mark.
-pub(crate) fn read_path(path: &Path, name: &str, limit: u64) -> Result<String> {
+/// Opens a file.
+pub(crate) fn open(path: &Path, name: &str) -> Result<File> {
     if path.is_dir() {
         return Err(Error::Folder { at: Place::file(name) });
     }
-    let file = File::open(path).map_err(|reason| Error::Io { at: Place::file(name), reason })?;
-    read(file, name, limit)
+    File::open(path).map_err(|reason| Error::Io { at: Place::file(name), reason })
 }
 
-/// Reads a whole stream as UTF-8 text without a byte order mark.
-pub(crate) fn read(mut reader: impl Read, name: &str, limit: u64) -> Result<String> {
+/// Reads a whole stream that may hold a table.
+pub(crate) fn read(mut reader: impl Read, name: &str, limit: u64) -> Result<Vec<u8>> {
     let io = |reason| Error::Io { at: Place::file(name), reason };
     let mut bytes = Vec::new();
     reader.by_ref().take(FIRST).read_to_end(&mut bytes).map_err(io)?;
@@ -28,6 +27,11 @@ pub(crate) fn read(mut reader: impl Read, name: &str, limit: u64) -> Result<Stri
     if bytes.len() as u64 > limit {
         return Err(Error::TooLarge { at: Place::file(name), limit });
     }
+    Ok(bytes)
+}
+
+/// UTF-8 text without a byte order mark.
+pub(crate) fn text(mut bytes: Vec<u8>, name: &str) -> Result<String> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }
@@ -59,9 +63,14 @@ pub(crate) fn line_ends(bytes: &[u8]) -> u64 {
 
 /// Recognises what people pass by mistake, from its first bytes.
 fn refuse_foreign(first: &[u8], name: &str) -> Result<()> {
+    #[cfg(feature = "parquet")]
+    if first.starts_with(crate::parquet::MAGIC) {
+        return Ok(());
+    }
     const UNPACK: &str = "unpack it first";
     const EXPORT: &str = "export it as CSV first";
     const UTF8: &str = "save it as UTF-8";
+    const FEATURE: &str = "install lstm with --features parquet, or export it as CSV first";
     let known: [(&[u8], &str, &str); 9] = [
         (b"\x1f\x8b", "gzip data", UNPACK),
         (b"\x28\xb5\x2f\xfd", "zstd data", UNPACK),
@@ -69,7 +78,7 @@ fn refuse_foreign(first: &[u8], name: &str) -> Result<()> {
         (b"BZh", "bzip2 data", UNPACK),
         (b"PK\x03\x04", "a ZIP archive or a spreadsheet", EXPORT),
         (b"\xd0\xcf\x11\xe0", "an old spreadsheet or document", EXPORT),
-        (b"PAR1", "Parquet data", EXPORT),
+        (b"PAR1", "Parquet data", FEATURE),
         (b"\xff\xfe", "UTF-16 text", UTF8),
         (b"\xfe\xff", "UTF-16 text", UTF8),
     ];
@@ -103,7 +112,7 @@ mod tests {
     use super::*;
 
     fn message(bytes: &[u8]) -> String {
-        read(bytes, "a.csv", 1000).unwrap_err().to_string()
+        read(bytes, "a.csv", 1000).and_then(|bytes| text(bytes, "a.csv")).unwrap_err().to_string()
     }
 
     #[test]
@@ -133,6 +142,6 @@ mod tests {
 
     #[test]
     fn the_byte_order_mark_goes() {
-        assert_eq!(read(&b"\xef\xbb\xbfa,b"[..], "a", 100).unwrap(), "a,b");
+        assert_eq!(text(b"\xef\xbb\xbfa,b".to_vec(), "a").unwrap(), "a,b");
     }
 }

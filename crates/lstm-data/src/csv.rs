@@ -32,7 +32,7 @@ impl Default for CsvOptions {
     }
 }
 
-/// Reads a CSV file into a table of text cells.
+/// Reads a CSV file, or with the feature `parquet` a Parquet file, into a table of text cells.
 ///
 /// # Errors
 /// The [`Error`] that names the file, line and column: unreadable or foreign bytes, no rows, no header, ragged rows,
@@ -40,8 +40,7 @@ impl Default for CsvOptions {
 pub fn read_table(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
     let path = path.as_ref();
     let name = path.display().to_string();
-    let text = bytes::read_path(path, &name, options.max_bytes)?;
-    parse(&text, &name, options)
+    read_table_from(bytes::open(path, &name)?, &name, options)
 }
 
 /// Reads CSV text from any reader into a table of text cells; `name` stands for the file in messages.
@@ -56,8 +55,12 @@ pub fn read_table(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table>
 /// # Errors
 /// As [`read_table`].
 pub fn read_table_from(reader: impl Read, name: &str, options: &CsvOptions) -> Result<Table> {
-    let text = bytes::read(reader, name, options.max_bytes)?;
-    parse(&text, name, options)
+    let bytes = bytes::read(reader, name, options.max_bytes)?;
+    #[cfg(feature = "parquet")]
+    if bytes.starts_with(crate::parquet::MAGIC) {
+        return crate::parquet::table(bytes, name, options.max_bytes);
+    }
+    parse(&bytes::text(bytes, name)?, name, options)
 }
 
 fn parse(text: &str, name: &str, options: &CsvOptions) -> Result<Table> {

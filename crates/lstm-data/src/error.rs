@@ -82,6 +82,15 @@ pub enum Error {
         /// What to do first.
         remedy: &'static str,
     },
+    /// A Parquet file is damaged, or holds what no table of cells can.
+    #[cfg(feature = "parquet")]
+    #[error("{at}: not readable as Parquet: {why}")]
+    Parquet {
+        /// Where.
+        at: Place,
+        /// What is wrong.
+        why: String,
+    },
     /// A NUL byte was found.
     #[error("{at}: a NUL byte, so this is not CSV text; export the file again as UTF-8 text")]
     Nul {

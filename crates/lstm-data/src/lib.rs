@@ -39,6 +39,8 @@ pub mod generate;
 pub mod inspect;
 pub mod order;
 pub mod panel;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod repair;
 pub mod scale;
 pub mod split;

@@ -154,20 +154,28 @@ mod tests {
         for method in [Method::Standard, Method::MinMax] {
             assert_eq!(Scaler::fit(method, values.view(), 0..3).unwrap().channels[0].scale, 1.0);
         }
+        // Neighbouring numbers differ by no more than rounding does; others are stretched, however far from 0.
+        for (other, scale) in [(1e9_f64.next_up(), 1.0), (1e9 + 0.5, 0.5)] {
+            let values = array![[1e9], [other]];
+            assert_eq!(Scaler::fit(Method::MinMax, values.view(), 0..2).unwrap().channels[0].scale, scale);
+        }
     }
 
     #[test]
     fn what_cannot_be_fitted_is_an_error() {
         let values = array![[1.0], [f64::NAN]];
         assert!(matches!(Scaler::fit(Method::Standard, values.view(), 0..2), Err(Error::Setting { .. })));
-        assert!(matches!(Scaler::fit(Method::Standard, values.view(), 0..3), Err(Error::Size { .. })));
-        assert!(matches!(Scaler::fit(Method::Standard, values.view(), 1..1), Err(Error::Size { .. })));
+        for (range, rows) in [(0..3, (3, 2)), (1..1, (2, 1))] {
+            let refused = Scaler::fit(Method::Standard, values.view(), range);
+            assert!(matches!(refused, Err(Error::Size { expected, got, .. }) if (expected, got) == rows));
+        }
         let scaler = Scaler::fit(Method::Standard, values.view(), 0..1).unwrap();
         assert!(matches!(scaler.apply(array![[1.0, 2.0]].view()), Err(Error::Size { .. })));
     }
 
     #[test]
-    fn huge_numbers_do_not_overflow() {
+    fn huge_numbers_do_not_overflow_and_zeros_divide_nothing() {
+        assert_eq!(mean_and_deviation([0.0, 0.0].into_iter()), (0.0, 0.0));
         let (mean, deviation) = mean_and_deviation([1e308, -1e308].into_iter());
         assert_eq!((mean, deviation), (0.0, 1e308));
     }

@@ -144,7 +144,10 @@ mod tests {
             assert!(message(None, Part::Fraction(share), Part::Count(1)).ends_with("between 0 and 1"));
         }
         assert!(message(None, Part::Count(usize::MAX), Part::Count(1)).ends_with("more than the rows"));
-        assert!(Split::by_row(4, 3..5).is_err() && Split::by_row(4, 0..4).is_err());
+        for (test, fault) in [(3..5, "reach beyond the last"), (0..4, "nothing is left to train on")] {
+            assert!(Split::by_row(4, test).unwrap_err().to_string().ends_with(fault));
+        }
+        assert_eq!(Split::by_row(4, 3..4).unwrap(), (vec![0, 1, 2], vec![3]));
     }
 
     proptest! {

@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Counting {
     requests: AtomicUsize,
     held: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Counting {
     /// No requests yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { requests: AtomicUsize::new(0), held: AtomicUsize::new(0) }
+        Self { requests: AtomicUsize::new(0), held: AtomicUsize::new(0), most: AtomicUsize::new(0) }
     }
 
     /// Requests for new or larger memory so far.
@@ -33,11 +34,20 @@ impl Counting {
         self.held.load(Ordering::SeqCst)
     }
 
+    /// What `run` gives, and the most bytes that were held at once meanwhile, beyond those from before.
+    pub fn most_during<T>(&self, run: impl FnOnce() -> T) -> (T, usize) {
+        let before = self.held();
+        self.most.store(before, Ordering::SeqCst);
+        let out = run();
+        (out, self.most.load(Ordering::SeqCst).saturating_sub(before))
+    }
+
     /// Counts a request that was answered with `at`.
     fn count(&self, at: *mut u8, given_back: usize, taken: usize) -> *mut u8 {
         self.requests.fetch_add(1, Ordering::SeqCst);
         if !at.is_null() {
-            self.held.fetch_add(taken, Ordering::SeqCst);
+            let held = self.held.fetch_add(taken, Ordering::SeqCst) + taken;
+            self.most.fetch_max(held, Ordering::SeqCst);
             self.held.fetch_sub(given_back, Ordering::SeqCst);
         }
         at

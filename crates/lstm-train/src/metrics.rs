@@ -214,6 +214,38 @@ mod tests {
     }
 
     #[test]
+    fn tallies_of_parts_add_up_to_that_of_all() {
+        let values =
+            [(3.0, 5.0, Some(0.5)), (-6.0, -2.0, None), (1.0, 4.0, Some(4.0)), (8.0, 2.5, Some(0.25))];
+        let tally = |values: &[(f64, f64, Option<f64>)]| {
+            values.iter().fold(Tally::default(), |mut tally, (y, f, scale)| {
+                tally.add(*y, *f, [1.0, 2.5, 5.0], *scale);
+                tally
+            })
+        };
+        let mut sum = tally(&values[..2]);
+        sum += tally(&values[2..]);
+        assert_eq!(sum, tally(&values));
+        let measures = sum.measures().unwrap();
+        assert_eq!(measures.values, 4);
+        assert_eq!(measures.metrics.mae, (2.0 + 4.0 + 3.0 + 5.5) / 4.0);
+        assert_eq!(measures.metrics.rmse, ((4.0 + 16.0 + 9.0 + 30.25) / 4.0f64).sqrt());
+        assert_eq!(measures.metrics.mase, Some((4.0 + 0.75 + 22.0) / 3.0));
+        let smape = 200.0 * (2.0 / 8.0 + 4.0 / 8.0 + 3.0 / 5.0 + 5.5 / 10.5) / 4.0;
+        assert!((measures.metrics.smape - smape).abs() < 1e-12);
+        assert_eq!(measures.wape, Some(100.0 * 14.5 / 18.0));
+        assert_eq!(measures.coverage, [0.0, 0.25, 0.75]);
+    }
+
+    #[test]
+    fn skill_is_the_share_of_error_that_is_gone() {
+        let off = |error: f64| Metrics::new(&[10.0], &[10.0 + error], None);
+        assert_eq!(off(1.0).skill(&off(4.0)), Some(0.75));
+        assert_eq!(off(4.0).skill(&off(1.0)), Some(-3.0));
+        assert_eq!(off(4.0).skill(&off(0.0)), None);
+    }
+
+    #[test]
     fn zeros_have_no_relative_errors() {
         let mut tally = Tally::default();
         tally.add(0.0, 1.0, [2.0; 3], None);
@@ -234,6 +266,7 @@ mod tests {
     #[test]
     fn scale_is_the_seasonal_change() {
         assert_eq!(naive_scale(&[1.0, 5.0, 2.0, 5.0], 2), Some(0.5));
+        assert_eq!(naive_scale(&[1.0, 5.0, 2.0, 5.0, 0.0], 2), Some(1.0));
         assert_eq!(naive_scale(&[1.0, 1.0, 1.0], 1), None);
         assert_eq!(naive_scale(&[1.0], 1), None);
     }

@@ -44,7 +44,7 @@ pub(super) const FILES: &[Entry] = &[
     ("xls", b"\xd0\xcf\x11\xe0\xa1\xb1", TRAIN, 3,
         "bad.csv: holds an old spreadsheet or document, not CSV text; export it as CSV first"),
     ("Parquet", b"PAR1\x15\x00", TRAIN, 3,
-        "bad.csv: holds Parquet data, not CSV text; export it as CSV first"),
+        "bad.csv: holds Parquet data, not CSV text; install lstm with --features parquet, or export it as CSV first"),
     ("a picture", b"\x89PNG\r\n\x1a\n\x00\x00\x00\r", TRAIN, 3,
         "bad.csv, line 3: a NUL byte, so this is not CSV text; export the file again as UTF-8 text"),
     ("PDF", b"%PDF-1.4\n%\xe2\xe3\n", TRAIN, 3,
