@@ -51,8 +51,8 @@ fn damaged(whole: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn damaged_files_take_little_memory() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
-    let readers: [(&str, fn(&[u8]) -> bool); 2] =
-        [("model", model::check), ("checkpoint", checkpoint::check)];
+    type Check = fn(&[u8]) -> bool;
+    let readers: [(&str, Check); 2] = [("model", model::check), ("checkpoint", checkpoint::check)];
     for (kind, check) in readers {
         let (mut files, mut most) = (0, 0);
         for seed in fs::read_dir(seeds.join(kind)).unwrap() {
