@@ -56,13 +56,13 @@ fn bits(batches: &[Batch], row: usize) -> Vec<u64> {
     let mut bits = Vec::new();
     for batch in batches {
         let at = |at: usize| batch.windows[at].row == row;
-        for (window, Forecasts { mean, half_widths, .. }) in (0..batch.windows.len())
+        for (window, Forecasts { mean, edges, .. }) in (0..batch.windows.len())
             .filter(|window| at(*window))
             .flat_map(|window| batch.methods.iter().map(move |m| (window, m)))
         {
             let part = window * HORIZON..(window + 1) * HORIZON;
             bits.extend(mean[part.clone()].iter().map(|value| value.to_bits()));
-            bits.extend(half_widths[part].as_flattened().iter().map(|value| value.to_bits()));
+            bits.extend(edges[part].as_flattened().as_flattened().iter().map(|value| value.to_bits()));
         }
     }
     assert!(!bits.is_empty(), "no forecast from row {row}");

@@ -4,7 +4,8 @@
 
 use lstm_cpu::Cpu;
 use lstm_train::forecaster::{
-    Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, LEVELS, Member, Normalise, Window,
+    Aim, Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Head, LEVELS, Member,
+    Normalise, Rolling, Window,
 };
 use lstm_train::{Course, Error, Flow};
 
@@ -87,11 +88,22 @@ fn scores_are_those_of_the_forecasts() {
     let changes = (first..=228).flat_map(|row| values[row..row + 12].iter().map(move |y| (row, y)));
     let expected: f64 = changes.map(|(row, y)| (y - values[row - 1]).abs()).sum::<f64>() / sizes.len() as f64;
     assert!((naive.metrics.mae - expected).abs() < 1e-9);
-    // At least the share of the errors lies inside the interval they made.
-    for (widths, level) in lstm.interval.half_width.iter().zip(LEVELS) {
-        let inside = sizes.iter().filter(|size| **size <= widths[0] * (1.0 + 1e-9)).count();
-        assert!(inside as f64 >= level * sizes.len() as f64, "{level}");
+    // Intervals again, origin by origin, from what was known before each.
+    let (_, known) = forecaster.validation_scores(&cpu, &one(&values)).unwrap().remove(0);
+    let mut rolling = Rolling::new(&known, 12);
+    let mut inside = [0.0; LEVELS.len()];
+    for (row, sizes) in (0..).zip(sizes.chunks_exact(12)) {
+        let margins = rolling.margins(row);
+        for (level, inside) in inside.iter_mut().enumerate() {
+            let held = sizes.iter().zip(&margins.margin[level]).filter(|(size, margin)| size <= margin);
+            *inside += held.count() as f64;
+        }
+        rolling.take(row, &sizes.iter().map(|size| [*size; LEVELS.len()]).collect::<Vec<_>>(), &margins);
     }
+    for (inside, coverage) in inside.iter().zip(&lstm.coverage) {
+        assert!((inside / sizes.len() as f64 - coverage).abs() < 1e-9, "{inside} {coverage}");
+    }
+    assert_eq!(rolling.margins(i64::MAX).margin.len(), lstm.interval.margin.len());
 }
 
 #[test]
@@ -243,7 +255,7 @@ fn a_series_without_a_past_does_not_outweigh_the_others() {
     let lstm = evaluation.score("lstm").unwrap();
     assert!(lstm.standardised[0] < 20.0, "{:?}", lstm.standardised);
     let scales = forecaster.scales(&panel).unwrap();
-    let widest = lstm.interval.around(2, scales[0]).into_iter().fold(0.0, f64::max);
+    let widest = lstm.interval.margin[2].iter().map(|margin| margin * scales[0]).fold(0.0, f64::max);
     assert!(widest < 1e4, "{widest}");
 }
 
@@ -307,4 +319,41 @@ fn what_cannot_be_done_is_said() {
     ] {
         assert!(trials(wrong.clone(), 240).is_err(), "{wrong:?}");
     }
+}
+
+#[test]
+fn every_head_says_intervals_that_do_not_cross_and_counts_are_asked_for() {
+    let cpu = Cpu::new(2).unwrap();
+    let values: Vec<f64> = series(240).into_iter().map(f64::round).collect();
+    for head in [Head::Quantile, Head::Gaussian, Head::StudentT, Head::NegativeBinomial] {
+        let choices = ForecastChoices { head: Some(head), ..choices() };
+        let (forecaster, evaluation) = hold_out(&cpu, &choices, &one(&values));
+        let lstm = evaluation.score("lstm").unwrap();
+        // A network that has seen little corrects little; the middle of counts is a whole number.
+        let naive = evaluation.score("naive").unwrap();
+        assert!(lstm.metrics.mae < 0.3 * naive.metrics.mae, "{head:?}: {} {naive:?}", lstm.metrics.mae);
+        assert!(lstm.uncalibrated.windows(2).all(|pair| pair[0] <= pair[1]), "{head:?}");
+        assert!(lstm.coverage[1] > 0.6 && naive.uncalibrated.is_empty(), "{head:?}: {:?}", lstm.coverage);
+        assert!(lstm.crps.unwrap() < lstm.metrics.mae, "{head:?}");
+        let window = [Window { member: 0, row: 240 }];
+        let of = forecaster.lstm_at(&cpu, &one(&values), &window).unwrap();
+        for (f, edges) in of.forecasts.iter().zip(of.said.as_ref().unwrap()) {
+            let rising = [edges[2][0], edges[1][0], edges[0][0], *f, edges[0][1], edges[1][1], edges[2][1]];
+            assert!(rising.windows(2).all(|pair| pair[0] <= pair[1]), "{head:?}: {rising:?}");
+            if head == Head::NegativeBinomial {
+                assert!(rising.iter().all(|count| count.fract() == 0.0 && *count >= 0.0), "{rising:?}");
+            }
+        }
+    }
+    let refused = |choices, values: &[f64]| {
+        ForecastConfig::trials(&choices, &[12], &one(values)).unwrap_err().to_string()
+    };
+    let counts = ForecastChoices { head: Some(Head::NegativeBinomial), ..choices() };
+    let said = refused(counts.clone(), &series(240));
+    assert!(said.contains("no count, as this one, which holds 104.45 in row 2"), "{said}");
+    let logs = refused(ForecastChoices { normalise: Some(Normalise::Log), ..counts }, &values);
+    assert!(logs.contains("normalise is log, but must be window or series"), "{logs}");
+    let both = ForecastChoices { head: Some(Head::Gaussian), loss: Some(Aim::Mae), ..choices() };
+    let both = refused(both, &values);
+    assert!(both.contains("loss is mae, but must be left out unless the head is a point"), "{both}");
 }

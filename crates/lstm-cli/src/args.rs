@@ -70,7 +70,8 @@ pub(crate) enum Command {
 /// line through the first and the last value (drift). Then it trains on all rows and forecasts.
 ///
 /// The run folder holds forecast.csv, the model, the metrics, the settings with which the run can be repeated exactly,
-/// and pictures, each as PNG and SVG: forecast, error-by-horizon, season (a typical day, week or year), residuals
+/// with --samples as many futures that could come (samples.csv: series, sample, time, value, each path with steps that
+/// hang together as the errors on held-out rows did), and pictures, each as PNG and SVG: forecast, error-by-horizon, season (a typical day, week or year), residuals
 /// (what was missed on held-out rows) and loss. The course of training is in history.csv, the same bytes whenever the
 /// run is repeated, and in metrics.jsonl, an object on each line, written as training goes: trial (null for the
 /// training on all rows), network, step, epoch, loss, validation, rate, skipped (steps so far that changed nothing,
@@ -101,6 +102,10 @@ pub(crate) struct Forecast {
     /// Time from one checkpoint to the next, such as 90s or 5m: what a crash loses at most [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = every, conflicts_with = "model")]
     pub(crate) checkpoint_every: Option<Duration>,
+    /// Futures that could come, drawn from what the LSTM says: samples.csv holds them, the picture shows a few
+    /// [default: none]
+    #[arg(long, value_name = "COUNT", conflicts_with = "resume")]
+    pub(crate) samples: Option<Whole<1, 10_000>>,
     /// Time that training may take, such as 90s, 2m or 1h30m: measured against this machine's speed, it becomes an
     /// effort, which the settings of the run then hold [default: an effort]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["effort", "model", "resume"])]

@@ -323,9 +323,9 @@ impl Found {
         }
         for (method, forecasts) in self.methods.iter_mut().zip(&batch.methods) {
             for (at, (y, f)) in batch.actual.iter().zip(&forecasts.mean).enumerate() {
-                let (member, widths) = (batch.windows[at / horizon].member, forecasts.half_widths[at]);
+                let (member, edges) = (batch.windows[at / horizon].member, &forecasts.edges[at]);
                 for tally in [&mut method.by_series[member], &mut method.by_step[at % horizon]] {
-                    tally.add(*y, *f, widths, scales[member]);
+                    tally.add(*y, *f, edges, scales[member]);
                 }
             }
         }

@@ -1,12 +1,14 @@
 //! `lstm forecast`: what comes next, by training on the file or by a model trained before.
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use lstm_data::panel::{Panel, PanelOptions};
 use lstm_data::{Element, Step};
+use lstm_nn::durable::Durable;
 use lstm_tensor::{Backend, Float};
 use lstm_train::baseline::Simple;
-use lstm_train::forecaster::{self, Evaluation, ForecastConfig, Forecaster, LEVELS, Window};
+use lstm_train::forecaster::{self, Edges, Evaluation, ForecastConfig, Forecaster, LEVELS, OfMethod, Window};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ use crate::args::Forecast;
 use crate::device::{self, Job, Work};
 use crate::failure::{Failure, Result};
 use crate::input::Beside;
+use crate::origin::Asked;
 use crate::picture::{Scene, label};
 use crate::progress::say;
 use crate::report::Page;
@@ -21,8 +24,11 @@ use crate::resume::Keeping;
 use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
 use crate::train::{self, Trained, in_file};
+use crate::value::Whole;
 use crate::{input, output, plot};
 
+/// Sample paths that a picture shows at most.
+const PATHS: usize = 5;
 /// Series that a picture shows at most.
 const DRAWN: usize = 6;
 
@@ -36,11 +42,17 @@ pub(crate) fn run(args: Forecast) -> Result<()> {
         return deliver(&train::go_on("forecast", run, &args.settings, every)?, &args.settings);
     }
     let settings = args.settings.with_file()?;
+    let samples = args.samples.map(Whole::get);
     match &args.model {
-        Some(model) => with_model(model, &args.files, &settings),
+        Some(model) => with_model(model, &args.files, &settings, samples),
         None if args.files.is_empty() => Err(Failure::usage("name a CSV file, or a run folder with --model")),
         None => deliver(
-            &train::learn("forecast", &args.files, &settings, (args.budget, Keeping::new(every)))?,
+            &train::learn(
+                Asked { command: "forecast", samples },
+                &args.files,
+                &settings,
+                (args.budget, Keeping::new(every)),
+            )?,
             &settings,
         ),
     }
@@ -61,7 +73,7 @@ pub(crate) fn deliver(trained: &Trained, settings: &Settings) -> Result<()> {
     trained.finish()
 }
 
-fn with_model(model: &Path, files: &[PathBuf], settings: &Settings) -> Result<()> {
+fn with_model(model: &Path, files: &[PathBuf], settings: &Settings, samples: Option<usize>) -> Result<()> {
     let saved = Saved::read(model)?;
     refuse_settled(&settings.training, &settings.reading)?;
     let task = &saved.task;
@@ -86,7 +98,7 @@ fn with_model(model: &Path, files: &[PathBuf], settings: &Settings) -> Result<()
     };
     input::check_ahead(&panel, task.config.horizon)?;
     let place = device::open(&settings.machine, Work::Forecasting, saved.dtype())?;
-    let future = place.run(Predict { saved: &saved, panel: &panel })?;
+    let future = place.run(Predict { saved: &saved, panel: &panel, samples })?;
     if !settings.output.say.json && !settings.output.say.quiet {
         say(&format!("forecast on {}", place.described()));
     }
@@ -166,19 +178,20 @@ pub(crate) fn refuse(settings: &impl Serialize, why: &str) -> Result<()> {
 struct Predict<'a> {
     saved: &'a Saved,
     panel: &'a Panel,
+    samples: Option<usize>,
 }
 
 impl Job for Predict<'_> {
     type Output = Future;
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Future> {
-        let Self { saved, panel } = self;
+        let Self { saved, panel, samples } = self;
         let config = &saved.task.config;
         let beside = Beside::new(panel, saved.task.calendar.as_ref(), config.horizon + config.segment);
         let members = beside.members(panel);
         let all = |member: usize| panel.members[member].rows();
         let forecaster: Forecaster<B, F> = saved.forecaster(backend, panel, (&members, all))?;
-        Future::new(backend, &forecaster, &members, saved.task.evaluation.as_ref())
+        Future::new(backend, &forecaster, &members, (saved.task.evaluation.as_ref(), samples))
             .map_err(|error| in_file(error, &panel.file))
     }
 }
@@ -188,15 +201,17 @@ impl Job for Predict<'_> {
 pub(crate) struct Future {
     /// The LSTM's first; then those of the best baseline where that was better on held-out rows.
     lines: Vec<Line>,
+    /// Sample paths of each series, from the LSTM, `[samples, H]`.
+    paths: Vec<Vec<f64>>,
 }
 
 /// One method's forecasts.
 struct Line {
-    method: String,
+    method: &'static str,
     /// One for each series.
     mean: Vec<Vec<f64>>,
-    /// Half widths of the intervals, one for each level and series; none where nothing was measured.
-    widths: Vec<Vec<Vec<f64>>>,
+    /// Edges of the intervals, of each series; none where nothing was measured.
+    edges: Option<Vec<Vec<Edges>>>,
 }
 
 impl Future {
@@ -208,7 +223,7 @@ impl Future {
         backend: &B,
         forecaster: &Forecaster<B, F>,
         members: &[forecaster::Member<'_>],
-        evaluation: Option<&Evaluation>,
+        (evaluation, samples): (Option<&Evaluation>, Option<usize>),
     ) -> lstm_train::Result<Self> {
         let reach = forecaster.config.reach();
         let window = |(member, m): (usize, &forecaster::Member<'_>)| {
@@ -220,46 +235,67 @@ impl Future {
             forecaster.forecast(backend, members)?;
         }
         let scales = forecaster.scales_at(members, &windows);
-        let by_member = |values: &[Vec<f64>]| {
-            let mut all = vec![Vec::new(); members.len()];
-            for (window, values) in windows.iter().zip(values) {
-                all[window.member].clone_from(values);
-            }
-            all
-        };
-        let line = |method: &str, forecasts: &[f64]| {
-            let score = evaluation.and_then(|evaluation| evaluation.score(method));
-            let widths = score.map_or(Vec::new(), |score| {
-                let level = |level| {
-                    let widths: Vec<_> =
-                        scales.iter().map(|scale| score.interval.around(level, *scale)).collect();
-                    by_member(&widths)
+        let horizon = forecaster.config.horizon;
+        let line = |of: OfMethod| {
+            let score = evaluation.and_then(|evaluation| evaluation.score(of.method));
+            let edges = score.map(|score| {
+                let scaled = |at: usize| {
+                    let (window, h) = (at / horizon, at % horizon);
+                    score.interval.calibrate(h, of.forecasts[at], &of.edges(at), scales[window])
                 };
-                (0..LEVELS.len()).map(level).collect()
+                by_member(&windows, members.len(), (0..of.forecasts.len()).map(scaled).collect(), horizon)
             });
-            let horizon = forecaster.config.horizon;
-            let mean: Vec<_> = forecasts.chunks_exact(horizon).map(<[f64]>::to_vec).collect();
-            Line { method: method.to_owned(), mean: by_member(&mean), widths }
+            let mean = by_member(&windows, members.len(), of.forecasts.clone(), horizon);
+            Line { method: of.method, mean, edges }
         };
-        let mut lines = vec![line("lstm", &forecaster.forecast_at(backend, members, &windows)?)];
+        let mut lines = vec![line(forecaster.lstm_at(backend, members, &windows)?)];
         let winner = evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
         if let Some(kind) = Simple::named(winner) {
-            lines.push(line(winner, &forecaster.baseline_at(kind, members, &windows)));
+            let forecasts = forecaster.baseline_at(kind, members, &windows);
+            lines.push(line(OfMethod { method: kind.name(), forecasts, said: None }));
         }
-        if lines.iter().all(Line::is_finite) { Ok(Self { lines }) } else { Err(lstm_train::Error::TooLarge) }
+        let known = evaluation.and_then(|evaluation| Some((evaluation, evaluation.score("lstm")?)));
+        let paths = match (samples, known) {
+            (Some(samples), Some((evaluation, score))) => {
+                let past = (&score.interval, evaluation.templates.as_slice());
+                let drawn = (samples, forecaster.config.seed);
+                let paths = forecaster.paths(backend, members, &windows, past, drawn)?;
+                by_member(&windows, members.len(), paths, samples * horizon)
+            }
+            (Some(samples), None) => {
+                let must = "left out for a model that was not measured on held-out rows".into();
+                let value = samples.to_string();
+                return Err(lstm_train::Error::Invalid { what: "samples", value, must });
+            }
+            (None, _) => Vec::new(),
+        };
+        if lines.iter().all(Line::is_finite) {
+            Ok(Self { lines, paths })
+        } else {
+            Err(lstm_train::Error::TooLarge)
+        }
     }
+}
+
+/// What windows have, one step of `width` after the other, by series.
+fn by_member<T: Clone>(windows: &[Window], members: usize, values: Vec<T>, width: usize) -> Vec<Vec<T>> {
+    let mut all = vec![Vec::new(); members];
+    for (window, values) in windows.iter().zip(values.chunks_exact(width)) {
+        all[window.member] = values.to_vec();
+    }
+    all
 }
 
 impl Line {
     fn is_finite(&self) -> bool {
-        self.mean.iter().chain(self.widths.iter().flatten()).flatten().all(|value| value.is_finite())
+        let edges = self.edges.iter().flatten().flatten().flat_map(|edges| edges.as_flattened());
+        self.mean.iter().flatten().chain(edges).all(|value| value.is_finite())
     }
 
     /// Edges of the interval of a level around the forecast of a series.
     fn band(&self, level: usize, series: usize) -> Option<(Vec<f64>, Vec<f64>)> {
-        let (mean, widths) = (self.mean.get(series)?, self.widths.get(level)?.get(series)?);
-        let edge = |sign: f64| mean.iter().zip(widths).map(|(mean, width)| mean + sign * width).collect();
-        Some((edge(-1.0), edge(1.0)))
+        let edges = self.edges.as_ref()?.get(series)?;
+        Some(edges.iter().map(|edges| (edges[level][0], edges[level][1])).unzip())
     }
 }
 
@@ -278,6 +314,7 @@ impl Prediction<'_> {
         folder.create()?;
         let figure = self.figure();
         folder.write(run::FORECAST, self.csv().as_bytes())?;
+        self.write_samples(folder)?;
         folder.draw(run::PICTURE, &figure)?;
         let say = settings.output.say;
         if say.json {
@@ -321,7 +358,7 @@ impl Prediction<'_> {
                 let bands: Vec<_> = (0..LEVELS.len()).filter_map(|level| line.band(level, series)).collect();
                 for (step, (time, mean)) in times.iter().zip(&line.mean[series]).enumerate() {
                     let edges: Vec<_> = bands.iter().map(|(lo, hi)| (lo[step], hi[step])).collect();
-                    each(&member.id, time, &line.method, *mean, &edges);
+                    each(&member.id, time, line.method, *mean, &edges);
                 }
             }
         }
@@ -337,6 +374,30 @@ impl Prediction<'_> {
             text.push('\n');
         });
         text
+    }
+
+    /// Line by line: they may be more than memory holds as text.
+    fn write_samples(&self, folder: &Folder) -> Result<()> {
+        if self.future.paths.is_empty() {
+            // Those of an earlier forecast are of another one.
+            return folder.clear(&[run::SAMPLES]);
+        }
+        let path = folder.file(run::SAMPLES);
+        let failed = |error: std::io::Error| Failure::file(&path, &error);
+        let mut file = BufWriter::new(Durable::create(&path)?);
+        writeln!(file, "series,sample,time,value").map_err(failed)?;
+        let horizon = self.config.horizon;
+        for (member, paths) in self.panel.members.iter().zip(&self.future.paths) {
+            let rows = member.rows()..member.rows() + horizon;
+            let (series, times) =
+                (quoted(&member.id), rows.map(|row| quoted(&label(member, row))).collect::<Vec<_>>());
+            for (number, path) in paths.chunks_exact(horizon).enumerate() {
+                for (time, value) in times.iter().zip(path) {
+                    writeln!(file, "{series},{},{time},{value}", number + 1).map_err(failed)?;
+                }
+            }
+        }
+        Ok(file.into_inner().map_err(|error| failed(error.into_error()))?.finish()?)
     }
 
     fn records(&self) -> Value {
@@ -371,8 +432,13 @@ impl Prediction<'_> {
                 history: &member.values[member.rows() - shown..],
                 held_out: self.held_out.get(series).map_or(&[], Vec::as_slice),
                 mean: lstm.map_or(&[], |line| line.mean[series].as_slice()),
+                paths: self
+                    .future
+                    .paths
+                    .get(series)
+                    .map_or(Vec::new(), |paths| paths.chunks_exact(horizon).take(PATHS).collect()),
                 bands: (0..LEVELS.len()).rev().filter_map(|level| lstm?.band(level, series)).collect(),
-                baseline: baseline.map(|line| (output::spoken(&line.method), line.mean[series].as_slice())),
+                baseline: baseline.map(|line| (output::spoken(line.method), line.mean[series].as_slice())),
             }
         });
         let ahead = ahead(horizon, self.panel.step());

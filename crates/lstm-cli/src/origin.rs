@@ -7,12 +7,30 @@ use serde::{Deserialize, Serialize};
 use crate::device::Place;
 use crate::resume::Source;
 
+/// What is asked for besides settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// `train` or `forecast`.
+    pub(crate) command: &'a str,
+    /// Sample paths of a forecast.
+    pub(crate) samples: Option<usize>,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn to(command: &'a str) -> Self {
+        Self { command, samples: None }
+    }
+}
+
 /// What a run was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Origin {
     /// `train` or `forecast`.
     pub(crate) command: String,
+    /// Sample paths of a forecast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) samples: Option<usize>,
     pub(crate) maker: Maker,
     /// The files with series, and how many of `sources` they are; the rest is of covariates to come.
     pub(crate) files: usize,
@@ -41,7 +59,13 @@ impl Maker {
 }
 
 impl Origin {
-    pub(crate) fn new(command: &str, place: &Place, files: &[PathBuf], sources: Option<Vec<Source>>) -> Self {
-        Self { command: command.to_owned(), maker: Maker::here(place), files: files.len(), sources }
+    pub(crate) fn new(
+        asked: Asked<'_>,
+        place: &Place,
+        files: &[PathBuf],
+        sources: Option<Vec<Source>>,
+    ) -> Self {
+        let Asked { command, samples } = asked;
+        Self { command: command.to_owned(), samples, maker: Maker::here(place), files: files.len(), sources }
     }
 }

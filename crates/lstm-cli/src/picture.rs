@@ -43,7 +43,7 @@ impl Pictures {
         let methods = evaluation.scores.iter().map(|score| (score.method.as_str(), gaps(&score.by_step)));
         let member = panel.members.get(held.member);
         Self {
-            losses: (!course.is_empty()).then(|| losses::losses(course, evaluation)),
+            losses: (!course.is_empty()).then(|| losses::losses(course, evaluation, config.head)),
             errors: (config.horizon > 1).then(|| by_step(title, methods)),
             residuals: member.and_then(|m| residuals::residuals(m, &held.residuals(m), config.season)),
             season: member.and_then(|m| season::season(m, held, config.season)),
@@ -128,6 +128,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) held_out: &'a [f64],
     /// Forecast of what follows.
     pub(crate) mean: &'a [f64],
+    /// Some futures that could come.
+    pub(crate) paths: Vec<&'a [f64]>,
     /// Edges of its intervals, where they are known, the widest first.
     pub(crate) bands: Vec<(Vec<f64>, Vec<f64>)>,
     /// The best simple forecast, where it is better.
@@ -161,6 +163,11 @@ impl Scene<'_> {
             let ((x, lo), (_, hi)) = (joined(end, lo), joined(end, hi));
             let label = if at == 0 { "50, 80 and 95% intervals".into() } else { String::new() };
             layers.push(Layer::Band { x, lo, hi, role: Role::Forecast, label });
+        }
+        for (at, path) in self.paths.iter().enumerate() {
+            let (x, y) = joined(end, path);
+            let label = if at == 0 { "some sample paths" } else { "" };
+            layers.push(Layer::line(Role::Other(5), label, x, y));
         }
         layers.push(Layer::line(
             Role::History,
@@ -205,6 +212,7 @@ mod tests {
             history: &[1.0, 2.0, 3.0],
             held_out: &[2.5],
             mean: &[4.0, 5.0],
+            paths: Vec::new(),
             bands: vec![(vec![3.5, 4.0], vec![4.5, 6.0])],
             baseline: None,
         };

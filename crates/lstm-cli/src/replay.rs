@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::device::{self, Work};
 use crate::failure::{Failure, Kind, Result};
-use crate::origin::{Maker, Origin};
+use crate::origin::{Asked, Maker, Origin};
 use crate::progress::say;
 use crate::resume::Keeping;
 use crate::settings::{Dtype, Machine, Output, Say, Settings};
@@ -46,7 +46,8 @@ pub(crate) fn run(folder: &Path, machine: &Machine, tell: Say) -> Result<()> {
     let quiet = Say { json: false, quiet: true };
     settings.output = Output { out: Some(again.clone()), force: true, say: quiet };
     let command = was.origin.command.as_str();
-    let made = train::learn(command, &files, &settings, (None, Keeping::new(None)));
+    let asked = Asked { command, samples: was.origin.samples };
+    let made = train::learn(asked, &files, &settings, (None, Keeping::new(None)));
     match made {
         Ok(trained) if command == "forecast" => forecast::deliver(&trained, &settings)?,
         Ok(_) => {}
@@ -137,9 +138,9 @@ impl Run {
 /// Names of the files that were compared, and how they differ.
 fn compare(was: &Path, is: &Path, command: &str) -> Result<(Vec<&'static str>, Vec<String>)> {
     let mut names = vec![run::MODEL, run::HISTORY, run::COURSE, run::METRICS];
-    if command == "forecast" && is.join(run::FORECAST).exists() {
-        names.push(run::FORECAST);
-    }
+    names.extend(
+        [run::FORECAST, run::SAMPLES].iter().filter(|name| command == "forecast" && is.join(name).exists()),
+    );
     let mut differences = Vec::new();
     for &name in &names {
         let (was, is) = (was.join(name), is.join(name));

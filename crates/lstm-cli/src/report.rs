@@ -101,7 +101,7 @@ impl Page<'_> {
             div.wide {
                 table {
                     tr {
-                        th { "" } th { "MAE" } th { "RMSE" } th { "MASE" } th { "sMAPE" } th { "skill" }
+                        th { "" } th { "MAE" } th { "RMSE" } th { "MASE" } th { "sMAPE" } th { "skill" } th { "wQL" } th { "CRPS" }
                         @for level in LEVELS { th { "in " (percent(level)) } }
                     }
                     @for score in &evaluation.scores {
@@ -112,6 +112,8 @@ impl Page<'_> {
                             td { (score.metrics.mase.map_or("-".into(), short)) }
                             td { (format!("{:.2}%", score.metrics.smape)) }
                             td { (best.and_then(|best| score.metrics.skill(&best.metrics)).map_or("-".into(), percent)) }
+                            td { (score.wql.map_or("-".into(), short)) }
+                            td { (score.crps.map_or("-".into(), short)) }
                             @for level in 0..LEVELS.len() {
                                 td { (score.coverage.get(level).map_or("-".into(), |share| percent(*share))) }
                             }
@@ -121,8 +123,10 @@ impl Page<'_> {
             }
             p.soft {
                 "MASE: error in units of what the season, or the last value, misses within the rows learnt from. Skill: less error "
-                "than the best simple forecast. In 50, 80, 95%: share of values inside the intervals that the errors on the "
-                "validation part suggest; the forecast above has those of the held-out rows."
+                "than the best simple forecast. wQL and CRPS: what the intervals cost, as mean weighted quantile loss, in units of the "
+                "series' size, and as continuous ranked probability score, in those of the series; less is better. In 50, 80, 95%: share "
+                "of values inside the intervals that the errors suggest which were known before each forecast, at first those "
+                "of the validation part; the forecast above has what all of them suggest."
             }
         }
     }

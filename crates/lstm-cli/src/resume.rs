@@ -81,6 +81,9 @@ impl Source {
 pub(crate) struct Run {
     /// `train` or `forecast`.
     pub(crate) command: String,
+    /// Sample paths of a forecast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) samples: Option<usize>,
     /// Files with series; those of covariates to come stand in the settings.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) sources: Vec<Source>,
@@ -221,6 +224,7 @@ impl Keeping {
         }
         let run = Run {
             command: origin.command.clone(),
+            samples: origin.samples,
             files: files.to_vec(),
             sources: sources.clone(),
             settings: text.to_owned(),

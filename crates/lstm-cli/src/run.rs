@@ -32,6 +32,8 @@ pub(crate) const COURSE: &str = "metrics.jsonl";
 pub(crate) const HISTORY: &str = "history.csv";
 /// The forecast as numbers.
 pub(crate) const FORECAST: &str = "forecast.csv";
+/// Futures that could come.
+pub(crate) const SAMPLES: &str = "samples.csv";
 /// The forecast as a picture, of pixels and of lines.
 pub(crate) const PICTURE: [&str; 2] = ["forecast.png", "forecast.svg"];
 /// Training and validation error over the steps of training.
@@ -53,7 +55,7 @@ pub(crate) const OF_TRAINING: [&str; 5] = [MODEL, SETTINGS, METRICS, HISTORY, CO
 pub(crate) const OF_RESULT: [&str; 9] =
     [LOSSES[0], LOSSES[1], ERRORS[0], ERRORS[1], RESIDUALS[0], RESIDUALS[1], SEASON[0], SEASON[1], REPORT];
 /// What a forecast leaves.
-pub(crate) const OF_FORECAST: [&str; 4] = [FORECAST, PICTURE[0], PICTURE[1], PAGE];
+pub(crate) const OF_FORECAST: [&str; 5] = [FORECAST, SAMPLES, PICTURE[0], PICTURE[1], PAGE];
 
 /// More rows than any series has, few enough for the calendar.
 const MOST_ROWS: usize = u32::MAX as usize;
@@ -362,8 +364,8 @@ impl Task {
         }
         let scores = self.evaluation.iter().flat_map(|evaluation| &evaluation.scores);
         let unfit = |score: &&Score| {
-            let widths = &score.interval.half_width;
-            widths.len() != LEVELS.len() || widths.iter().any(|widths| widths.len() != config.horizon)
+            let margin = &score.interval.margin;
+            margin.len() != LEVELS.len() || margin.iter().any(|margin| margin.len() != config.horizon)
         };
         if let Some(score) = scores.into_iter().find(unfit) {
             return Err(format!("the interval of {} is not one of {} steps", score.method, config.horizon));
@@ -374,6 +376,7 @@ impl Task {
 
 /// Names of the numbers that a model file holds besides its weights.
 mod kept {
+    pub(super) const TEMPLATES: &str = "templates";
     pub(super) const SPREADS: &str = "spreads";
     pub(super) const COLUMNS: &str = "columns";
     pub(super) const VALUES: &str = "values";
@@ -403,6 +406,9 @@ pub(crate) fn to_bytes<B: Backend, F: Float>(
         if let Some(linear) = &way.prepared.linear {
             extra.insert(kept::linear(at), linear.weights().to_vec());
         }
+    }
+    if let Some(evaluation) = task.evaluation.as_ref().filter(|evaluation| !evaluation.templates.is_empty()) {
+        extra.insert(kept::TEMPLATES.into(), evaluation.templates.clone());
     }
     extra.insert(kept::SPREADS.into(), prepared.spreads.clone());
     extra.insert(kept::COLUMNS.into(), prepared.columns.as_flattened().to_vec());
@@ -450,9 +456,16 @@ impl Saved {
         let unfit = |why: String| {
             Failure::model(format!("{}: not a forecasting model: {why}; train it again", path.display()))
         };
-        let task: Task =
+        let mut task: Task =
             serde_json::from_value(model.task.clone()).map_err(|error| unfit(error.to_string()))?;
         task.check(&model).map_err(unfit)?;
+        if let (Some(evaluation), Some(templates)) = (&mut task.evaluation, model.extra.get(kept::TEMPLATES))
+        {
+            if !templates.len().is_multiple_of(task.config.horizon) {
+                return Err(unfit(format!("task.{} are none of its horizon", kept::TEMPLATES)));
+            }
+            evaluation.templates.clone_from(templates);
+        }
         let (prepared, tail) = restored(&task, &model.extra, &path).map_err(unfit)?;
         Ok(Self { path, model, task, prepared, tail })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use lstm_data::panel::{Layout, Panel, PanelOptions};
 use lstm_data::{CsvOptions, DateOrder, Duplicates, Fill, TimeChoice, closest};
-use lstm_train::forecaster::{Aim, Base, Normalise};
+use lstm_train::forecaster::{Aim, Base, Head, Normalise};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
@@ -173,6 +173,11 @@ pub(crate) struct Training {
     #[arg(long, value_name = "WHICH", value_parser = words::<Aim>(&["huber", "mae", "mse"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) loss: Option<Aim>,
+    /// What the network says of each value: one number, the quantiles that are the edges of the intervals, or a
+    /// distribution; all but a point have a loss of their own [default: point]
+    #[arg(long, value_name = "WHICH", value_parser = words::<Head>(&["point", "quantile", "gaussian", "student-t", "negative-binomial"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) head: Option<Head>,
     /// Networks of each trial, whose forecasts are averaged [default: 5, from 1000 rows on 1]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]

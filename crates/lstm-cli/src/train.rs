@@ -8,7 +8,9 @@ use lstm_data::Element;
 use lstm_data::calendar::Calendar;
 use lstm_data::panel::Panel;
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Plan, Stage};
+use lstm_train::forecaster::{
+    EFFORT, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Head, Plan, Stage,
+};
 use lstm_train::{Course, Culprit, Fault, Flow, Outcome, Progress as Report};
 use serde_json::{Value, json};
 
@@ -19,7 +21,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::forecast::{Future, Prediction};
 use crate::input::Beside;
 use crate::learnable::Learnable;
-use crate::origin::Origin;
+use crate::origin::{Asked, Origin};
 use crate::picture::Pictures;
 use crate::progress::{Progress, say};
 use crate::report::{self, Page};
@@ -39,7 +41,10 @@ pub(crate) fn run(args: Train) -> Result<()> {
         Some(run) => (go_on("train", run, &args.settings, every)?, args.settings.output.say),
         None => {
             let settings = args.settings.with_file()?;
-            (learn("train", &args.files, &settings, (args.budget, Keeping::new(every)))?, settings.output.say)
+            (
+                learn(Asked::to("train"), &args.files, &settings, (args.budget, Keeping::new(every)))?,
+                settings.output.say,
+            )
         }
     };
     trained.finish()?;
@@ -94,21 +99,23 @@ pub(crate) fn go_on(command: &str, run: &Path, flags: &Settings, every: Option<D
     settings.machine.threads = flags.machine.threads.or(settings.machine.threads);
     settings.output = Output { out: Some(run.to_owned()), force: true, ..flags.output.clone() };
     let files = broken.run.files.clone();
-    learn(command, &files, &settings, (None, Keeping::again(every, broken)))
+    let asked = Asked { command, samples: broken.run.samples };
+    learn(asked, &files, &settings, (None, Keeping::again(every, broken)))
 }
 
-/// Reads files, trains on them, writes the run folder, and prints what the held-out part says; `command` is the one that
-/// repeats it.
+/// Reads files, trains on them, writes the run folder, and prints what the held-out part says; what is asked for repeats
+/// it.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn learn(
-    command: &str,
+    asked: Asked<'_>,
     files: &[PathBuf],
     settings: &Settings,
     (budget, keeping): (Option<Seconds>, Keeping),
 ) -> Result<Trained> {
     let arrived = Instant::now();
+    let command = asked.command;
     if budget.is_some() && settings.training.effort.is_some() {
         const BOTH: &str = "--budget and effort, of a flag or of the file of --config, both say how much is to be \
                             computed; leave one of them out";
@@ -154,8 +161,8 @@ pub(crate) fn learn(
     let reading = settings.reading.resolved(&panel);
     let machine = place.resolved(&settings.machine);
     let training = repeated(&trials, &settings.training);
-    let text = settings_text((command, files), &folder, &reading, training, &machine);
-    let origin = Origin::new(command, &place, files, sources);
+    let text = settings_text((asked, files), &folder, &reading, training, &machine);
+    let origin = Origin::new(asked, &place, files, sources);
     let quiet = settings.output.say.quiet;
     let mut kept = keeping.begin(&folder, (&origin, files), (&text, &trials), quiet)?;
     let mut progress = Progress::new(settings.output.say).logged(folder.file(run::COURSE))?;
@@ -164,6 +171,7 @@ pub(crate) fn learn(
         calendar: calendar.as_ref(),
         trials: &trials,
         reading,
+        samples: asked.samples,
         progress: &mut progress,
         kept: kept.as_mut(),
     };
@@ -217,7 +225,7 @@ pub(crate) fn learn(
             setbacks: progress.setbacks().sentence(),
         }),
         machine: place.described(),
-        command: again(command, files, &folder),
+        command: again(asked, files, &folder),
     };
     folder.write(run::REPORT, page.html().as_bytes())?;
     if tell {
@@ -271,6 +279,8 @@ struct Learn<'a> {
     calendar: Option<&'a Calendar>,
     trials: &'a [ForecastConfig],
     reading: Reading,
+    /// Paths that are sampled.
+    samples: Option<usize>,
     progress: &'a mut Progress,
     kept: Option<&'a mut Kept>,
 }
@@ -329,7 +339,7 @@ impl Job for Learn<'_> {
     type Output = Learned;
 
     fn run<B: Backend, F: Float + Element>(self, backend: &B) -> Result<Learned> {
-        let Learn { panel, calendar, trials, reading, progress, kept } = self;
+        let Learn { panel, calendar, trials, reading, samples, progress, kept } = self;
         let beside = Beside::new(panel, calendar, trials[0].horizon + trials[0].segment);
         let members = beside.members(panel);
         let course = &mut kept.map_or_else(|| Ok(Course::default()), Kept::course)?;
@@ -386,7 +396,7 @@ impl Job for Learn<'_> {
             return keep(&held, &evaluation, Some(reason));
         }
         let ready = panel.known.is_empty() || input::check_ahead(panel, held.config.horizon).is_ok();
-        let future = match Future::new(backend, &whole, &members, Some(&evaluation)) {
+        let future = match Future::new(backend, &whole, &members, (Some(&evaluation), samples)) {
             _ if !ready => Future::default(),
             // The loss of the last batch is no forecast. Where the model that was tested can forecast, it is not the numbers that are too large but the weights.
             Err(lstm_train::Error::TooLarge) if held.forecast(backend, &members).is_ok() => {
@@ -411,7 +421,8 @@ fn is_sound(evaluation: &Evaluation) -> bool {
                 && finite(&score.standardised)
                 && score.by_step.iter().flatten().all(|error| error.is_finite())
                 && finite(&score.coverage)
-                && score.interval.half_width.iter().all(|widths| finite(widths))
+                && score.wql.iter().chain(&score.crps).all(|loss| loss.is_finite())
+                && score.interval.margin.iter().all(|margin| finite(margin))
         })
 }
 
@@ -429,6 +440,7 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         dropout: training.dropout.map(|v| v.get()),
         forget_bias: training.forget_bias.map(|v| v.get()),
         loss: training.loss,
+        head: training.head,
         optimizer: training.optimizer.map(|rule| format!("{rule:?}").to_lowercase()),
         lr: training.lr.map(|v| v.get()),
         clip: training.clip.map(|v| v.get()),
@@ -451,6 +463,10 @@ fn repeated(trials: &[ForecastConfig], training: &Training) -> toml::Table {
     let open = [("base", training.base.is_none()), ("normalise", training.normalise.is_none())];
     for name in of_data.into_iter().chain(open.into_iter().filter(|(_, open)| *open).map(|(name, _)| name)) {
         table.remove(name);
+    }
+    if trials[0].head != Head::Point {
+        // It has a loss of its own.
+        table.remove("loss");
     }
     // That of all trials, not of one network.
     let effort = training.effort.map_or(EFFORT / 1e9, |effort| effort.get());
@@ -516,7 +532,7 @@ fn metrics(panel: &Panel, config: &ForecastConfig, place: &Place, evaluation: Op
 
 /// All settings of the run, with the device that it was on, so that it can be repeated.
 fn settings_text(
-    (command, files): (&str, &[PathBuf]),
+    (asked, files): (Asked<'_>, &[PathBuf]),
     folder: &Folder,
     reading: &Reading,
     training: toml::Table,
@@ -526,7 +542,7 @@ fn settings_text(
     let part = |table: std::result::Result<toml::Table, toml::ser::Error>| table.unwrap_or_default();
     format!(
         "# All settings of this run. It is repeated exactly by\n#   {}\n{}",
-        again(command, files, folder),
+        again(asked, files, folder),
         to_toml(&[
             ("Reading the file", part(toml::Table::try_from(reading))),
             ("Network and training", training),
@@ -536,10 +552,12 @@ fn settings_text(
 }
 
 /// The command that repeats the run.
-fn again(command: &str, files: &[PathBuf], folder: &Folder) -> String {
+fn again(asked: Asked<'_>, files: &[PathBuf], folder: &Folder) -> String {
+    let Asked { command, samples } = asked;
+    let samples = samples.map_or(String::new(), |samples| format!(" --samples {samples}"));
     let files: Vec<String> = files.iter().map(|file| in_shell(file)).collect();
     let settings = in_shell(&folder.file(run::SETTINGS));
-    format!("lstm {command} {} --config {settings} --out ANOTHER", files.join(" "))
+    format!("lstm {command} {} --config {settings}{samples} --out ANOTHER", files.join(" "))
 }
 
 /// A path as a POSIX shell takes it, in quotes where it needs them.

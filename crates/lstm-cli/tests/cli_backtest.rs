@@ -71,7 +71,7 @@ fn every_forecast_is_in_the_file_and_the_measures_follow_from_it() {
     let place = Place::new();
     let done = place.lstm(&format!("backtest good.csv {TINY} --origins 5")).fine();
     for words in
-        ["5 origins in the last 15 rows; trained once", "35 values", "WAPE", "CRPS", "in 95%", "The LSTM "]
+        ["5 origins in the last 15 rows; trained once", "35 values", "WAPE", "wQL", "in 95%", "The LSTM "]
     {
         assert!(done.out.contains(words), "{words}: {}", done.out);
     }
@@ -101,7 +101,7 @@ fn every_forecast_is_in_the_file_and_the_measures_follow_from_it() {
     );
     for method in METHODS {
         let score = of(&json, method);
-        let said = [&score["mae"], &score["wape"], &score["crps"], &score["coverage"][1]];
+        let said = [&score["mae"], &score["wape"], &score["wql"], &score["coverage"][1]];
         for (said, own) in said.into_iter().zip(measured(&rows, method)) {
             assert!((said.as_f64().unwrap() - own).abs() < 1e-9, "{method}: {score}, {own}");
         }

@@ -48,6 +48,36 @@ fn a_run_made_again_has_the_same_bits() {
 }
 
 #[test]
+fn sample_paths_come_again_with_the_run_and_from_its_model() {
+    let place = Place::new();
+    let command = "forecast good.csv --head student-t --samples 20";
+    place.lstm(&format!("{command} {TINY} --out run")).fine();
+    let samples = place.text("run/samples.csv");
+    let rows: Vec<Vec<&str>> = samples.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["series", "sample", "time", "value"]);
+    assert_eq!(rows.len(), 1 + 20 * 7);
+    assert_eq!([rows[1][1], rows[8][1], rows[140][1]], ["1", "2", "20"]);
+    // Of each step most lie in the widest interval.
+    let forecast = place.text("run/forecast.csv");
+    for line in forecast.lines().filter(|line| line.contains(",lstm,")) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let value = |cell: &str| cell.parse::<f64>().unwrap();
+        let drawn = rows.iter().filter(|row| row[2] == cells[1]);
+        let inside = drawn.filter(|row| (value(cells[8])..=value(cells[9])).contains(&value(row[3]))).count();
+        assert!((15..=20).contains(&inside), "{line}: {inside}");
+    }
+    let done = place.lstm("repro run").fine();
+    assert!(done.out.ends_with("metrics.json, forecast.csv, samples.csv\n"), "{}", done.out);
+    place.lstm("forecast --model run --samples 20 --out later --quiet").fine();
+    assert_eq!(place.text("later/samples.csv"), samples);
+    place.lstm("forecast --model run --out without --quiet").fine();
+    assert!(!place.path("without/samples.csv").exists());
+    replace(&place, "run/samples.csv", ",1,", ",9,");
+    let said = place.lstm("repro run");
+    assert!(said.code == 1 && said.err.contains("samples.csv: line 2 is now"), "{}", said.err);
+}
+
+#[test]
 fn a_training_and_one_that_diverged() {
     let place = made("train");
     let done = place.lstm("repro run").fine();

@@ -8,6 +8,7 @@
 //! - [`saved`]: models as files
 //! - [`sealed`], [`durable`]: files that show damage, and that are written whole or not at all
 
+mod answer;
 pub mod durable;
 mod error;
 mod init;
@@ -19,9 +20,10 @@ pub mod saved;
 pub mod sealed;
 mod stream;
 
+pub use answer::{Answer, between, softplus_inverse};
 pub use error::{Error, Result};
 pub use init::{Init, InitSpec};
-pub use loss::{Loss, Reduction};
+pub use loss::{Loss, Measure, Reduction};
 pub use model::Model;
 pub use network::{Network, Readout};
 pub use pass::{InferPass, LayerTrace, TrainOptions, TrainPass};

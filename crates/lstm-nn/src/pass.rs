@@ -1,10 +1,11 @@
 //! Passes over a batch of one shape: all memory allocated once, used again for every batch.
 
-use crate::{Error, Loss, Model, Network, Readout, Result};
+use crate::{Answer, Error, Loss, Measure, Model, Network, Readout, Result};
 use lstm_tensor::philox::{Place, Site};
 use lstm_tensor::{
     Arena, Backend, Backward, BatchShape, Binary, Distribution, Draw, Float, Forward, KernelChoice,
-    LinearGrad, LossArgs, Mode, Operand, Packed, Plan, Scratch, Span, State, View, ViewMut, Weights,
+    LinearGrad, LossArgs, LossKind, Mode, Operand, Packed, Plan, Scratch, Span, State, View, ViewMut,
+    Weights,
 };
 
 /// What passes and streams share: the stack's memory and the head.
@@ -243,6 +244,8 @@ pub struct TrainPass<B: Backend, F: Float> {
     options: TrainOptions,
     target: B::Buffer<F>,
     row_weights: Option<B::Buffer<F>>,
+    /// Weight of each step, where the loss is computed on the host.
+    step_weights: Option<Vec<f64>>,
     d_out: B::Buffer<F>,
     d_y: B::Buffer<F>,
     noise: Option<B::Buffer<F>>,
@@ -273,7 +276,9 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         }
         let read = body.read();
         let outputs = body.network.outputs();
-        let row_weights = match (options.loss.weights(steps)?, body.network.readout) {
+        let (_, targets) = options.loss.columns(outputs)?;
+        let step_weights = options.loss.weights(steps)?;
+        let row_weights = match (&step_weights, body.network.readout) {
             (None, _) => None,
             (Some(_), Readout::Last) => {
                 return Err(Error::Invalid {
@@ -295,8 +300,9 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
             false => None,
         };
         Ok(Self {
-            target: backend.alloc(read.rows * outputs)?,
+            target: backend.alloc(read.rows * targets)?,
             row_weights,
+            step_weights,
             d_out: backend.alloc(read.rows * outputs)?,
             d_y: backend.alloc(steps * rows * body.network.stack.output())?,
             noise,
@@ -322,7 +328,8 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
 
     /// Adds the gradient of one batch to `grads` and its loss to the running sum.
     ///
-    /// `x [T, B, I]`; `target [B, O]` or, reading every step, `[T, B, O]`. `step` and `samples [B]`
+    /// `x [T, B, I]`; `target [B, O]` or, reading every step, `[T, B, O]`; where the loss is that of an
+    /// [`Answer`], with as many columns as it has numbers of the target. `step` and `samples [B]`
     /// (each row's index in the order of the epoch) address the randomness. `batch` is the number of
     /// rows that a mean is taken over: [`TrainPass::rows`], or more where this is one shard of a batch.
     ///
@@ -343,17 +350,23 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         load(backend, "target", target, &mut self.target)?;
         load(backend, "samples", samples, &mut self.samples)?;
         backend.upload(&[step], &mut self.step, 0)?;
-        backend.phase(|backend| self.compute(backend, model, grads, batch))
+        match self.options.loss.kind.clone() {
+            Measure::Error(kind) => backend.phase(|backend| {
+                self.forward(backend, model)?;
+                self.error(backend, model, kind, batch)?;
+                self.backward(backend, model, grads)
+            }),
+            // Its formulas need functions that no backend has, so the device waits for the host in between.
+            Measure::Answer(answer) => {
+                backend.phase(|backend| self.forward(backend, model))?;
+                self.judge(backend, &answer, target, batch)?;
+                backend.phase(|backend| self.backward(backend, model, grads))
+            }
+        }
     }
 
-    /// The part of [`TrainPass::accumulate`] that the device does alone.
-    fn compute(
-        &mut self,
-        backend: &B,
-        model: &Model<B, F>,
-        grads: &mut Arena<B, F>,
-        batch: usize,
-    ) -> Result<()> {
+    /// The output, from an input that has noise then.
+    fn forward(&mut self, backend: &B, model: &Model<B, F>) -> Result<()> {
         let (steps, rows) = (self.body.plan.shape.steps, self.rows());
         let draw = Draw { seed: self.options.seed, step: &self.step, samples: &self.samples };
         if let Some(noise) = &mut self.noise {
@@ -365,14 +378,18 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
             backend.zip(Binary::Add, clean, added, ViewMut::new(&mut self.body.x, span))?;
         }
         let draw = self.body.network.stack.has_dropout().then_some(draw);
-        self.body.forward(backend, model, draw, None, None)?;
+        self.body.forward(backend, model, draw, None, None)
+    }
 
+    /// Loss and slope of the output, computed on the device.
+    fn error(&mut self, backend: &B, model: &Model<B, F>, kind: LossKind, batch: usize) -> Result<()> {
+        let rows = self.rows();
         let output = self.body.output();
         let [out_rows, outputs] = output.span.shape();
         let dense = Span::dense(0, out_rows, outputs);
         let row_weights = self.row_weights.as_ref().map(|w| View::new(w, Span::dense(0, 1, out_rows)));
         let args = LossArgs {
-            kind: self.options.loss.kind,
+            kind,
             scale: self.options.loss.scale(batch, out_rows / rows * outputs),
             prediction: output,
             target: View::new(&self.target, dense),
@@ -382,7 +399,54 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
             None => ViewMut::new(&mut self.d_y, self.body.read()),
             Some(_) => ViewMut::new(&mut self.d_out, dense),
         };
-        backend.loss(args, d_out, &mut self.value)?;
+        Ok(backend.loss(args, d_out, &mut self.value)?)
+    }
+
+    /// Loss and slope of the output, computed on the host.
+    fn judge(&mut self, backend: &B, answer: &Answer, target: &[F], batch: usize) -> Result<()> {
+        let (rows, [out_rows, outputs]) = (self.rows(), self.body.output().span.shape());
+        let (parameters, known) = (answer.parameters(), answer.targets());
+        let values = outputs / parameters;
+        let scale = self.options.loss.scale(batch, out_rows / rows * values);
+        let mut out = Vec::new();
+        self.body.download_output(backend, &mut out)?;
+        let (mut a, mut d_a, mut y) = (vec![0.0; parameters], vec![0.0; parameters], vec![0.0; known]);
+        let mut loss = 0.0;
+        for (row, (out, target)) in
+            out.chunks_exact_mut(outputs).zip(target.chunks_exact(values * known)).enumerate()
+        {
+            let weight = scale * self.step_weights.as_ref().map_or(1.0, |weights| weights[row / rows]);
+            if weight == 0.0 {
+                out.fill(F::ZERO);
+                continue;
+            }
+            for value in 0..values {
+                (0..parameters).for_each(|p| a[p] = out[p * values + value].to_f64());
+                (0..known).for_each(|k| y[k] = target[k * values + value].to_f64());
+                loss += weight * answer.loss(&a, &y, &mut d_a);
+                (0..parameters).for_each(|p| out[p * values + value] = F::from_f64(weight * d_a[p]));
+            }
+        }
+        backend.upload(&out, &mut self.d_out, 0)?;
+        if self.body.network.head.is_none() {
+            self.hand_down(backend)?;
+        }
+        let mut sum = [0.0];
+        backend.download(&self.value, 0, &mut sum)?;
+        Ok(backend.upload(&[sum[0] + loss], &mut self.value, 0)?)
+    }
+
+    /// The slope of the output to where the stack's is expected, where there is no head between them.
+    fn hand_down(&mut self, backend: &B) -> Result<()> {
+        let read = self.body.read();
+        let dense = Span::dense(0, read.rows, self.body.network.outputs());
+        Ok(backend.copy(View::new(&self.d_out, dense), ViewMut::new(&mut self.d_y, read))?)
+    }
+
+    /// The gradient, from the slope of the output.
+    fn backward(&mut self, backend: &B, model: &Model<B, F>, grads: &mut Arena<B, F>) -> Result<()> {
+        let draw = Draw { seed: self.options.seed, step: &self.step, samples: &self.samples };
+        let draw = self.body.network.stack.has_dropout().then_some(draw);
         self.body.backward(backend, model, draw, (&self.d_out, &mut self.d_y), grads, None)
     }
 
@@ -418,9 +482,7 @@ impl<B: Backend, F: Float> TrainPass<B, F> {
         // Those of the parameters come with it, and nobody reads them.
         let mut grads = model.gradients(backend)?;
         if self.body.head(model.params()).is_none() {
-            let read = self.body.read();
-            let dense = Span::dense(0, read.rows, self.body.network.outputs());
-            backend.copy(View::new(&self.d_out, dense), ViewMut::new(&mut self.d_y, read))?;
+            self.hand_down(backend)?;
         }
         let mut d_x = backend.alloc(x.len())?;
         let gradients = (&self.d_out, &mut self.d_y);

@@ -133,6 +133,8 @@ pub enum Purpose {
     Order = 1,
     /// Generated data; item = index of the batch or 0.
     Data = 2,
+    /// Samples of a forecast; item = twice the step ahead, or twice the index of the series and 1.
+    Samples = 3,
 }
 
 /// A stream of random words for (seed, purpose, item), usable wherever the `rand` crate's traits are.

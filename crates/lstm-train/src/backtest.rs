@@ -5,7 +5,8 @@
 //! number of origins.
 
 use crate::forecaster::{
-    Columns, ForecastConfig, Forecaster, Interval, LEVELS, Member, Stage, Taken, Trial, Window,
+    Columns, Edges, ForecastConfig, Forecaster, LEVELS, Member, OfMethod, Rolling, Stage, Taken, Trial,
+    Window,
 };
 use crate::{Course, Error, Flow, Outcome, Progress, Result};
 use lstm_tensor::{Backend, Float};
@@ -93,8 +94,8 @@ pub struct Forecasts {
     pub method: &'static str,
     /// `[windows, H]`.
     pub mean: Vec<f64>,
-    /// Half widths of the intervals at [`LEVELS`], `[windows, H]`.
-    pub half_widths: Vec<[f64; LEVELS.len()]>,
+    /// Edges of the intervals at [`LEVELS`], `[windows, H]`.
+    pub edges: Vec<Edges>,
 }
 
 /// What a step gave.
@@ -111,7 +112,8 @@ pub enum Next {
 /// A model that has learnt from the rows before an origin.
 struct Learnt<B: Backend, F: Float> {
     forecaster: Forecaster<B, F>,
-    intervals: Vec<(&'static str, Interval)>,
+    /// Of each method.
+    rolling: Vec<(&'static str, Rolling)>,
 }
 
 /// A backtest under way.
@@ -185,13 +187,15 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         {
             return Ok(Next::CutShort(outcome));
         }
-        let Some(learnt) = &self.learnt else { return Ok(Next::Ended) };
+        if self.learnt.is_none() {
+            return Ok(Next::Ended);
+        }
         let until = (self.next / self.served + 1) * self.served;
         let together = (AT_ONCE / self.panel.len().max(1)).max(1);
         let end = (self.next + together).min(until).min(self.origins.offsets.len());
         let windows = self.windows(self.next..end);
         self.next = end;
-        self.forecasts(learnt, windows).map(Next::Forecasts)
+        self.forecasts(windows).map(Next::Forecasts)
     }
 
     /// The windows of some origins that have enough rows before them.
@@ -205,23 +209,21 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         origins.flat_map(at).collect()
     }
 
-    fn forecasts(&self, learnt: &Learnt<B, F>, windows: Vec<Window>) -> Result<Batch> {
-        let Learnt { forecaster, intervals } = learnt;
-        let horizon = forecaster.config.horizon;
-        let scales = forecaster.scales_at(self.panel, &windows);
-        let with_widths = |(method, mean): (&'static str, Vec<f64>)| {
-            let interval = intervals.iter().find(|(of, _)| *of == method).map(|(_, interval)| interval);
-            let width = |at: usize, level: usize| {
-                let widths = interval.and_then(|interval| interval.half_width.get(level));
-                widths.map_or(f64::NAN, |widths| widths[at % horizon] * scales[at / horizon])
-            };
-            let half_widths =
-                (0..mean.len()).map(|at| std::array::from_fn(|level| width(at, level))).collect();
-            Forecasts { method, mean, half_widths }
+    fn forecasts(&mut self, windows: Vec<Window>) -> Result<Batch> {
+        let (backend, panel) = (self.backend, self.panel);
+        let Some(Learnt { forecaster, rolling }) = &mut self.learnt else {
+            return Ok(Batch { windows: Vec::new(), actual: Vec::new(), methods: Vec::new() });
         };
-        let methods = forecaster.methods_at(self.backend, self.panel, &windows)?;
-        let methods = methods.into_iter().map(with_widths).collect();
-        Ok(Batch { actual: forecaster.actual_at(self.panel, &windows), windows, methods })
+        let methods = forecaster.methods_at(backend, panel, &windows)?;
+        let with_edges = |of: OfMethod| {
+            let mut edges = vec![[[f64::NAN; 2]; LEVELS.len()]; of.forecasts.len()];
+            if let Some((_, rolling)) = rolling.iter_mut().find(|(method, _)| *method == of.method) {
+                forecaster.roll(panel, &windows, &of, rolling, |at, calibrated| edges[at] = calibrated);
+            }
+            Forecasts { method: of.method, mean: of.forecasts, edges }
+        };
+        let methods = methods.into_iter().map(with_edges).collect();
+        Ok(Batch { actual: forecaster.actual_at(panel, &windows), windows, methods })
     }
 
     /// Learns from the rows before the next origin: first without the validation part, which chooses and calibrates, then
@@ -248,7 +250,9 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         if outcome.is_cut_short() {
             return Ok(Some(outcome));
         }
-        let intervals = held.calibrated(self.backend, &panel)?;
+        let horizon = held.config.horizon;
+        let rolling = held.validation_scores(self.backend, &panel)?.into_iter();
+        let rolling = rolling.map(|(method, known)| (method, Rolling::new(&known, horizon))).collect();
         let all = until(0);
         let (forecaster, outcome) = Forecaster::fit_all(
             self.backend,
@@ -265,7 +269,7 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
             self.tried = (evaluation.trials, evaluation.taken);
         }
         self.trials = held.ways().map(|way| way.config.clone()).collect();
-        self.learnt = Some(Learnt { forecaster, intervals });
+        self.learnt = Some(Learnt { forecaster, rolling });
         Ok(None)
     }
 }

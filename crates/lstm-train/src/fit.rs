@@ -240,7 +240,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
     /// [`Error::Invalid`] where the source does not fit the network or a setting is impossible.
     pub fn new(backend: &'a B, model: Model<B, F>, source: &'a S, config: FitConfig) -> Result<Self> {
         config.validate()?;
-        source.shape().check(model.network())?;
+        source.shape().check(model.network(), &config.loss)?;
         if source.samples() == Some(0) {
             return Err(Error::Invalid {
                 what: "data",

@@ -36,7 +36,7 @@ impl<'a, B: Backend, F: Float> FullBatch<'a, B, F> {
         config: LbfgsConfig,
     ) -> Result<Self> {
         let shape = source.shape();
-        shape.check(model.network())?;
+        shape.check(model.network(), &loss)?;
         if model.network().stack.has_dropout() {
             let value = "one with dropout".into();
             return Err(Error::Invalid { what: "network", value, must: "one without, for L-BFGS".into() });

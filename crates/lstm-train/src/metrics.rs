@@ -1,6 +1,6 @@
 //! Errors of forecasts. `y` is what happened, `f` what was forecast.
 
-use crate::forecaster::LEVELS;
+use crate::forecaster::{Edges, LEVELS, quantile_levels};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
@@ -117,6 +117,7 @@ pub struct Tally {
     errors: Sums,
     size: f64,
     quantile_loss: f64,
+    ranked: f64,
     inside: [u64; LEVELS.len()],
 }
 
@@ -130,29 +131,41 @@ pub struct Measures {
     pub metrics: Metrics,
     /// Weighted absolute percentage error, `100 Σ |y - f| / Σ |y|`, in percent; absent where all truths are 0.
     pub wape: Option<f64>,
-    /// The continuous ranked probability score, from the quantiles that the intervals give, as mean weighted quantile
-    /// loss: the mean over these quantiles `q` of `2 Σ (y - f_q) (q - [y < f_q]) / Σ |y|`; the median is the forecast
-    /// itself. Absent where all truths are 0.
-    pub crps: Option<f64>,
+    /// Mean weighted quantile loss, the mean over the quantiles `f_q` that are the edges of the intervals and the forecast
+    /// itself, as the median, of `2 Σ (y - f_q) (q - [y < f_q]) / Σ |y|`. Absent where all truths are 0.
+    pub wql: Option<f64>,
+    /// The continuous ranked probability score (Gneiting and Raftery 2007), the mean of
+    /// `2 ∫ (y - f_q) (q - [y < f_q]) dq`, in the series' unit: the integral by the trapezoidal rule over the same quantiles,
+    /// with 0 at both ends.
+    pub crps: f64,
     /// Share of truths inside the interval of each of [`LEVELS`].
     pub coverage: Vec<f64>,
 }
 
 impl Tally {
-    /// Takes a value that was forecast as `f` and came as `y`, with the half widths of its intervals at [`LEVELS`];
-    /// `scale` is the [`naive_scale`] of its series. Where `y` is NaN nobody knows, and nothing counts.
-    pub fn add(&mut self, y: f64, f: f64, half_widths: [f64; LEVELS.len()], scale: Option<f64>) {
+    /// Takes a value that was forecast as `f` and came as `y`, with its intervals at [`LEVELS`]; `scale` is the
+    /// [`naive_scale`] of its series. Where `y` is NaN nobody knows, and nothing counts.
+    pub fn add(&mut self, y: f64, f: f64, edges: &Edges, scale: Option<f64>) {
         if y.is_nan() {
             return;
         }
         self.errors.add(y, f, scale);
         self.size += y.abs();
-        self.quantile_loss += quantile_loss(y, f, 0.5);
-        for ((level, width), inside) in LEVELS.into_iter().zip(half_widths).zip(&mut self.inside) {
-            *inside += u64::from((y - f).abs() <= width);
-            let outside = 0.5 * (1.0 - level);
-            self.quantile_loss +=
-                quantile_loss(y, f - width, outside) + quantile_loss(y, f + width, 1.0 - outside);
+        let (levels, middle) = (quantile_levels(), LEVELS.len());
+        for (at, q) in levels.into_iter().enumerate() {
+            let f = match at.checked_sub(middle) {
+                None => edges[middle - 1 - at][0],
+                Some(0) => f,
+                Some(above) => edges[above - 1][1],
+            };
+            let next = levels.get(at + 1).copied().unwrap_or(1.0);
+            let before = at.checked_sub(1).map_or(0.0, |before| levels[before]);
+            let loss = quantile_loss(y, f, q);
+            self.quantile_loss += loss;
+            self.ranked += 0.5 * (next - before) * loss;
+        }
+        for ([lo, hi], inside) in edges.iter().zip(&mut self.inside) {
+            *inside += u64::from((*lo..=*hi).contains(&y));
         }
     }
 
@@ -167,7 +180,8 @@ impl Tally {
             values,
             metrics: self.errors.metrics(),
             wape: of_size(100.0 * self.errors.absolute),
-            crps: of_size(self.quantile_loss / quantiles as f64),
+            wql: of_size(self.quantile_loss / quantiles as f64),
+            crps: self.ranked / n,
             coverage: self.inside.iter().map(|inside| *inside as f64 / n).collect(),
         })
     }
@@ -178,12 +192,13 @@ impl AddAssign for Tally {
         self.errors += other.errors;
         self.size += other.size;
         self.quantile_loss += other.quantile_loss;
+        self.ranked += other.ranked;
         self.inside.iter_mut().zip(other.inside).for_each(|(inside, more)| *inside += more);
     }
 }
 
 /// Twice the quantile loss (pinball loss) of forecasting the quantile `level` as `f`: at the median the absolute error.
-fn quantile_loss(y: f64, f: f64, level: f64) -> f64 {
+pub(crate) fn quantile_loss(y: f64, f: f64, level: f64) -> f64 {
     2.0 * (y - f) * (level - f64::from(y < f))
 }
 
@@ -196,10 +211,11 @@ mod tests {
         let mut tally = Tally::default();
         assert_eq!(tally.measures(), None);
         // Off by 1 within the wider two intervals, and right on.
-        tally.add(4.0, 5.0, [0.5, 1.0, 2.0], Some(0.5));
-        tally.add(f64::NAN, 5.0, [0.5, 1.0, 2.0], Some(0.5));
+        let edges = [[4.5, 5.5], [4.0, 6.0], [3.0, 7.0]];
+        tally.add(4.0, 5.0, &edges, Some(0.5));
+        tally.add(f64::NAN, 5.0, &edges, Some(0.5));
         let mut other = Tally::default();
-        other.add(-6.0, -6.0, [0.0; 3], None);
+        other.add(-6.0, -6.0, &[[-6.0; 2]; 3], None);
         tally += other;
         let measures = tally.measures().unwrap();
         assert_eq!(measures.values, 2);
@@ -210,7 +226,10 @@ mod tests {
         // Of 4: the median 5 costs 1; 4.5 and 5.5 cost 2 * 0.5 * 0.75 and 2 * 1.5 * 0.25; 4 and 6 cost 0 and
         // 2 * 2 * 0.1; 3 and 7 cost 2 * 1 * 0.025 and 2 * 3 * 0.025. The other value costs nothing.
         let loss = 1.0 + 0.75 + 0.75 + 0.0 + 0.4 + 0.05 + 0.15;
-        assert!((measures.crps.unwrap() - loss / 7.0 / 10.0).abs() < 1e-15);
+        assert!((measures.wql.unwrap() - loss / 7.0 / 10.0).abs() < 1e-15);
+        // Half of the way from the level before to the next: .25, .2, .1125 and .05.
+        let crps = 0.25 * 1.0 + 0.2 * 1.5 + 0.1125 * 0.4 + 0.05 * 0.2;
+        assert!((measures.crps - crps / 2.0).abs() < 1e-15, "{}", measures.crps);
     }
 
     #[test]
@@ -219,7 +238,7 @@ mod tests {
             [(3.0, 5.0, Some(0.5)), (-6.0, -2.0, None), (1.0, 4.0, Some(4.0)), (8.0, 2.5, Some(0.25))];
         let tally = |values: &[(f64, f64, Option<f64>)]| {
             values.iter().fold(Tally::default(), |mut tally, (y, f, scale)| {
-                tally.add(*y, *f, [1.0, 2.5, 5.0], *scale);
+                tally.add(*y, *f, &[1.0, 2.5, 5.0].map(|wide| [f - wide, f + wide]), *scale);
                 tally
             })
         };
@@ -248,9 +267,9 @@ mod tests {
     #[test]
     fn zeros_have_no_relative_errors() {
         let mut tally = Tally::default();
-        tally.add(0.0, 1.0, [2.0; 3], None);
+        tally.add(0.0, 1.0, &[[-1.0, 3.0]; 3], None);
         let measures = tally.measures().unwrap();
-        assert_eq!((measures.wape, measures.crps, measures.metrics.mase), (None, None, None));
+        assert_eq!((measures.wape, measures.wql, measures.metrics.mase), (None, None, None));
     }
 
     #[test]

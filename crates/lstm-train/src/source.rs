@@ -4,7 +4,7 @@
 use crate::{Error, Result};
 use lstm_data::generate::Draw;
 use lstm_data::{Sequences, WindowSet};
-use lstm_nn::Network;
+use lstm_nn::{Loss, Network};
 use lstm_tensor::Float;
 use lstm_tensor::philox::{Philox, Purpose};
 
@@ -15,14 +15,16 @@ pub struct SampleShape {
     pub steps: usize,
     /// Columns `I` of each step.
     pub inputs: usize,
-    /// Elements of the target: `O`, or `T O` where every step is read.
+    /// Elements of the target: `O`, or `T O` where every step is read; of a loss that is an [`lstm_nn::Answer`]'s as many
+    /// for each value as that has numbers of the target.
     pub targets: usize,
 }
 
 impl SampleShape {
-    /// Refuses a network that reads or answers something else.
-    pub(crate) fn check(&self, network: &Network) -> Result<()> {
-        let targets = network.output_rows(self.steps, 1) * network.outputs();
+    /// Refuses a network that reads or answers something else, for this loss.
+    pub(crate) fn check(&self, network: &Network, loss: &Loss) -> Result<()> {
+        let (_, columns) = loss.columns(network.outputs())?;
+        let targets = network.output_rows(self.steps, 1) * columns;
         if self.inputs == network.inputs() && self.targets == targets {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use lstm_data::panel::{Member, Panel};
 use lstm_train::backtest::{Forecasts, Origins};
-use lstm_train::forecaster::{ForecastConfig, LEVELS, Window};
+use lstm_train::forecaster::{Edges, ForecastConfig, LEVELS, Window};
 
 use super::{Found, Plan};
 use crate::picture::{axis_of, by_step, place};
@@ -47,7 +47,7 @@ impl Subject {
 pub(super) struct Shown {
     row: usize,
     mean: Vec<f64>,
-    half_widths: Vec<[f64; LEVELS.len()]>,
+    edges: Vec<Edges>,
 }
 
 impl Shown {
@@ -58,12 +58,12 @@ impl Shown {
         horizon: usize,
         subject: &'a Subject,
     ) -> impl Iterator<Item = Self> + 'a {
-        let forecasts = lstm.mean.chunks_exact(horizon).zip(lstm.half_widths.chunks_exact(horizon));
+        let forecasts = lstm.mean.chunks_exact(horizon).zip(lstm.edges.chunks_exact(horizon));
         let shown = windows.iter().zip(forecasts).filter(|(window, _)| subject.shows(window));
-        shown.map(|(window, (mean, half_widths))| Self {
+        shown.map(|(window, (mean, edges))| Self {
             row: window.row,
             mean: mean.to_vec(),
-            half_widths: half_widths.to_vec(),
+            edges: edges.to_vec(),
         })
     }
 }
@@ -79,18 +79,9 @@ pub(super) fn strip(panel: &Panel, found: &Found) -> Figure {
     for (at, forecast) in shown.iter().enumerate() {
         for level in (0..LEVELS.len()).rev() {
             let label = if at == 0 && level + 1 == LEVELS.len() { "50, 80 and 95% intervals" } else { "" };
-            let edge = |sign: f64| {
-                let widths = forecast.half_widths.iter().map(|widths| widths[level]);
-                forecast.mean.iter().zip(widths).map(|(mean, width)| mean + sign * width).collect()
-            };
+            let (lo, hi) = forecast.edges.iter().map(|edges| (edges[level][0], edges[level][1])).unzip();
             let x = places(member, forecast.row..forecast.row + horizon);
-            layers.push(Layer::Band {
-                x,
-                lo: edge(-1.0),
-                hi: edge(1.0),
-                role: Role::Forecast,
-                label: label.into(),
-            });
+            layers.push(Layer::Band { x, lo, hi, role: Role::Forecast, label: label.into() });
         }
     }
     let known = |row: usize| if member.is_truth(row) { member.values[row] } else { f64::NAN };

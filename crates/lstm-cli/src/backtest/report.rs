@@ -51,7 +51,7 @@ pub(super) fn table(panel: &Panel, found: &Found) -> String {
     for (method, measures) in &all {
         text += &line(spoken(method.name), measures);
     }
-    text += "CRPS: mean weighted quantile loss over the quantiles 2.5, 10, 25, 50, 75, 90 and 97.5%.\n";
+    text += "wQL: mean weighted quantile loss over the quantiles 2.5, 10, 25, 50, 75, 90 and 97.5%.\n";
     text += &verdict(&all);
     if panel.members.len() > 1 {
         text += &by_series(panel, found);
@@ -62,7 +62,7 @@ pub(super) fn table(panel: &Panel, found: &Found) -> String {
 fn header(first: &str) -> String {
     bold(&format!(
         "{first:<15}{:>10}{:>10}{:>8}{:>9}{:>9}{:>8}{:>7}{:>7}{:>7}\n",
-        "MAE", "RMSE", "MASE", "sMAPE", "WAPE", "CRPS", "in 50%", "in 80%", "in 95%"
+        "MAE", "RMSE", "MASE", "sMAPE", "WAPE", "wQL", "in 50%", "in 80%", "in 95%"
     ))
 }
 
@@ -77,7 +77,7 @@ fn line(name: &str, measures: &Measures) -> String {
         or_none(metrics.mase),
         format!("{:.2}%", metrics.smape),
         measures.wape.map_or("-".into(), |wape| format!("{wape:.2}%")),
-        or_none(measures.crps),
+        or_none(measures.wql),
     )
 }
 

@@ -49,8 +49,8 @@ impl Sheet {
                         }
                         let mean = forecasts.mean[at];
                         write!(file, ",{},{mean}", forecasts.method)?;
-                        for width in forecasts.half_widths[at] {
-                            write!(file, ",{},{}", mean - width, mean + width)?;
+                        for [lo, hi] in forecasts.edges[at] {
+                            write!(file, ",{lo},{hi}")?;
                         }
                         writeln!(file)?;
                     }

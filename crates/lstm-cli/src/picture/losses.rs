@@ -1,12 +1,12 @@
 //! How training went: the loss and the error on the validation part of each network.
 
-use lstm_train::forecaster::Evaluation;
+use lstm_train::forecaster::{Evaluation, Head};
 
 use crate::plot::{Axis, Figure, Layer, Panel, Role, Style};
 use crate::progress::Point;
 
 /// The course of training.
-pub(crate) fn losses(course: &[Point], evaluation: &Evaluation) -> Figure {
+pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, head: Head) -> Figure {
     let taken = |trial: Option<usize>| trial.is_some_and(|trial| evaluation.is_taken(trial));
     // The colours of those that were not taken; the first of them is that of baselines.
     let role = |trial: usize| match taken(Some(trial)) {
@@ -55,7 +55,12 @@ pub(crate) fn losses(course: &[Point], evaluation: &Evaluation) -> Figure {
             });
         }
     }
-    if !evaluation.trials.is_empty() {
+    // Other heads are judged by their loss, which may be below 0, and which a point does not have.
+    let (log, of_validation) = match head {
+        Head::Point => (true, ["error on the validation part", "in deviations of the series"]),
+        _ => (false, ["loss on the validation part", "of a value"]),
+    };
+    if head == Head::Point && !evaluation.trials.is_empty() {
         let steps = || course.iter().filter(|point| point.trial.is_some()).map(|point| point.step as f64);
         let x: Vec<f64> = steps().reduce(f64::min).into_iter().chain(steps().reduce(f64::max)).collect();
         let y = vec![evaluation.taken.simple; x.len()];
@@ -69,8 +74,8 @@ pub(crate) fn losses(course: &[Point], evaluation: &Evaluation) -> Figure {
         ..Panel::default()
     };
     let panels = vec![
-        panel("loss in training", "in units of each window", true, training),
-        panel("error on the validation part", "in deviations of the series", false, validation),
+        panel("loss in training", "in units of each window", log, training),
+        panel(of_validation[0], of_validation[1], false, validation),
     ];
     Figure::grid("Training", Axis::Numbers, 2, panels).x_label("optimizer steps")
 }
@@ -94,6 +99,7 @@ mod tests {
                 validation: 0.5,
                 simple: 0.7,
             },
+            templates: Vec::new(),
         };
         let point = |trial, step, validation| Point {
             trial,
@@ -109,7 +115,7 @@ mod tests {
             })
             .chain([point(None, 1, None)])
             .collect();
-        let figure = losses(&course, &evaluation);
+        let figure = losses(&course, &evaluation, Head::Point);
         let labels: Vec<(Role, &str)> = figure.panels[0]
             .layers
             .iter()

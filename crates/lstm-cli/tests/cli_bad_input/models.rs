@@ -192,8 +192,7 @@ fn wrong_models() {
         (
             "a short interval",
             &bad(with_entry(&good, |entry| {
-                entry["says"]["task"]["evaluation"]["scores"][0]["interval"]["half_width"][1] =
-                    vec![1.0].into();
+                entry["says"]["task"]["evaluation"]["scores"][0]["interval"]["margin"][1] = vec![1.0].into();
             })),
             run,
             4,

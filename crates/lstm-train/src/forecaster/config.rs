@@ -1,11 +1,12 @@
 //! Everything that a forecast depends on besides the series, and how what the user left open is filled in.
 
+use super::evaluation::quantile_levels;
 use super::linear::Linear;
 use super::linear_error;
 use super::series::Member;
 use super::windows::WIDEST_LINE;
 use crate::{Error, Result};
-use lstm_nn::{Loss, Network, Readout};
+use lstm_nn::{Answer, Loss, Network, Readout};
 use lstm_optim::{OptimizerConfig, Schedule};
 use lstm_tensor::{LayerSpec, LossKind};
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,49 @@ pub enum Aim {
     Mse,
 }
 
+/// What the network says of each value that it forecasts. The forecast itself is the middle of it; its formulas are those
+/// of [`Answer`], in units of the normalised window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Head {
+    /// One number.
+    #[default]
+    Point,
+    /// The edges of the intervals, and the median.
+    Quantile,
+    /// A normal distribution.
+    Gaussian,
+    /// Student's t distribution.
+    StudentT,
+    /// A negative binomial distribution of counts, scaled by their mean.
+    NegativeBinomial,
+}
+
+impl Head {
+    /// Whether it is one number.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_point(&self) -> bool {
+        *self == Self::Point
+    }
+
+    /// What the numbers of the network mean; none where they are values.
+    #[must_use]
+    pub fn answer(self) -> Option<Answer> {
+        match self {
+            Self::Point => None,
+            Self::Quantile => Some(Answer::Quantiles { levels: quantile_levels().to_vec() }),
+            Self::Gaussian => Some(Answer::Gaussian),
+            Self::StudentT => Some(Answer::StudentT),
+            Self::NegativeBinomial => Some(Answer::NegativeBinomial),
+        }
+    }
+
+    /// Levels of the quantiles that forecasts are made of: the median alone where it is one number.
+    pub(super) fn levels(self) -> Vec<f64> {
+        if self == Self::Point { vec![0.5] } else { quantile_levels().to_vec() }
+    }
+}
+
 /// Everything that a forecast depends on besides the series; fully resolved, plain data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -90,8 +134,11 @@ pub struct ForecastConfig {
     pub dropout: f64,
     /// Forget bias, added at run time.
     pub forget_bias: f64,
-    /// What training makes small.
+    /// What training makes small where the head is a point; of other heads it is the loss of the [`Answer`].
     pub loss: Aim,
+    /// What the network says of each value.
+    #[serde(default, skip_serializing_if = "Head::is_point")]
+    pub head: Head,
     /// Optimizer: `adam`, `adamw`, `sgd`, `rmsprop` or `adagrad`.
     pub optimizer: String,
     /// Learning rate, falling to 0 along a cosine.
@@ -143,6 +190,8 @@ pub struct ForecastChoices {
     pub forget_bias: Option<f64>,
     /// See [`ForecastConfig`].
     pub loss: Option<Aim>,
+    /// See [`ForecastConfig`].
+    pub head: Option<Head>,
     /// See [`ForecastConfig`].
     pub optimizer: Option<String>,
     /// See [`ForecastConfig`].
@@ -235,6 +284,14 @@ impl ForecastConfig {
         if horizon == 0 {
             return Err(Error::Invalid { what: "horizon", value: "0".into(), must: "at least 1".into() });
         }
+        let head = choices.head.unwrap_or_default();
+        if head == Head::NegativeBinomial {
+            panel.iter().try_for_each(refuse_unless_counts)?;
+        }
+        if let Some(loss) = choices.loss.filter(|_| head != Head::Point) {
+            let must = "left out unless the head is a point: others have a loss of their own".into();
+            return Err(Error::Invalid { what: "loss", value: format!("{loss:?}").to_lowercase(), must });
+        }
         let longest_season = choices.season.or(candidates.last().copied()).unwrap_or(1);
         let most = (10 * horizon.max(longest_season)).max(500);
         let held_out = choices.held_out.unwrap_or_else(|| (rows / 6).clamp(horizon, most));
@@ -282,6 +339,7 @@ impl ForecastConfig {
             dropout: choices.dropout.unwrap_or(if small { 0.2 } else { 0.0 }),
             forget_bias: choices.forget_bias.unwrap_or(1.0),
             loss: choices.loss.unwrap_or(Aim::Huber),
+            head,
             optimizer: choices.optimizer.clone().unwrap_or_else(|| "adam".into()),
             lr: choices.lr.unwrap_or(3e-3),
             clip: choices.clip.unwrap_or(1.0),
@@ -317,6 +375,7 @@ impl ForecastConfig {
             dropout: 0.0,
             forget_bias: 1.0,
             loss: Aim::Huber,
+            head: Head::Point,
             optimizer: "adam".into(),
             lr: 3e-3,
             clip: 1.0,
@@ -379,6 +438,10 @@ impl ForecastConfig {
                 false => refuse("validation", self.validation.to_string(), must),
             };
         }
+        if self.head == Head::NegativeBinomial && self.normalise == Normalise::Log {
+            let must = "window or series where the head is negative-binomial, which works on counts".into();
+            return refuse("normalise", "log".into(), must);
+        }
         if self.base == Base::Season && self.season == 1 {
             return refuse("base", "season".into(), "last or linear where there is no season".into());
         }
@@ -402,7 +465,12 @@ impl ForecastConfig {
     pub fn network(&self) -> Network {
         let layer = LayerSpec::new(self.hidden).forget_bias(self.forget_bias).dropout(0.0, self.dropout);
         let network = (0..self.layers).fold(Network::new(self.inputs()), |network, _| network.layer(layer));
-        network.head(Readout::Every, self.segment)
+        network.head(Readout::Every, self.segment * self.parameters())
+    }
+
+    /// Numbers that the network says of each value.
+    pub(super) fn parameters(&self) -> usize {
+        self.head.answer().map_or(1, |answer| answer.parameters())
     }
 
     /// Columns of a step: the values of a segment, how far ahead it lies, its covariates, whose it is.
@@ -444,7 +512,8 @@ impl ForecastConfig {
             Aim::Mse => LossKind::Squared,
         };
         let weights = (0..self.all_steps()).map(|step| if step < self.past_steps() { 0.0 } else { 1.0 });
-        Loss { step_weights: Some(weights.collect()), ..Loss::mean(kind) }
+        let loss = self.head.answer().map_or_else(|| Loss::mean(kind), Loss::mean);
+        Loss { step_weights: Some(weights.collect()), ..loss }
     }
 
     pub(super) fn optimizer(&self, steps: u64) -> Result<OptimizerConfig> {
@@ -501,7 +570,7 @@ impl ForecastConfig {
         let width = self.hidden as f64;
         let below = |layer: usize| if layer == 0 { self.inputs() as f64 } else { width };
         let per_row: f64 = (0..self.layers).map(|layer| 4.0 * (width + below(layer))).sum();
-        let multiplied = (per_row + self.segment as f64) * width;
+        let multiplied = (per_row + (self.segment * self.parameters()) as f64) * width;
         6.0 * multiplied * (self.all_steps() * self.batch) as f64
     }
 
@@ -528,6 +597,26 @@ fn best_lookback(
     let error = |lookback| linear_error(panel, lookback, (held_out, validation), horizon);
     let errors = lookbacks.iter().filter_map(|lookback| Some((error(*lookback)?, *lookback)));
     errors.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, lookback)| lookback)
+}
+
+/// A negative binomial distribution is one of counts.
+fn refuse_unless_counts(member: &Member<'_>) -> Result<()> {
+    let wrong = |row: &usize| {
+        let value = member.values[*row];
+        member.is_truth(*row) && value.is_finite() && (value < 0.0 || value.fract() != 0.0)
+    };
+    match (0..member.rows()).find(wrong) {
+        None => Ok(()),
+        Some(row) => Err(Error::Invalid {
+            what: "head",
+            value: "negative-binomial".into(),
+            must: format!(
+                "quantile, gaussian or student-t for a series that is no count, as this one, which holds {} in row {}",
+                member.values[row],
+                row + 1
+            ),
+        }),
+    }
 }
 
 /// Whether there are so few rows that several networks are trained in no time, and need each other.

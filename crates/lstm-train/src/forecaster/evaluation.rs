@@ -6,57 +6,96 @@ use serde::{Deserialize, Serialize};
 /// Shares of outcomes that intervals should hold.
 pub const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
 
-/// How far forecasts were off at most, for each of [`LEVELS`], per step of the horizon, in units of what
-/// the window was divided by.
+/// Levels of the quantiles that intervals and the median are: rising, the median in the middle.
+#[must_use]
+pub fn quantile_levels() -> [f64; 2 * LEVELS.len() + 1] {
+    let mut levels = [0.5; 2 * LEVELS.len() + 1];
+    for (at, level) in LEVELS.into_iter().enumerate() {
+        let outside = 0.5 * (1.0 - level);
+        levels[LEVELS.len() - 1 - at] = outside;
+        levels[LEVELS.len() + 1 + at] = 1.0 - outside;
+    }
+    levels
+}
+
+/// Lower and upper edge of the intervals at [`LEVELS`] around a forecast value.
+pub type Edges = [[f64; 2]; LEVELS.len()];
+
+/// The edges among quantiles at [`quantile_levels`].
+pub(super) fn edges_of(quantiles: &[f64]) -> Edges {
+    std::array::from_fn(|level| [quantiles[LEVELS.len() - 1 - level], quantiles[LEVELS.len() + 1 + level]])
+}
+
+/// How far outside its intervals a value `y` came, in units of `scale`: negative inside, NaN where nobody knows. It is the
+/// score of conformalised quantile regression (Romano and others 2019), of intervals without width the absolute error.
+#[must_use]
+pub fn outside(y: f64, edges: &Edges, scale: f64) -> [f64; LEVELS.len()] {
+    // Not `max`, which would make of NaN the other.
+    edges.map(|[lo, hi]| if lo - y > y - hi { (lo - y) / scale } else { (y - hi) / scale })
+}
+
+/// How far intervals must reach beyond the edges that a method says, or beyond its forecast where it says none, for each of
+/// [`LEVELS`], per step of the horizon, in units of what the window was divided by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Half the width of the interval, `[levels][horizon]`.
-    pub half_width: Vec<Vec<f64>>,
+    /// `[levels][horizon]`; negative where the method was less sure than it could be.
+    #[serde(alias = "half_width")]
+    pub margin: Vec<Vec<f64>>,
 }
 
 impl Interval {
-    /// Split conformal prediction (Lei and others 2018): with `n` errors, the absolute error of rank
-    /// `ceil(level (n + 1))`, or the largest. `residuals [windows, horizon]`, NaN where nobody knows; the steps
-    /// are pooled where there are fewer than 30 windows.
+    /// Split conformal prediction (Lei and others 2018): with `n` scores, that of rank `ceil(level (n + 1))`, or the
+    /// largest. `scores [windows, horizon]` are those of [`outside`]; the steps are pooled where there are fewer than 30
+    /// windows.
     #[must_use]
-    pub fn new(residuals: &[f64], horizon: usize) -> Self {
-        let sorted = |mut errors: Vec<f64>| {
-            errors.retain(|error| !error.is_nan());
-            errors.sort_by(f64::total_cmp);
-            errors
+    pub fn new(scores: &[[f64; LEVELS.len()]], horizon: usize) -> Self {
+        let pooled = Self::pools(scores.len(), horizon);
+        let at = |level: usize| {
+            let sorted = |from: usize, step: usize| {
+                let scores = scores.iter().skip(from).step_by(step).map(|scores| scores[level]);
+                let mut scores: Vec<f64> = scores.filter(|score| !score.is_nan()).collect();
+                scores.sort_by(f64::total_cmp);
+                ranked(&scores, LEVELS[level])
+            };
+            match pooled {
+                true => vec![sorted(0, 1); horizon],
+                false => (0..horizon).map(|h| sorted(h, horizon)).collect(),
+            }
         };
-        let sizes = residuals.iter().map(|r| r.abs());
-        let pooled = residuals.len() / horizon < 30;
-        let steps: Vec<Vec<f64>> = match pooled {
-            true => vec![sorted(sizes.collect())],
-            false => (0..horizon).map(|h| sorted(sizes.clone().skip(h).step_by(horizon).collect())).collect(),
-        };
-        let ranked = |errors: &Vec<f64>, level: f64| {
-            let rank = (level * (errors.len() + 1) as f64).ceil() as usize;
-            errors.get(rank.min(errors.len()).saturating_sub(1)).copied().unwrap_or(0.0)
-        };
-        let at = |level| (0..horizon).map(|h| ranked(&steps[if pooled { 0 } else { h }], level)).collect();
-        Self { half_width: LEVELS.map(at).to_vec() }
+        Self { margin: (0..LEVELS.len()).map(at).collect() }
     }
 
-    /// The share of `residuals [windows, horizon]` inside, for each of [`LEVELS`].
-    #[must_use]
-    pub fn coverage(&self, residuals: &[f64]) -> Vec<f64> {
-        let share = |widths: &Vec<f64>| {
-            let known = residuals.iter().zip(widths.iter().cycle()).filter(|(r, _)| !r.is_nan());
-            let (inside, all) = known.fold((0, 0usize), |(inside, all), (r, width)| {
-                (inside + usize::from(r.abs() <= *width), all + 1)
-            });
-            inside as f64 / all.max(1) as f64
-        };
-        self.half_width.iter().map(share).collect()
+    /// Whether so many scores are too few to tell the steps of the horizon apart.
+    pub(super) fn pools(scores: usize, horizon: usize) -> bool {
+        scores / horizon < 30
     }
 
-    /// Half widths at a level, in the series' unit, of a window that was divided by `scale`.
+    /// The edges of a value `forecast` at step `h`, which a method says to be `edges`, calibrated: a wider level holds
+    /// the narrower ones, and all hold the forecast.
     #[must_use]
-    pub fn around(&self, level: usize, scale: f64) -> Vec<f64> {
-        self.half_width.get(level).map_or(Vec::new(), |widths| widths.iter().map(|w| w * scale).collect())
+    pub fn calibrate(&self, h: usize, forecast: f64, edges: &Edges, scale: f64) -> Edges {
+        let margin = |level: usize| self.margin.get(level).map_or(f64::NAN, |margin| margin[h] * scale);
+        calibrated(forecast, edges, std::array::from_fn(margin))
     }
+}
+
+/// Edges moved outwards by margins in the series' unit.
+pub(crate) fn calibrated(forecast: f64, edges: &Edges, margins: [f64; LEVELS.len()]) -> Edges {
+    let mut inner = [forecast; 2];
+    std::array::from_fn(|level| {
+        let ([lo, hi], margin) = (edges[level], margins[level]);
+        if !margin.is_nan() {
+            inner = [inner[0].min(lo - margin), inner[1].max(hi + margin)];
+            return inner;
+        }
+        [f64::NAN; 2]
+    })
+}
+
+/// The score of rank `ceil(level (n + 1))` among `n` rising ones, or the largest; 0 where there are none.
+pub(crate) fn ranked(rising: &[f64], level: f64) -> f64 {
+    let rank = (level * (rising.len() + 1) as f64).ceil() as usize;
+    rising.get(rank.min(rising.len()).saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
 /// One forecasting method on the held-out part.
@@ -71,11 +110,23 @@ pub struct Score {
     pub standardised: [f64; 2],
     /// Mean absolute error at each step of the horizon; absent where no truth is known.
     pub by_step: Vec<Option<f64>>,
-    /// Spread of its held-out errors, for forecasts of what follows.
+    /// Of forecasts of what follows: what all errors that are known suggest, the newest ones most.
     pub interval: Interval,
-    /// Share of held-out values inside the intervals that its errors on the validation part made, for each
-    /// of [`LEVELS`].
+    /// Share of held-out values inside the intervals that were suggested, for each of [`LEVELS`], by the errors that were
+    /// known before each forecast: at first those of the validation part. See [`Rolling`](super::Rolling).
     pub coverage: Vec<f64>,
+    /// The same of intervals that the validation part alone calibrated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibrated_once: Vec<f64>,
+    /// The same of the intervals that the method itself says, before calibration; empty where it says none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncalibrated: Vec<f64>,
+    /// Mean weighted quantile loss of the intervals of `coverage`, see [`Measures`](crate::metrics::Measures).
+    #[serde(default)]
+    pub wql: Option<f64>,
+    /// Their continuous ranked probability score, in the series' unit.
+    #[serde(default)]
+    pub crps: Option<f64>,
 }
 
 /// One configuration that was tried.
@@ -130,6 +181,10 @@ pub struct Evaluation {
     /// What was taken of it; nothing where a file was written by an older version.
     #[serde(default)]
     pub taken: Taken,
+    /// By how much the LSTM's forecasts from some places were off, `[K, H]`, in units of what each window was divided by:
+    /// how the errors of a forecast hang together. A model file keeps it beside its weights.
+    #[serde(skip)]
+    pub templates: Vec<f64>,
 }
 
 impl Evaluation {
@@ -159,13 +214,31 @@ mod tests {
     #[test]
     fn intervals_hold_their_share_of_the_errors_that_made_them() {
         let residuals: Vec<f64> = (0..200).map(|i| f64::from(i) - 100.0).collect();
-        let interval = Interval::new(&residuals, 2);
-        for (share, level) in interval.coverage(&residuals).iter().zip(LEVELS) {
+        let scores: Vec<_> = residuals.iter().map(|y| outside(*y, &[[0.0; 2]; 3], 1.0)).collect();
+        let interval = Interval::new(&scores, 2);
+        for (at, level) in LEVELS.into_iter().enumerate() {
+            let inside = |(i, y): (usize, &f64)| {
+                let [lo, hi] = interval.calibrate(i % 2, 0.0, &[[0.0; 2]; 3], 1.0)[at];
+                (lo..=hi).contains(y)
+            };
+            let share = residuals.iter().enumerate().filter(|pair| inside(*pair)).count() as f64 / 200.0;
             assert!((share - level).abs() < 0.02, "{share} {level}");
         }
         // 20 windows: pooled, so both steps have the same width.
-        let few = Interval::new(&residuals[..40], 2);
-        assert!(few.half_width.iter().all(|widths| widths[0] == widths[1]));
-        assert_eq!(few.around(1, 2.0)[0], 2.0 * few.half_width[1][0]);
+        let few = Interval::new(&scores[..40], 2);
+        assert!(few.margin.iter().all(|margin| margin[0] == margin[1]));
+        assert_eq!(few.calibrate(0, 1.0, &[[1.0; 2]; 3], 2.0)[1][1], 1.0 + 2.0 * few.margin[1][0]);
+    }
+
+    #[test]
+    fn intervals_that_are_too_wide_shrink_but_stay_one_inside_the_other() {
+        // Each value lies in the middle of edges 1, 2 and 3 away: scores of -1, -2, -3.
+        let edges: Edges = [[-1.0, 1.0], [-2.0, 2.0], [-3.0, 3.0]];
+        let scores = vec![outside(0.0, &edges, 1.0); 100];
+        let interval = Interval::new(&scores, 1);
+        assert_eq!(interval.margin, [[-1.0], [-2.0], [-3.0]]);
+        assert_eq!(interval.calibrate(0, 0.5, &edges, 1.0), [[0.0, 0.5]; 3]);
+        assert!(outside(f64::NAN, &edges, 1.0).iter().all(|score| score.is_nan()));
+        assert_eq!(quantile_levels(), [0.5 * (1.0 - 0.95), 0.5 * (1.0 - 0.8), 0.25, 0.5, 0.75, 0.9, 0.975]);
     }
 }

@@ -68,6 +68,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let base = all.inputs(&[window], &mut x);
         let (out, layers) = TrainPass::new(backend, model, steps, 1, options())?.trace(backend, model, &x)?;
         let forecasts = all.forecasts(&[window], &base, &out);
+        let parameters = config.parameters();
+        let slopes = all.slopes(window, &base, &out);
         let base = all.in_units(&[window], base);
         let correction = forecasts.iter().zip(&base).map(|(forecast, base)| forecast - base).collect();
 
@@ -79,11 +81,12 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut squares = vec![0.0; steps];
         for from in (0..config.horizon).step_by(abreast) {
             let count = abreast.min(config.horizon - from);
-            let mut d_out = vec![F::ZERO; steps * abreast * segment];
+            let mut d_out = vec![F::ZERO; steps * abreast * segment * parameters];
             for row in 0..count {
                 let h = from + row;
                 let step = config.past_steps() + h / segment;
-                d_out[(step * abreast + row) * segment + h % segment] = F::ONE;
+                // The first of the numbers is where the middle of the answer lies.
+                d_out[(step * abreast + row) * segment * parameters + h % segment] = F::from_f64(slopes[h]);
             }
             let d_x = pass.input_gradient(backend, model, &copies, &d_out)?;
             for (square, step) in squares.iter_mut().zip(d_x.chunks_exact(abreast * width)) {

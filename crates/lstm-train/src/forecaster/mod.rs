@@ -11,20 +11,26 @@ mod config;
 mod evaluation;
 mod gates;
 mod linear;
+mod paths;
 mod places;
+mod rolling;
 mod series;
 mod windows;
 
 pub use budget::Plan;
-pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Normalise, Purpose};
-pub use evaluation::{Evaluation, Interval, LEVELS, Score, Taken, Trial, Way};
+pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Head, Normalise, Purpose};
+pub use evaluation::{
+    Edges, Evaluation, Interval, LEVELS, Score, Taken, Trial, Way, outside, quantile_levels,
+};
 pub use gates::{Inside, half_life};
 pub use linear::Linear;
 pub use places::OfMethod;
+
+pub use rolling::{Rolling, Scores};
 pub use series::{Columns, Member};
 pub use windows::{Prepared, Window};
 
-use crate::metrics::{Metrics, naive_scale};
+use crate::metrics::{Metrics, Tally, naive_scale};
 use crate::{Course, Error, Fit, FitConfig, Flow, Outcome, Progress, Result, Stop};
 use combine::{Answer, Check};
 use lstm_nn::{InferPass, Init, InitSpec, Model};
@@ -188,14 +194,17 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                     none => none.insert(InferPass::new(backend, model, config.all_steps(), checked.len())?),
                 };
                 pass.predict(backend, model, &inputs, None, &mut out)?;
-                Ok(check.error(&part.forecasts(checked, &base, &out)))
+                Ok(match config.head {
+                    Head::Point => check.error(&part.forecasts(checked, &base, &out)),
+                    _ => part.loss(checked, &check.actual, &base, &out),
+                })
             };
             let fit = fit(backend, config, &train, (steps, steps), (index, true))?;
             let mut watch = |step: u64, report: Option<&Progress>| watch(index, step, report);
             let (model, taken, outcome) = course.train(backend, fit, Some(&mut validate), &mut watch)?;
             way.best_steps.push(taken);
             validate(backend, &model)?;
-            forecasts.push(part.forecasts(checked, &base, &out));
+            forecasts.push(part.quantiles(checked, &base, &out, |_| &check.levels));
             models.push(model);
             if outcome.is_cut_short() {
                 last = outcome;
@@ -251,35 +260,58 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// # Errors
     /// [`Error::TooLarge`] and those of the backend.
     pub fn forecast_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<f64>> {
+        self.quantiles_at(backend, panel, windows, |_| &[0.5])
+    }
+
+    /// Quantiles at several places, `[windows, H, L]`, at the `L` levels that are wanted of each step of the horizon:
+    /// of several networks the means of
+    /// theirs. Where the head is a point, all are that.
+    ///
+    /// # Errors
+    /// As [`Forecaster::forecast_at`].
+    pub fn quantiles_at<'l>(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        levels: impl Fn(usize) -> &'l [f64] + Copy,
+    ) -> Result<Vec<f64>> {
         if windows.is_empty() {
             return Ok(Vec::new());
         }
-        let own = |way: &Self| way.own_forecast_at(backend, panel, windows);
-        let forecasts = combine::mean(&self.ways().map(own).collect::<Result<Vec<_>>>()?);
-        if forecasts.iter().any(|f| !f.is_finite()) {
+        let own = |way: &Self| way.own_quantiles_at(backend, panel, windows, levels);
+        let quantiles = combine::mean(&self.ways().map(own).collect::<Result<Vec<_>>>()?);
+        if quantiles.iter().any(|quantile| !quantile.is_finite()) {
             return Err(Error::TooLarge);
         }
-        Ok(forecasts)
+        Ok(quantiles)
     }
 
-    /// The mean of its own networks' forecasts.
-    fn own_forecast_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<f64>> {
+    /// The means of its own networks' quantiles.
+    fn own_quantiles_at<'l>(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        levels: impl Fn(usize) -> &'l [f64],
+    ) -> Result<Vec<f64>> {
         let config = &self.config;
         let all = self.windows(panel, 0, |_, rows| 0..rows);
         let chunk = windows.len().min(CHUNK);
-        let mut sums = vec![0.0; windows.len() * config.horizon];
+        let each: usize = (0..config.horizon).map(|h| levels(h).len()).sum();
+        let mut sums = vec![0.0; windows.len() * each];
         for model in &self.models {
             let mut pass = InferPass::new(backend, model, config.all_steps(), chunk)?;
             let mut x = vec![F::ZERO; config.all_steps() * chunk * config.inputs()];
             let mut out = Vec::new();
-            let parts = windows.chunks(chunk).zip(sums.chunks_mut(chunk * config.horizon));
+            let parts = windows.chunks(chunk).zip(sums.chunks_mut(chunk * each));
             for (part, sums) in parts {
                 // The last chunk is filled up with copies of its last window, so that one pass serves all.
                 let mut padded = part.to_vec();
                 padded.resize(chunk, part[part.len() - 1]);
                 let base = all.inputs(&padded, &mut x);
                 pass.predict(backend, model, &x, None, &mut out)?;
-                let forecasts = all.forecasts(&padded, &base, &out);
+                let forecasts = all.quantiles(&padded, &base, &out, &levels);
                 sums.iter_mut().zip(forecasts).for_each(|(sum, forecast)| *sum += forecast);
             }
         }
@@ -353,36 +385,74 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             last_forecast[window.member] = forecast.to_vec();
         }
         // Only a model that has not seen the validation part can be calibrated on it.
-        let calibrated =
-            if known.taken.ways.is_empty() { Vec::new() } else { self.calibrated(backend, panel)? };
+        let known_scores =
+            if known.taken.ways.is_empty() { Vec::new() } else { self.validation_scores(backend, panel)? };
         let methods = self.methods_at(backend, panel, &held)?;
-        let scores = methods.into_iter().map(|(method, forecasts)| {
+        let templates = self.templates(panel, &held, &methods[0]);
+        let scale = |at: usize| scales[held[at / config.horizon].member];
+        let units = self.scales_at(panel, &held);
+        let scores = methods.into_iter().map(|of| {
+            let forecasts = &of.forecasts;
             let in_spreads = |power: i32| {
-                let pairs = actual.iter().zip(&forecasts).enumerate();
+                let pairs = actual.iter().zip(forecasts).enumerate();
                 mean_of_known(pairs.map(|(at, (y, f))| {
                     (*y, ((y - f) / all.spread(held[at / config.horizon].member)).abs().powi(power))
                 }))
             };
-            let errors = self.residuals(panel, &held, &forecasts);
-            let calibrated = calibrated.iter().find(|(of, _)| *of == method);
             let step = |h: usize| {
-                let pairs = || actual.iter().zip(&forecasts).skip(h).step_by(config.horizon);
+                let pairs = || actual.iter().zip(forecasts).skip(h).step_by(config.horizon);
                 let known = pairs().any(|(y, _)| !y.is_nan());
                 known.then(|| mean_of_known(pairs().map(|(y, f)| (*y, (y - f).abs()))))
             };
+            let take = |tally: &mut Tally, at: usize, edges: &Edges| {
+                tally.add(actual[at], forecasts[at], edges, scale(at));
+            };
+            let measured = |edges: &dyn Fn(usize) -> Edges| {
+                let mut tally = Tally::default();
+                (0..forecasts.len()).for_each(|at| take(&mut tally, at, &edges(at)));
+                tally.measures()
+            };
+            let known = known_scores.iter().find(|(method, _)| *method == of.method).map(|(_, known)| known);
+            let once = known.and_then(|known| {
+                let interval = Interval::new(known, config.horizon);
+                measured(&|at| {
+                    let unit = units[at / config.horizon];
+                    interval.calibrate(at % config.horizon, forecasts[at], &of.edges(at), unit)
+                })
+            });
+            let mut rolling = known.map(|known| Rolling::new(known, config.horizon));
+            let rolled = rolling.as_mut().and_then(|rolling| {
+                let mut tally = Tally::default();
+                self.roll(panel, &held, &of, rolling, |at, edges| take(&mut tally, at, &edges));
+                tally.measures()
+            });
+            let said = of.said.as_ref().and_then(|said| measured(&|at| said[at]));
+            let interval = match rolling {
+                Some(mut rolling) => rolling.margins(0),
+                None => Interval::new(&self.scores(panel, &held, &of), config.horizon),
+            };
             Score {
-                method: method.to_owned(),
-                metrics: Metrics::of_panel(&actual, &forecasts, &|at| {
-                    scales[held[at / config.horizon].member]
-                }),
+                method: of.method.to_owned(),
+                metrics: Metrics::of_panel(&actual, forecasts, &scale),
                 standardised: [in_spreads(1), in_spreads(2)],
                 by_step: (0..config.horizon).map(step).collect(),
-                interval: Interval::new(&errors, config.horizon),
-                coverage: calibrated.map_or(Vec::new(), |(_, interval)| interval.coverage(&errors)),
+                interval,
+                wql: rolled.as_ref().and_then(|measures| measures.wql),
+                crps: rolled.as_ref().map(|measures| measures.crps),
+                coverage: rolled.map_or(Vec::new(), |measures| measures.coverage),
+                calibrated_once: once.map_or(Vec::new(), |measures| measures.coverage),
+                uncalibrated: said.map_or(Vec::new(), |measures| measures.coverage),
             }
         });
         let scores = scores.collect();
-        Ok(Evaluation { scores, first_row: all.get(0).row, windows: held.len(), last_forecast, ..known })
+        Ok(Evaluation {
+            scores,
+            templates,
+            first_row: all.get(0).row,
+            windows: held.len(),
+            last_forecast,
+            ..known
+        })
     }
 }
 
@@ -494,6 +564,7 @@ impl Evaluation {
             last_forecast: Vec::new(),
             trials: Vec::new(),
             taken: Taken::default(),
+            templates: Vec::new(),
         }
     }
 

@@ -1,14 +1,35 @@
 //! Every method at any place of the series, and how sure it was before: what a backtest is made of.
 
-use super::evaluation::Interval;
+use super::evaluation::{Edges, edges_of, outside, quantile_levels};
+use super::paths::TEMPLATES;
+use super::rolling::{Rolling, Scores};
 use super::windows::Windows;
-use super::{CHECKED, CHUNK, ForecastConfig, Forecaster, Member, Window, horizons};
+use super::{CHECKED, CHUNK, ForecastConfig, Forecaster, Head, LEVELS, Member, Window, horizons};
 use crate::Result;
 use crate::baseline::{Ets, Simple, Theta, drift, naive, recent, seasonal_naive};
 use lstm_tensor::{Backend, Float};
 
-/// Forecasts of a method, `[windows, H]`, by its name.
-pub type OfMethod = (&'static str, Vec<f64>);
+/// Forecasts of a method at some places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfMethod {
+    /// `lstm`, `linear`, `naive` or `seasonal-naive`.
+    pub method: &'static str,
+    /// `[windows, H]`.
+    pub forecasts: Vec<f64>,
+    /// Edges of the intervals that the method itself says, `[windows, H]`; none where it gives a point.
+    pub said: Option<Vec<Edges>>,
+}
+
+impl OfMethod {
+    /// The edges that it says of a value, or the value itself.
+    #[must_use]
+    pub fn edges(&self, at: usize) -> Edges {
+        match &self.said {
+            Some(said) => said[at],
+            None => [[self.forecasts[at]; 2]; LEVELS.len()],
+        }
+    }
+}
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
     /// Forecasts of every method at several places: the LSTM's first, then those of the baselines. Each sees only
@@ -17,14 +38,17 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) and those of the backend.
     pub fn methods_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<OfMethod>> {
-        let mut methods = vec![("lstm", self.forecast_at(backend, panel, windows)?)];
+        let mut methods = vec![self.lstm_at(backend, panel, windows)?];
         let fits = |kind: &Simple| match kind {
             Simple::Linear => self.prepared.linear.is_some(),
             Simple::SeasonalNaive => self.config.season > 1,
             Simple::Naive | Simple::Drift | Simple::Ets | Simple::Theta => true,
         };
         let kinds = Simple::ALL.into_iter().filter(fits);
-        methods.extend(kinds.map(|kind| (kind.name(), self.baseline_at(kind, panel, windows))));
+        methods.extend(kinds.map(|kind| {
+            let forecasts = self.baseline_at(kind, panel, windows);
+            OfMethod { method: kind.name(), forecasts, said: None }
+        }));
         Ok(methods)
     }
 
@@ -57,7 +81,27 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
     }
 
-    /// The unit of each window's [`Interval`]: the standard deviation of the window or of its series.
+    /// Those of the LSTM alone.
+    ///
+    /// # Errors
+    /// As [`Forecaster::methods_at`].
+    pub fn lstm_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<OfMethod> {
+        let method = "lstm";
+        if self.config.head == Head::Point {
+            let forecasts = self.forecast_at(backend, panel, windows)?;
+            return Ok(OfMethod { method, forecasts, said: None });
+        }
+        let levels = quantile_levels();
+        let quantiles = self.quantiles_at(backend, panel, windows, |_| &levels)?;
+        let quantiles = quantiles.chunks_exact(levels.len());
+        Ok(OfMethod {
+            method,
+            forecasts: quantiles.clone().map(|quantiles| quantiles[levels.len() / 2]).collect(),
+            said: Some(quantiles.map(edges_of).collect()),
+        })
+    }
+
+    /// The unit of each window's [`Interval`](super::Interval): the standard deviation of the window or of its series.
     #[must_use]
     pub fn scales_at(&self, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
         let all = self.windows(panel, 0, |_, rows| 0..rows);
@@ -70,26 +114,69 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         self.windows(panel, 0, |_, rows| 0..rows).actual(windows)
     }
 
-    /// How far forecasts `[windows, H]` were off, in units of what each window is divided by; NaN where nobody knows.
-    pub(super) fn residuals(&self, panel: &[Member<'_>], windows: &[Window], forecasts: &[f64]) -> Vec<f64> {
+    /// How far outside of what a method says the truth came, `[windows, H]`: [`outside`], in units of what each window is
+    /// divided by.
+    pub(crate) fn scores(&self, panel: &[Member<'_>], windows: &[Window], of: &OfMethod) -> Vec<Scores> {
         let (actual, scales) = (self.actual_at(panel, windows), self.scales_at(panel, windows));
-        let errors = actual.iter().zip(forecasts).enumerate();
-        errors.map(|(at, (y, f))| (y - f) / scales[at / self.config.horizon]).collect()
+        let score = |(at, y): (usize, &f64)| outside(*y, &of.edges(at), scales[at / self.config.horizon]);
+        actual.iter().enumerate().map(score).collect()
     }
 
-    /// How far each method was off in the validation part, as intervals around forecasts of later rows: for a
-    /// forecaster that [`Forecaster::hold_out`] has trained on the rows before that part.
+    /// Errors at evenly spaced ones of these places, as many as are kept, where all truth is known.
+    pub(super) fn templates(&self, panel: &[Member<'_>], windows: &[Window], of: &OfMethod) -> Vec<f64> {
+        let (horizon, actual) = (self.config.horizon, self.actual_at(panel, windows));
+        let all = actual.chunks_exact(horizon).zip(of.forecasts.chunks_exact(horizon));
+        let known =
+            all.zip(self.scales_at(panel, windows)).filter(|((y, _), _)| !y.iter().any(|y| y.is_nan()));
+        let known: Vec<_> = known.collect();
+        let kept = known.iter().step_by(known.len().div_ceil(TEMPLATES).max(1));
+        kept.flat_map(|((y, f), scale)| y.iter().zip(*f).map(move |(y, f)| (y - f) / scale)).collect()
+    }
+
+    /// The scores of each method in the validation part, `[windows, H]` in the order of time, from which intervals of later
+    /// rows follow: for a forecaster that [`Forecaster::hold_out`] has trained on the rows before that part.
     ///
     /// # Errors
     /// As [`Forecaster::methods_at`].
-    pub fn calibrated(&self, backend: &B, panel: &[Member<'_>]) -> Result<Vec<(&'static str, Interval)>> {
-        let horizon = self.config.horizon;
+    pub fn validation_scores(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+    ) -> Result<Vec<(&'static str, Vec<Scores>)>> {
         let part = |_, rows| self.config.parts_of(rows).check;
-        let check = Windows::new(panel, &self.config, &self.prepared, horizon, part).sample(CHECKED);
-        let interval = |(method, forecasts): OfMethod| {
-            (method, Interval::new(&self.residuals(panel, &check, &forecasts), horizon))
-        };
-        Ok(self.methods_at(backend, panel, &check)?.into_iter().map(interval).collect())
+        let check = Windows::new(panel, &self.config, &self.prepared, self.config.horizon, part);
+        let mut check = check.sample(CHECKED);
+        check.sort_by_key(|window| before_end(panel, window));
+        let of = |of: OfMethod| (of.method, self.scores(panel, &check, &of));
+        Ok(self.methods_at(backend, panel, &check)?.into_iter().map(of).collect())
+    }
+
+    /// Tells `each` the index in `[windows, H]` and the edges of every value that a method forecasts at these places,
+    /// calibrated by what `rolling` knows there, which then learns how the method did.
+    pub(crate) fn roll(
+        &self,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        of: &OfMethod,
+        rolling: &mut Rolling,
+        mut each: impl FnMut(usize, Edges),
+    ) {
+        let horizon = self.config.horizon;
+        let (scores, scales) = (self.scores(panel, windows, of), self.scales_at(panel, windows));
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        let time = |at: &usize| before_end(panel, &windows[*at]);
+        order.sort_by_key(time);
+        for origin in order.chunk_by(|a, b| time(a) == time(b)) {
+            let now = time(&origin[0]);
+            let margins = rolling.margins(now);
+            for &window in origin {
+                let values = window * horizon..(window + 1) * horizon;
+                rolling.take(now, &scores[values.clone()], &margins);
+                for (h, at) in values.enumerate() {
+                    each(at, margins.calibrate(h, of.forecasts[at], &of.edges(at), scales[window]));
+                }
+            }
+        }
     }
 }
 
@@ -103,4 +190,9 @@ fn of_first<T: Copy>(members: usize, windows: &[Window], fit: impl Fn(&Window) -
         }
     }
     first.into_iter().map(|window| window.map(&fit)).collect()
+}
+
+/// The first row that a window predicts, counted from behind the last row of its series: what all series of a panel share.
+fn before_end(panel: &[Member<'_>], window: &Window) -> i64 {
+    window.row as i64 - panel[window.member].rows() as i64
 }

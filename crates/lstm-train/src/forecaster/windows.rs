@@ -9,13 +9,15 @@
 //! target   (y[n + h] - b[h]) / s    at future steps
 //! ```
 //!
-//! Normalised by logarithms, `y`, `last`, `b` and `s` are those of `ln y`; what leaves this file is in the series' unit.
+//! Where the head says more than a point, the future steps have `P` numbers of the output, and those of counts three of the
+//! target: [`Windows::asked`]. Normalised by logarithms, `y`, `last`, `b` and `s` are those of `ln y`; what leaves this file is in the series' unit.
 
-use super::config::{Base, ForecastConfig, Normalise};
+use super::config::{Base, ForecastConfig, Head, Normalise};
 use super::linear::{Linear, Normal};
 use super::series::Member;
 use crate::baseline::seasonal_naive;
 use crate::{Error, Result, Rows, SampleShape, Source};
+use lstm_nn::softplus_inverse;
 use lstm_tensor::Float;
 use std::ops::Range;
 
@@ -313,20 +315,110 @@ impl<'a> Windows<'a> {
         base
     }
 
-    /// What outputs `[T, B, segment]` say, in the series' unit, `[B, H]`.
+    /// What outputs `[T, B, P segment]` forecast, in the series' unit, `[B, H]`: the middle of what they say.
     pub(super) fn forecasts<F: Float>(&self, windows: &[Window], base: &[f64], out: &[F]) -> Vec<f64> {
-        let config = self.config;
-        let (batch, segment) = (windows.len(), config.segment);
-        let mut forecasts = Vec::with_capacity(batch * config.horizon);
+        self.quantiles(windows, base, out, |_| &[0.5])
+    }
+
+    /// What outputs `[T, B, P segment]` say, in the series' unit, `[B, H, L]`: the quantiles at the `L` levels that are
+    /// wanted of each step of the horizon. Where the head is a point, all are that.
+    pub(super) fn quantiles<'l, F: Float>(
+        &self,
+        windows: &[Window],
+        base: &[f64],
+        out: &[F],
+        levels: impl Fn(usize) -> &'l [f64],
+    ) -> Vec<f64> {
+        let (horizon, answer) = (self.config.horizon, self.config.head.answer());
+        let mut quantiles = Vec::new();
+        let mut a = vec![0.0; self.config.parameters()];
         for (b, &window) in windows.iter().enumerate() {
-            let scale = self.scale(window);
-            for (h, base) in base[b * config.answered()..][..config.horizon].iter().enumerate() {
-                let step = config.past_steps() + h / segment;
-                let out = out[(step * batch + b) * segment + h % segment].to_f64();
-                forecasts.push(base + out * scale);
+            let scale = self.divisor(window);
+            for (h, base) in base[b * self.config.answered()..][..horizon].iter().enumerate() {
+                self.answer_at(out, (windows.len(), b), h, &mut a);
+                let Some(answer) = &answer else {
+                    quantiles.extend(levels(h).iter().map(|_| base + a[0] * scale));
+                    continue;
+                };
+                let y = self.asked(scale, 0.0, *base);
+                let (from, unit) = if answer.targets() == 1 { (*base, scale) } else { (0.0, 1.0) };
+                let level = |level: &f64| from + unit * answer.quantile(&a, &y[..answer.targets()], *level);
+                quantiles.extend(levels(h).iter().map(level));
             }
         }
-        self.in_units(windows, forecasts)
+        self.in_units(windows, quantiles)
+    }
+
+    /// The mean loss of outputs `[T, B, P segment]`, where the head is more than a point, over what came, `[B, H]`.
+    pub(super) fn loss<F: Float>(&self, windows: &[Window], actual: &[f64], base: &[f64], out: &[F]) -> f64 {
+        let Some(answer) = self.config.head.answer() else { return f64::NAN };
+        let (horizon, answered) = (self.config.horizon, self.config.answered());
+        let (mut a, mut d_a) = (vec![0.0; answer.parameters()], vec![0.0; answer.parameters()]);
+        let (mut sum, mut count) = (0.0, 0usize);
+        for (b, &window) in windows.iter().enumerate() {
+            let divisor = self.divisor(window);
+            for h in (0..horizon).filter(|h| !actual[b * horizon + h].is_nan()) {
+                self.answer_at(out, (windows.len(), b), h, &mut a);
+                let came = self.values(window.member)[window.row + h];
+                let asked = self.asked(divisor, came, base[b * answered + h]);
+                sum += answer.loss(&a, &asked[..answer.targets()], &mut d_a);
+                count += 1;
+            }
+        }
+        sum / count.max(1) as f64
+    }
+
+    /// What an output `[T, B, P segment]` says of step `h` of the horizon of window `b` of `batch`: `a [P]`.
+    fn answer_at<F: Float>(&self, out: &[F], (batch, b): (usize, usize), h: usize, a: &mut [f64]) {
+        let segment = self.config.segment;
+        let row = (self.config.past_steps() + h / segment) * batch + b;
+        let count = a.len();
+        a.iter_mut()
+            .enumerate()
+            .for_each(|(p, a)| *a = out[(row * count + p) * segment + h % segment].to_f64());
+    }
+
+    /// What the network's answer to a window is measured in: what its values are divided by, or the size of counts, which is
+    /// their mean and 1, so that it is never 0 (Salinas and others 2020).
+    fn divisor(&self, window: Window) -> f64 {
+        match self.config.head {
+            Head::NegativeBinomial => {
+                let before = &self.values(window.member)[window.row - self.config.lookback..window.row];
+                1.0 + before.iter().sum::<f64>() / before.len() as f64
+            }
+            _ => self.scale(window),
+        }
+    }
+
+    /// What the network is asked to answer with where `actual` came and the base forecast is `base`: by how many divisors it
+    /// missed; of counts, the count itself, the divisor, and where the answer's mean lies that says the base forecast.
+    fn asked(&self, divisor: f64, actual: f64, base: f64) -> [f64; 3] {
+        /// Share of the divisor that the base forecast of a mean, which may lie below 0, counts for at least.
+        const LEAST: f64 = 0.01;
+        match self.config.head {
+            Head::NegativeBinomial => {
+                [actual.round().max(0.0), divisor, softplus_inverse((base / divisor).max(LEAST))]
+            }
+            _ => [(actual - base) * (1.0 / divisor), 0.0, 0.0],
+        }
+    }
+
+    /// Numbers of the target for each value.
+    fn numbers(&self) -> usize {
+        self.config.head.answer().map_or(1, |answer| answer.targets())
+    }
+
+    /// How the middle of each answer to a window alone moves with its first number, in units of what the window is
+    /// divided by, `[H]`.
+    pub(super) fn slopes<F: Float>(&self, window: Window, base: &[f64], out: &[F]) -> Vec<f64> {
+        let Some(answer) = self.config.head.answer() else { return vec![1.0; self.config.horizon] };
+        let (divisor, mut a) = (self.divisor(window), vec![0.0; answer.parameters()]);
+        let slope = |h: usize| {
+            self.answer_at(out, (1, 0), h, &mut a);
+            let slope = answer.slope(&a, &self.asked(divisor, 0.0, base[h])[..answer.targets()]);
+            if answer.targets() == 1 { slope } else { slope / self.scale(window) }
+        };
+        (0..self.config.horizon).map(slope).collect()
     }
 
     /// What came, `[B, H]`; NaN where nobody knows.
@@ -344,7 +436,8 @@ impl<'a> Windows<'a> {
 impl<F: Float> Source<F> for Windows<'_> {
     fn shape(&self) -> SampleShape {
         let steps = self.config.all_steps();
-        SampleShape { steps, inputs: self.config.inputs(), targets: steps * self.config.segment }
+        let targets = steps * self.config.segment * self.numbers();
+        SampleShape { steps, inputs: self.config.inputs(), targets }
     }
 
     fn samples(&self) -> Option<usize> {
@@ -359,13 +452,17 @@ impl<F: Float> Source<F> for Windows<'_> {
         let base = self.inputs(&windows, x);
         let (batch, segment) = (windows.len(), self.config.segment);
         let (past, answered) = (self.config.past_steps(), self.config.answered());
+        let numbers = self.numbers();
         y.fill(F::ZERO);
         for (b, &window) in windows.iter().enumerate() {
-            let scale = 1.0 / self.scale(window);
+            let divisor = self.divisor(window);
             let actual = &self.values(window.member)[window.row..];
             for (h, (base, actual)) in base[b * answered..][..answered].iter().zip(actual).enumerate() {
-                let step = past + h / segment;
-                y[(step * batch + b) * segment + h % segment] = F::from_f64((actual - base) * scale);
+                let asked = self.asked(divisor, *actual, *base);
+                let row = (past + h / segment) * batch + b;
+                for (k, number) in asked.iter().take(numbers).enumerate() {
+                    y[(row * numbers + k) * segment + h % segment] = F::from_f64(*number);
+                }
             }
         }
         Ok(())

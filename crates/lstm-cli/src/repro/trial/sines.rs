@@ -35,7 +35,7 @@ impl Trial<'_> {
         let trained = self.train::<B, F, _>(backend, &Drawn(*generator), cell, None)?;
         let model = &trained.model;
         let training = &self.experiment.training;
-        if training.loss.kind == LossKind::Squared {
+        if training.loss.kind == LossKind::Squared.into() {
             // The mean over all predicted values, however the loss is reduced.
             let values = training.batch * generator.outputs;
             let per_value = 1.0 / (training.loss.scale(training.batch, generator.outputs) * values as f64);
