@@ -32,20 +32,21 @@ pub(crate) fn table(file: &Path, reading: &Reading) -> Result<Table> {
     if file.as_os_str() == "-" {
         let name = "standard input";
         let awaited = Awaited::new(name, || Ok(io::stdin().lock()));
-        return Ok(read_table_from(awaited, name, &stream(reading))?);
+        return Ok(read_table_from(awaited, name, &stream(reading, MOST_OF_STREAM))?);
     }
     if file.is_file() || file.is_dir() || !file.exists() {
         return Ok(read_table(file, &reading.csv())?);
     }
     let name = file.display().to_string();
-    Ok(read_table_from(Awaited::new(&name, || File::open(file)), &name, &stream(reading))?)
+    Ok(read_table_from(Awaited::new(&name, || File::open(file)), &name, &stream(reading, MOST_OF_STREAM))?)
 }
 
-/// What has no size is not read for ever, nor beyond what memory can hold: text, cells and numbers of it.
-fn stream(reading: &Reading) -> CsvOptions {
+/// What has no size is not read for ever, at most `limit` bytes, nor beyond what memory can hold: text, cells and numbers
+/// of it.
+fn stream(reading: &Reading, limit: u64) -> CsvOptions {
     let csv = reading.csv();
     let most = memory::free().map_or(csv.max_bytes, |free| free as u64 / 4);
-    CsvOptions { max_bytes: csv.max_bytes.min(most).min(MOST_OF_STREAM), ..csv }
+    CsvOptions { max_bytes: csv.max_bytes.min(most).min(limit), ..csv }
 }
 
 /// Something that others write to, such as a pipe: while nothing comes, that is said.
@@ -275,4 +276,23 @@ pub(crate) fn described(panel: &Panel) -> String {
         text += &format!("{note}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_read_up_to_a_limit() {
+        let reading = Reading::default();
+        let options = stream(&reading, 4096);
+        let text = format!("n\n{}", "1\n".repeat(2047));
+        assert_eq!(text.len(), 4096);
+        assert!(read_table_from(text.as_bytes(), "a pipe", &options).is_ok());
+        for text in [format!("{text}1"), text.repeat(100)] {
+            let refused = read_table_from(text.as_bytes(), "a pipe", &options).unwrap_err();
+            assert!(matches!(refused, lstm_data::Error::TooLarge { limit: 4096, .. }), "{refused}");
+        }
+        assert!(stream(&reading, MOST_OF_STREAM).max_bytes <= 1 << 30);
+    }
 }

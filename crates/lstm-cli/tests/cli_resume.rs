@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "../../../fuzz/src/sealed.rs"]
+#[allow(dead_code, clippy::expect_used, reason = "the fuzzers need its folder, this test the digest")]
+mod sealed;
 
 use common::{Place, csv, days};
 use std::process::{Command, Stdio};
@@ -113,4 +116,26 @@ fn only_a_run_that_was_broken_off_goes_on() {
     refused("train --resume run", 4, "not a readable checkpoint");
     place.lstm(&format!("{TRAIN} --out run --force")).fine();
     refused("train --resume run", 4, "run: there is no checkpoint to go on from");
+}
+
+/// The checkpoints are made to say that another version began the run, under a digest that is right.
+#[test]
+fn another_version_that_goes_on_says_so() {
+    let place = Place::new();
+    broken_off(&place, &format!("{TRAIN} --out run"), "-KILL", 0);
+    let version = env!("CARGO_PKG_VERSION");
+    let other = version.replace(|digit: char| digit.is_ascii_digit(), "7");
+    for entry in std::fs::read_dir(place.path("run")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-") {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = bytes.windows(version.len()).position(|found| found == version.as_bytes()).unwrap();
+            bytes[at..at + version.len()].copy_from_slice(other.as_bytes());
+            std::fs::write(path, sealed::sealed(&bytes)).unwrap();
+        }
+    }
+    let told = place.lstm("train --resume run").fine().err;
+    let begun = format!("warning: this training was begun by lstm {other} on ");
+    assert!(told.contains(&begun) && told.contains(&format!("goes on by lstm {version} on ")), "{told}");
+    assert!(told.contains("its bits may differ from here on"), "{told}");
 }
