@@ -52,7 +52,7 @@ fn sigmoid(a: f64) -> f64 {
     1.0 / (1.0 + (-a).exp())
 }
 
-/// What [`softplus`] gives `value`, above 0, of.
+/// The number whose `ln(1 + e^a)` is `value`, above 0.
 #[must_use]
 pub fn softplus_inverse(value: f64) -> f64 {
     value + (-(-value).exp_m1()).ln()
