@@ -43,13 +43,34 @@ fn losses_and_their_slopes_are_pytorchs() {
     assert_eq!(cases.len(), 24);
 }
 
+fn quantile(answer: &Answer, a: &[f64], y: &[f64], level: f64) -> f64 {
+    answer.quantiles(a, y, &[level])[0]
+}
+
+/// Weights that blow up must end in numbers, or in what is none, and not go on for ever.
+#[test]
+fn quantiles_of_the_largest_answers_end() {
+    let levels = [0.025, 0.5, 0.975];
+    for freedom in [1e4, 1e6, 1e8, 1e300] {
+        let normal = Answer::Gaussian.quantiles(&[0.0, 1.0], &[0.0], &levels);
+        let of_t = Answer::StudentT.quantiles(&[0.0, 1.0, freedom], &[0.0], &levels);
+        assert!(normal.iter().zip(&of_t).all(|(a, b)| (a - b).abs() < 1e-3), "{freedom}: {of_t:?}");
+    }
+    for a in [[1e9, 0.0], [1e19, 0.0], [1e30, 1.0], [1e3, 1e6], [1e3, 1e200]] {
+        let counts = Answer::NegativeBinomial.quantiles(&a, &[0.0, 1e4, 0.0], &levels);
+        assert!(counts.is_sorted() && counts.iter().all(|count| *count >= 0.0), "{a:?}: {counts:?}");
+    }
+    let none = Answer::NegativeBinomial.quantiles(&[f64::INFINITY, 0.0], &[0.0, 1e4, 0.0], &levels);
+    assert!(none.iter().any(|count| !count.is_finite()), "{none:?}");
+}
+
 /// A loss that is the negative logarithm of a density has as much of it below a quantile as the level says.
 #[test]
 fn quantiles_are_those_of_the_density() {
     let mut nothing = [0.0; 3];
     for (answer, a) in [(Answer::Gaussian, vec![0.4, -1.0]), (Answer::StudentT, vec![0.4, -1.0, 1.5])] {
         for level in [0.025, 0.1, 0.5, 0.9, 0.99] {
-            let end = answer.quantile(&a, &[0.0], level);
+            let end = quantile(&answer, &a, &[0.0], level);
             // The middle rule, down to where next to nothing lies.
             let (steps, from) = (200_000, -60.0);
             let width = (end - from) / f64::from(steps);
@@ -61,8 +82,8 @@ fn quantiles_are_those_of_the_density() {
     let count = Answer::NegativeBinomial;
     for size in [1.0, 30.0, 2000.0] {
         let (a, mut sum, mut k) = ([0.3, 0.5], 0.0, 0.0);
-        for level in [0.025, 0.1, 0.5, 0.9, 0.975] {
-            let quantile = count.quantile(&a, &[0.0, size, 0.2], level);
+        let levels = [0.025, 0.1, 0.5, 0.9, 0.975];
+        for (level, quantile) in levels.into_iter().zip(count.quantiles(&a, &[0.0, size, 0.2], &levels)) {
             while k < quantile {
                 sum += (-count.loss(&a, &[k, size, 0.2], &mut nothing)).exp();
                 k += 1.0;
@@ -75,7 +96,7 @@ fn quantiles_are_those_of_the_density() {
     let own = &all()[0];
     let a = [1.0, 0.0, 0.0, 0.0, 0.0];
     let step = 2f64.ln();
-    let at = |level| own.quantile(&a, &[0.0], level);
+    let at = |level| quantile(own, &a, &[0.0], level);
     assert_eq!([at(0.25), at(0.5), at(0.9)], [1.0 - step, 1.0, 1.0 + 2.0 * step]);
     assert!((at(0.625) - (1.0 + 0.5 * step)).abs() < 1e-12);
     assert!(at(0.01) < at(0.1) && at(0.99) > at(0.9) && at(0.9999) > at(0.99));

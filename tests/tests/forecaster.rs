@@ -89,8 +89,7 @@ fn scores_are_those_of_the_forecasts() {
     let expected: f64 = changes.map(|(row, y)| (y - values[row - 1]).abs()).sum::<f64>() / sizes.len() as f64;
     assert!((naive.metrics.mae - expected).abs() < 1e-9);
     // Intervals again, origin by origin, from what was known before each.
-    let (_, known) = forecaster.validation_scores(&cpu, &one(&values)).unwrap().remove(0);
-    let mut rolling = Rolling::new(&known, 12);
+    let mut rolling = Rolling::new(&evaluation.validation_scores[0].1, 12, 1);
     let mut inside = [0.0; LEVELS.len()];
     for (row, sizes) in (0..).zip(sizes.chunks_exact(12)) {
         let margins = rolling.margins(row);
@@ -98,7 +97,10 @@ fn scores_are_those_of_the_forecasts() {
             let held = sizes.iter().zip(&margins.margin[level]).filter(|(size, margin)| size <= margin);
             *inside += held.count() as f64;
         }
-        rolling.take(row, &sizes.iter().map(|size| [*size; LEVELS.len()]).collect::<Vec<_>>(), &margins);
+        for (h, size) in sizes.iter().enumerate() {
+            let missed = std::array::from_fn(|level| *size > margins.margin[level][h]);
+            rolling.take(row, h, [*size; LEVELS.len()], missed);
+        }
     }
     for (inside, coverage) in inside.iter().zip(&lstm.coverage) {
         assert!((inside / sizes.len() as f64 - coverage).abs() < 1e-9, "{inside} {coverage}");

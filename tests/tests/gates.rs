@@ -205,7 +205,7 @@ fn the_inside_of_a_forecaster_is_that_of_its_forecast() {
 
     // The mean of the networks' corrections, on top of the base, is the forecast.
     let forecast = forecaster.forecast_at(&cpu, &panel, &[window]).unwrap();
-    let base = forecaster.baseline_at(Simple::Naive, &panel, &[window]);
+    let base = forecaster.baseline_at(Simple::Naive, &panel, &[window], None);
     for (h, (forecast, base)) in forecast.iter().zip(&base).enumerate() {
         let sum = base + 0.5 * (first.correction[h] + second.correction[h]);
         assert!((forecast - sum).abs() < 1e-12 * forecast.abs(), "{forecast} {sum}");

@@ -8,7 +8,8 @@ use lstm_cuda_emu::{Emulator, Schedule as Order};
 use lstm_data::Sequences;
 use lstm_data::generate::{Draw, RandomSine};
 use lstm_nn::{
-    InferPass, Init, InitSpec, Loss, Model, Network, Readout, Reduction, Stream, TrainOptions, TrainPass,
+    Answer, InferPass, Init, InitSpec, Loss, Model, Network, Readout, Reduction, Stream, TrainOptions,
+    TrainPass,
 };
 use lstm_optim::{OptimizerConfig, Schedule, Unit};
 use lstm_tensor::philox::{Philox, Purpose};
@@ -121,6 +122,30 @@ fn threads_change_no_bit_with_and_without_shards() {
                 run_in_pieces(&cpu(threads), shard_rows, 1000) == one,
                 "{threads} threads, shards of {shard_rows:?}"
             );
+        }
+    }
+}
+
+/// Where a head says two numbers of each value, a batch is cut by the columns of its targets.
+#[test]
+fn shards_of_what_says_how_sure_it_is_change_the_sum_by_rounding_only() {
+    let data = sequences(10, 5, false);
+    let source = SequenceSource(&data);
+    let run = |shard_rows| {
+        let network = Network::new(2).layer(LayerSpec::new(6)).head(Readout::Last, 2);
+        let model = Model::<Cpu, f64>::new(&cpu(1), network, &InitSpec::torch(), 3).unwrap();
+        let mut config = config();
+        (config.loss, config.shard_rows) = (Loss::mean(Answer::Gaussian), shard_rows);
+        config.stop.max_steps = 5;
+        let device = cpu(1);
+        let mut fit = Fit::new(&device, model, &source, config).unwrap();
+        fit.run(None, &mut |_, _| Flow::Continue).unwrap();
+        fit.state().unwrap().params
+    };
+    let whole = run(None);
+    for rows in [1, 3] {
+        for (a, b) in run(Some(rows)).iter().zip(&whole) {
+            assert!((a - b).abs() < 1e-9, "{a} in shards of {rows}, {b} in one");
         }
     }
 }

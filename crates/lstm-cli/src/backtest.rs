@@ -47,8 +47,8 @@ const WORTH_A_PLOT: usize = 4;
 ///
 /// Takes evenly spaced origins in the last part of each series. Before the first one the settings are chosen, the model is
 /// trained and its intervals are measured, as `lstm forecast` does it, on rows before that origin only; then every
-/// origin is forecast from the rows before it. With --refit the model is trained anew, with the same settings, as the
-/// origins go on.
+/// origin is forecast from the rows before it, and its intervals learn from the origins whose rows have come. With --refit
+/// the model is trained anew, with the same settings, as the origins go on.
 ///
 /// Prints errors and coverage of the LSTM and of the simple forecasts. Leaves backtest.csv with every
 /// forecast value, backtest.json with all measures, over all and for each series, and two pictures: backtest.png with

@@ -3,7 +3,7 @@
 use lstm_data::Element;
 use lstm_nn::{durable, saved};
 use lstm_tensor::{Backend, Float};
-use lstm_train::forecaster::{Base, ForecastConfig, Normalise};
+use lstm_train::forecaster::{Base, ForecastConfig, Head, Normalise};
 use serde_json::json;
 
 use crate::args::{Export, Form};
@@ -97,10 +97,23 @@ fn values(count: usize) -> String {
 
 /// What is left out.
 fn head(saved: &Saved) -> String {
+    let config = &saved.task.config;
+    let says = match config.head.answer() {
+        None => format!("{} of the forecast", values(config.segment)),
+        Some(answer) => format!(
+            "{} blocks of {}, the numbers of a {}",
+            answer.parameters(),
+            values(config.segment),
+            match config.head {
+                Head::Quantile => "median and of steps from it to the other quantiles",
+                Head::Gaussian => "normal distribution",
+                Head::StudentT => "Student's t distribution",
+                _ => "negative binomial distribution",
+            }
+        ),
+    };
     format!(
-        "The head, which turns each hidden state into {} of the forecast, is left out: it is head.weight and \
-         head.bias in {}.",
-        values(saved.task.config.segment),
+        "The head, which turns each hidden state into {says}, is left out: it is head.weight and head.bias in {}.",
         saved.path.display()
     )
 }

@@ -25,7 +25,7 @@ use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
 use crate::train::{self, Trained, in_file};
 use crate::value::Whole;
-use crate::{input, output, plot};
+use crate::{input, memory, output, plot};
 
 /// Sample paths that a picture shows at most.
 const PATHS: usize = 5;
@@ -97,6 +97,14 @@ fn with_model(model: &Path, files: &[PathBuf], settings: &Settings, samples: Opt
         new_panel(files, &settings.reading, &saved)?
     };
     input::check_ahead(&panel, task.config.horizon)?;
+    memory::check_samples(samples, panel.members.len(), task.config.horizon)?;
+    let known = task.evaluation.as_ref().is_some_and(|evaluation| evaluation.templates.is_empty());
+    if samples.is_some() && known && !settings.output.say.quiet {
+        say(
+            "warning: the model keeps no errors of earlier forecasts, so the steps of its sample paths hang together by chance \
+             alone; train it again for better ones",
+        );
+    }
     let place = device::open(&settings.machine, Work::Forecasting, saved.dtype())?;
     let future = place.run(Predict { saved: &saved, panel: &panel, samples })?;
     if !settings.output.say.json && !settings.output.say.quiet {
@@ -251,7 +259,7 @@ impl Future {
         let mut lines = vec![line(forecaster.lstm_at(backend, members, &windows)?)];
         let winner = evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
         if let Some(kind) = Simple::named(winner) {
-            let forecasts = forecaster.baseline_at(kind, members, &windows);
+            let forecasts = forecaster.baseline_at(kind, members, &windows, None);
             lines.push(line(OfMethod { method: kind.name(), forecasts, said: None }));
         }
         let known = evaluation.and_then(|evaluation| Some((evaluation, evaluation.score("lstm")?)));

@@ -25,6 +25,24 @@ pub(crate) fn check(training: &Training, dtype: Option<Dtype>) -> Result<()> {
     }
 }
 
+/// Makes sure that so many sample paths of each series can be held.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_samples(samples: Option<usize>, series: usize, horizon: usize) -> Result<()> {
+    let Some(samples) = samples else { return Ok(()) };
+    // Once as they are drawn, once as they are sorted by series.
+    let bytes = [series, horizon, 2 * size_of::<f64>()].into_iter().fold(samples, usize::saturating_mul);
+    match free() {
+        Some(free) if bytes > free => Err(Failure::device(format!(
+            "{samples} samples of {series} x {horizon} values need {}, {} are free; lower --samples",
+            size(bytes),
+            size(free)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Weights of the layers, which read one number at least, and the bytes of these, of their gradients, and of the two
 /// moments of each that Adam keeps.
 fn needed(hidden: usize, layers: usize, dtype: Dtype) -> (usize, usize) {

@@ -126,7 +126,7 @@ impl Page<'_> {
                 "than the best simple forecast. wQL and CRPS: what the intervals cost, as mean weighted quantile loss, in units of the "
                 "series' size, and as continuous ranked probability score, in those of the series; less is better. In 50, 80, 95%: share "
                 "of values inside the intervals that the errors suggest which were known before each forecast, at first those "
-                "of the validation part; the forecast above has what all of them suggest."
+                "of the validation part; the forecast above has what all of them up to the end of training suggest."
             }
         }
     }

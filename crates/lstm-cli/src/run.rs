@@ -12,11 +12,14 @@ use lstm_nn::durable;
 use lstm_nn::saved::{self, SavedModel};
 use lstm_tensor::{Backend, Float};
 use lstm_train::baseline;
-use lstm_train::forecaster::{self, Base, Evaluation, ForecastConfig, Forecaster, LEVELS, Prepared, Score};
+use lstm_train::forecaster::{
+    self, Base, Evaluation, ForecastConfig, Forecaster, Head, LEVELS, Prepared, Score,
+};
 use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
+use crate::input::Beside;
 use crate::plot::Figure;
 use crate::settings::{Dtype, Output, Reading};
 
@@ -277,6 +280,12 @@ impl Task {
                 panel.file,
                 names(&own)
             )));
+        }
+        if self.config.head == Head::NegativeBinomial {
+            let members = Beside::new(panel, self.calendar.as_ref(), 0);
+            members.members(panel).iter().try_for_each(forecaster::refuse_unless_counts).map_err(
+                |error| Failure::data(format!("{}: {error}; the model was trained on counts", panel.file)),
+            )?;
         }
         let step = self.members.iter().find_map(|member| member.axis.as_ref()).map(|axis| axis.step);
         if let (Some(found), Some(wanted)) = (panel.step(), step)

@@ -143,6 +143,7 @@ pub(crate) fn learn(
     if command == "forecast" {
         input::check_ahead(&panel, tried[0].horizon)?;
     }
+    memory::check_samples(asked.samples, panel.members.len(), tried[0].horizon)?;
     let place = device::open(&settings.machine, Work::Training, Dtype::default())?;
     if let Some(budget) = budget {
         let left = budget.get() - arrived.elapsed().as_secs_f64();

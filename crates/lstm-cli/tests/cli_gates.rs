@@ -87,9 +87,14 @@ fn a_series_of_many_is_chosen_by_its_name() {
 #[test]
 fn what_cannot_be_seen_is_said() {
     let place = trained();
+    let rows: String = (0..1300).map(|t| format!("{}\n", 10 + t % 7 + t * 13 % 5)).collect();
+    place.write("long.csv", format!("y\n{rows}"));
+    place
+        .lstm("train long.csv --out long --epochs 1 --hidden 2 --lookback 14 --horizon 7 --base last --quiet")
+        .fine();
     for (command, code, words) in [
         ("gates run --network 3", 2, "--network is 3, but the model has 2"),
-        ("gates run --window 50", 3, "name the CSV file after the run, or lower --window"),
+        ("gates long --window 1200", 3, "name the CSV file after the run, or lower --window"),
         ("gates run good.csv --window 500", 3, "lower --window"),
         ("gates run --delimiter tab", 2, "--delimiter says how to read a file, and none is named"),
         ("gates run --season 12", 2, "--season is settled in a trained model"),

@@ -89,6 +89,10 @@ fn a_training_and_one_that_diverged() {
     let wild = TINY.replace("--epochs 3", "--epochs 100");
     assert_eq!(place.lstm(&format!("train good.csv {wild} --lr 1e38 --out wild")).code, 6);
     place.lstm("repro wild").fine();
+    for head in ["quantile", "gaussian", "student-t"] {
+        let done = place.lstm(&format!("train good.csv {wild} --lr 1e38 --head {head} --out {head}"));
+        assert!(done.code == 6 && done.err.contains("diverged at step "), "{head}: {}", done.err);
+    }
     replace(&place, "wild/metrics.json", "diverged at step ", "diverged at step 9");
     let done = place.lstm("repro wild");
     assert_eq!(

@@ -37,15 +37,18 @@ pub(crate) fn table(bytes: Vec<u8>, name: &str, limit: u64) -> Result<Table> {
         })?;
         columns.push(Column { kind, text: String::new(), ends: Vec::new(), times: Vec::new() });
     }
+    let mut left = limit;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(unreadable)?;
         for (index, column) in columns.iter_mut().enumerate() {
             let cells = group.get_column_reader(index).map_err(unreadable)?;
             let optional = schema.column(index).max_def_level() > 0;
-            column.read(cells, optional, limit).map_err(|refused| match refused {
+            let before = column.bytes();
+            column.read(cells, optional, before.saturating_add(left)).map_err(|refused| match refused {
                 Refused::Unreadable(error) => unreadable(error),
                 Refused::TooLarge => Error::TooLarge { at: at(), limit },
             })?;
+            left -= column.bytes() - before;
         }
     }
     let rows = columns.first().map_or(0, Column::rows);
@@ -208,7 +211,7 @@ impl Column {
                 self.text.push_str(&cell);
             }
             self.ends.push(self.text.len());
-            within(self.text.len() + 8 * self.ends.len(), limit)
+            within(self.bytes(), limit)
         })
     }
 
@@ -225,8 +228,13 @@ impl Column {
                 return Err(unfit(self.times.len()));
             }
             self.times.push(micros.flatten());
-            within(16 * self.times.len(), limit)
+            within(self.bytes(), limit)
         })
+    }
+
+    /// What it takes of memory.
+    fn bytes(&self) -> u64 {
+        (self.text.len() + 8 * self.ends.len() + 16 * self.times.len()) as u64
     }
 
     fn style(&self) -> Style {
@@ -288,8 +296,8 @@ fn unfit(row: usize) -> Refused {
 }
 
 /// What takes few bytes in a file may take many in memory.
-fn within(bytes: usize, limit: u64) -> Read {
-    if bytes as u64 > limit { Err(Refused::TooLarge) } else { Ok(()) }
+fn within(bytes: u64, limit: u64) -> Read {
+    if bytes > limit { Err(Refused::TooLarge) } else { Ok(()) }
 }
 
 /// A date, so many days after 1970-01-01.

@@ -122,27 +122,41 @@ impl Answer {
         }
     }
 
-    /// The quantile at `level`, in (0, 1), of an answer `a [P]` to a target of which `y [K]` holds all but the first number.
-    /// Between the quantiles of a network it is a line, beyond the outermost an exponential through the last two.
+    /// The quantiles at rising `levels`, in (0, 1), of an answer `a [P]` to a target of which `y [K]` holds all but the first
+    /// number. Between the quantiles of a network it is a line, beyond the outermost an exponential through the last two.
     #[must_use]
-    pub fn quantile(&self, a: &[f64], y: &[f64], level: f64) -> f64 {
+    pub fn quantiles(&self, a: &[f64], y: &[f64], levels: &[f64]) -> Vec<f64> {
+        let located = |standard: &dyn Fn(f64) -> f64| {
+            let scale = softplus(a[1]) + LEAST;
+            levels.iter().map(|level| a[0] + scale * standard(*level)).collect()
+        };
         match self {
-            Self::Quantiles { levels } => {
+            Self::Quantiles { levels: known } => {
                 let mut f = vec![0.0; a.len()];
                 quantiles(a, &mut f);
-                between(levels, &f, level)
+                levels.iter().map(|level| between(known, &f, *level)).collect()
             }
-            Self::Gaussian => a[0] + (softplus(a[1]) + LEAST) * standard_normal(level),
+            Self::Gaussian => located(&standard_normal),
             Self::StudentT => {
-                let standard =
-                    StudentsT::new(0.0, 1.0, freedom(a)).map_or(f64::NAN, |t| t.inverse_cdf(level));
-                a[0] + (softplus(a[1]) + LEAST) * standard
+                let nu = freedom(a);
+                // Beyond, the two differ by less than 1e-4, and the inverse of the incomplete beta function fails.
+                let t = (nu < 1e5).then(|| StudentsT::new(0.0, 1.0, nu).ok()).flatten();
+                match t {
+                    Some(t) => located(&|level| t.inverse_cdf(level)),
+                    None => located(&standard_normal),
+                }
             }
             Self::NegativeBinomial => {
                 let (mu, alpha) = count(a, y);
-                count_quantile(mu, alpha, level)
+                count_quantiles(mu, alpha, levels)
             }
         }
+    }
+
+    /// Whether its loss is the negative logarithm of a density or a probability, which may lie below 0.
+    #[must_use]
+    pub fn is_likelihood(&self) -> bool {
+        !matches!(self, Self::Quantiles { .. })
     }
 
     /// The slope of the middle of the answer with respect to `a[0]`, in units of the target's first number.
@@ -176,35 +190,53 @@ fn standard_normal(level: f64) -> f64 {
     Normal::standard().inverse_cdf(level)
 }
 
-/// The least count whose distribution function reaches `level`.
-fn count_quantile(mu: f64, alpha: f64, level: f64) -> f64 {
-    let r = 1.0 / alpha;
-    let Ok(distribution) = NegativeBinomial::new(r, r / (r + mu)) else { return f64::NAN };
-    let deviation = (mu + alpha * mu * mu).sqrt();
-    let reaches = |k: u64| distribution.cdf(k) >= level;
-    // Around the normal distribution's, in steps that double, then halve.
-    let mut high = (mu + deviation * standard_normal(level)).max(0.0) as u64;
-    let mut step = (0.125 * deviation) as u64 + 1;
-    let mut low = None;
-    while !reaches(high) {
-        low = Some(high);
-        high += step;
-        step *= 2;
-    }
-    while low.is_none() && high > 0 {
-        let below = high.saturating_sub(step);
-        if reaches(below) {
-            high = below
-        } else {
-            low = Some(below)
+/// The least counts whose distribution function reaches each of rising `levels`; not numbers where the mean is none.
+fn count_quantiles(mu: f64, alpha: f64, levels: &[f64]) -> Vec<f64> {
+    /// From here on counts are taken for normally distributed: integers end, and the distribution function's series does
+    /// not converge.
+    const LARGE: f64 = 1e12;
+    let (r, deviation) = (1.0 / alpha, (mu + alpha * mu * mu).sqrt());
+    // Not `max`, which would make 0 of what is no number.
+    let normal = |level: f64| match mu + deviation * standard_normal(level) {
+        below if below < 0.0 => 0.0,
+        value => value,
+    };
+    let distribution =
+        NegativeBinomial::new(r, r / (r + mu)).ok().filter(|_| mu < LARGE && deviation < LARGE);
+    let Some(distribution) = distribution else {
+        return levels.iter().map(|level| normal(*level).round()).collect();
+    };
+    let mut least = 0;
+    let quantile = |level: &f64| {
+        let reaches = |k: u64| distribution.cdf(k) >= *level;
+        // Around the normal distribution's, and not below the quantile before; in steps that double, then halve.
+        let mut high = (normal(*level) as u64).max(least);
+        let mut step = (0.125 * deviation) as u64 + 1;
+        let mut low = least.checked_sub(1);
+        while !reaches(high) {
+            low = Some(high);
+            high += step;
+            step *= 2;
         }
-        step *= 2;
-    }
-    while let Some(below) = low.filter(|low| high - low > 1) {
-        let middle = below + (high - below) / 2;
-        if reaches(middle) { high = middle } else { low = Some(middle) }
-    }
-    high as f64
+        while low.is_none() && high > 0 {
+            let below = high.saturating_sub(step);
+            match reaches(below) {
+                true => high = below,
+                false => low = Some(below),
+            }
+            step *= 2;
+        }
+        while let Some(below) = low.filter(|low| high - low > 1) {
+            let middle = below + (high - below) / 2;
+            match reaches(middle) {
+                true => high = middle,
+                false => low = Some(middle),
+            }
+        }
+        least = high;
+        high as f64
+    };
+    levels.iter().map(quantile).collect()
 }
 
 /// The quantiles that an answer says, rising, into `f` of its length.

@@ -114,6 +114,8 @@ struct Learnt<B: Backend, F: Float> {
     forecaster: Forecaster<B, F>,
     /// Of each method.
     rolling: Vec<(&'static str, Rolling)>,
+    /// The first row that it forecasts of each series: what ETS and Theta are fitted to lies before it.
+    first: Vec<usize>,
 }
 
 /// A backtest under way.
@@ -211,10 +213,10 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
 
     fn forecasts(&mut self, windows: Vec<Window>) -> Result<Batch> {
         let (backend, panel) = (self.backend, self.panel);
-        let Some(Learnt { forecaster, rolling }) = &mut self.learnt else {
+        let Some(Learnt { forecaster, rolling, first }) = &mut self.learnt else {
             return Ok(Batch { windows: Vec::new(), actual: Vec::new(), methods: Vec::new() });
         };
-        let methods = forecaster.methods_at(backend, panel, &windows)?;
+        let methods = forecaster.methods_at(backend, panel, &windows, Some(first))?;
         let with_edges = |of: OfMethod| {
             let mut edges = vec![[[f64::NAN; 2]; LEVELS.len()]; of.forecasts.len()];
             if let Some((_, rolling)) = rolling.iter_mut().find(|(method, _)| *method == of.method) {
@@ -251,8 +253,13 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
             return Ok(Some(outcome));
         }
         let horizon = held.config.horizon;
-        let rolling = held.validation_scores(self.backend, &panel)?.into_iter();
-        let rolling = rolling.map(|(method, known)| (method, Rolling::new(&known, horizon))).collect();
+        let earlier = self.learnt.take();
+        let rolling = evaluation.validation_scores.iter().map(|(method, known)| {
+            let rolling = Rolling::new(known, horizon, panel.len());
+            let earlier = earlier.iter().flat_map(|learnt| &learnt.rolling).find(|(of, _)| of == method);
+            (*method, earlier.map_or(rolling.clone(), |(_, earlier)| rolling.after(earlier)))
+        });
+        let rolling = rolling.collect();
         let all = until(0);
         let (forecaster, outcome) = Forecaster::fit_all(
             self.backend,
@@ -267,9 +274,12 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         }
         if self.tried.0.is_empty() {
             self.tried = (evaluation.trials, evaluation.taken);
+            self.trials = held.ways().map(|way| way.config.clone()).collect();
         }
-        self.trials = held.ways().map(|way| way.config.clone()).collect();
-        self.learnt = Some(Learnt { forecaster, rolling });
+        let served = self.windows(self.next..(self.next + self.served).min(self.origins.offsets.len()));
+        let mut first = vec![usize::MAX; self.panel.len()];
+        served.iter().for_each(|window| first[window.member] = first[window.member].min(window.row));
+        self.learnt = Some(Learnt { forecaster, rolling, first });
         Ok(None)
     }
 }

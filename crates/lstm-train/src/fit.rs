@@ -11,7 +11,7 @@ pub use state::{Best, Snapshot, TrainState};
 use crate::{Error, Fresh, Result, Rows, Source};
 use fault::Wrong;
 use lstm_data::shuffled;
-use lstm_nn::{Loss, Model, TrainOptions, TrainPass};
+use lstm_nn::{Answer, Loss, Model, TrainOptions, TrainPass};
 use lstm_optim::{Optimizer, OptimizerConfig};
 use lstm_tensor::philox::{Philox, Purpose};
 use lstm_tensor::{Arena, Backend, Binary, Float, Operand, Span, View, ViewMut};
@@ -551,7 +551,10 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
         self.last_loss = Some(loss);
         (self.loss_sum, self.loss_count) = (self.loss_sum + loss, self.loss_count + 1);
         let batch = (self.rows_at(place), self.source.samples());
-        let (guard, steps) = (self.config.guard, self.jump_steps());
+        let (mut guard, steps) = (self.config.guard, self.jump_steps());
+        if self.config.loss.answer().is_some_and(Answer::is_likelihood) {
+            guard.jump = None;
+        }
         !self.setbacks.note((&guard, steps), loss, batch)
     }
 
@@ -671,7 +674,7 @@ impl<'a, B: Backend, F: Float, S: Source<F>> Fit<'a, B, F, S> {
             (self.x.as_slice(), self.y.as_slice())
         } else {
             x = columns(&self.x, shape.steps, batch, shape.inputs, first..end);
-            y = columns(&self.y, read, batch, network.outputs(), first..end);
+            y = columns(&self.y, read, batch, self.config.loss.columns(network.outputs())?.1, first..end);
             (x.as_slice(), y.as_slice())
         };
         let address = (step, &samples[first..end]);

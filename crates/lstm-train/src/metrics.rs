@@ -198,7 +198,7 @@ impl AddAssign for Tally {
 }
 
 /// Twice the quantile loss (pinball loss) of forecasting the quantile `level` as `f`: at the median the absolute error.
-pub(crate) fn quantile_loss(y: f64, f: f64, level: f64) -> f64 {
+fn quantile_loss(y: f64, f: f64, level: f64) -> f64 {
     2.0 * (y - f) * (level - f64::from(y < f))
 }
 
@@ -244,7 +244,12 @@ mod tests {
         };
         let mut sum = tally(&values[..2]);
         sum += tally(&values[2..]);
-        assert_eq!(sum, tally(&values));
+        let whole = tally(&values);
+        assert!(
+            (sum.ranked - whole.ranked).abs() < 1e-12
+                && (sum.quantile_loss - whole.quantile_loss).abs() < 1e-12
+        );
+        assert_eq!((sum.errors, sum.size, sum.inside), (whole.errors, whole.size, whole.inside));
         let measures = sum.measures().unwrap();
         assert_eq!(measures.values, 4);
         assert_eq!(measures.metrics.mae, (2.0 + 4.0 + 3.0 + 5.5) / 4.0);

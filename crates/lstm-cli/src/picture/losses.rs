@@ -100,6 +100,7 @@ mod tests {
                 simple: 0.7,
             },
             templates: Vec::new(),
+            validation_scores: Vec::new(),
         };
         let point = |trial, step, validation| Point {
             trial,

@@ -130,10 +130,10 @@ impl<B: Backend, F: Float, S: Source<F>> Fit<'_, B, F, S> {
         let rows = self.load(step - 1, place)?;
         let batch = self.samples.len();
         let shape = self.source.shape();
-        for (values, width, culprit) in [
-            (&self.x, shape.inputs, Culprit::Input),
-            (&self.y, self.model.network().outputs(), Culprit::Target),
-        ] {
+        let targets = self.config.loss.columns(self.model.network().outputs())?.1;
+        for (values, width, culprit) in
+            [(&self.x, shape.inputs, Culprit::Input), (&self.y, targets, Culprit::Target)]
+        {
             // Time first: rows of the batch follow one another within a step.
             let bad = |row: &usize| {
                 let of_row = values.chunks(width).skip(*row).step_by(batch);

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct Guard {
     /// Bad steps in a row that make training go back.
     pub bad_steps: u32,
-    /// How many times the best loss is too much; without it no finite loss is.
+    /// How many times the best loss is too much; without it no finite loss is, nor where losses are likelihoods, which may
+    /// lie below 0.
     pub jump: Option<f64>,
     /// Steps in a row with such a loss that make training go back. Where the data come in one order, an epoch at least:
     /// a hard stretch of them is no jump.

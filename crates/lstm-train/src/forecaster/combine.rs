@@ -3,7 +3,6 @@
 use super::config::{Aim, ForecastConfig};
 use super::mean_of_known;
 use super::windows::{Window, Windows};
-use crate::metrics::quantile_loss;
 
 /// Places of the validation part, and what came there.
 pub(super) struct Check {
@@ -13,8 +12,6 @@ pub(super) struct Check {
     /// Standard deviation of each window's series.
     spreads: Vec<f64>,
     horizon: usize,
-    /// Of the quantiles that the network says.
-    pub(super) levels: Vec<f64>,
     squared: bool,
 }
 
@@ -22,37 +19,30 @@ impl Check {
     /// At most `most` of these windows.
     pub(super) fn new(part: &Windows<'_>, most: usize) -> Self {
         let windows = part.sample(most);
-        let ForecastConfig { horizon, loss, head, .. } = *part.config;
+        let ForecastConfig { horizon, loss, .. } = *part.config;
         Self {
             actual: part.actual(&windows),
             spreads: windows.iter().map(|window| part.spread(window.member)).collect(),
             windows,
             horizon,
-            levels: head.levels(),
             squared: loss == Aim::Mse,
         }
     }
 
     /// Mean error of forecasts `[windows, H]`, in standard deviations of each series: absolute, or squared where that is
-    /// what training makes small. Of quantiles `[windows, H, L]` at `levels` it is the quantile loss, which where they are
-    /// equal is the absolute error too.
+    /// what training makes small.
     pub(super) fn error(&self, forecasts: &[f64]) -> f64 {
-        let each = forecasts.len() / self.actual.len().max(1);
-        let levels = if each == 1 { &[0.5][..] } else { &self.levels };
-        mean_of_known(self.actual.iter().zip(forecasts.chunks_exact(each.max(1))).enumerate().map(
-            |(at, (y, f))| {
-                let error: f64 = f.iter().zip(levels).map(|(f, level)| quantile_loss(*y, *f, *level)).sum();
-                let error = error / (each as f64 * self.spreads[at / self.horizon]);
-                (*y, if self.squared { error * error } else { error })
-            },
-        ))
+        mean_of_known(self.actual.iter().zip(forecasts).enumerate().map(|(at, (y, f))| {
+            let error = ((y - f) / self.spreads[at / self.horizon]).abs();
+            (*y, if self.squared { error * error } else { error })
+        }))
     }
 }
 
 /// What a trial forecast in the validation part.
 pub(super) struct Answer {
     pub(super) check: Check,
-    /// Those of its networks, `[windows, H]`, or `[windows, H, L]` where they say quantiles.
+    /// Those of its networks, `[windows, H]`; of a head that says more than a point, the middle.
     pub(super) forecasts: Vec<f64>,
     /// Those of the simple forecast that it corrects.
     pub(super) base: Vec<f64>,
@@ -130,14 +120,8 @@ mod tests {
     /// Forecasts of four places, of which the truth is 0, and base forecasts that are 1 off.
     fn answer(forecasts: [f64; 4], horizons: usize) -> Answer {
         let windows = (10..14).map(|row| Window { member: 0, row }).collect();
-        let check = Check {
-            windows,
-            actual: vec![0.0; 4],
-            spreads: vec![1.0; 4],
-            horizon: 1,
-            levels: vec![0.5],
-            squared: false,
-        };
+        let check =
+            Check { windows, actual: vec![0.0; 4], spreads: vec![1.0; 4], horizon: 1, squared: false };
         let base = vec![1.0; 4];
         Answer { check, forecasts: forecasts.to_vec(), base, horizons, reach: 10, whole: true }
     }

@@ -83,6 +83,11 @@ impl Head {
         *self == Self::Point
     }
 
+    /// Numbers that are kept of what it says of a value: the forecast, and edges of intervals.
+    pub(super) fn said(self) -> usize {
+        if self == Self::Point { 1 } else { quantile_levels().len() }
+    }
+
     /// What the numbers of the network mean; none where they are values.
     #[must_use]
     pub fn answer(self) -> Option<Answer> {
@@ -93,11 +98,6 @@ impl Head {
             Self::StudentT => Some(Answer::StudentT),
             Self::NegativeBinomial => Some(Answer::NegativeBinomial),
         }
-    }
-
-    /// Levels of the quantiles that forecasts are made of: the median alone where it is one number.
-    pub(super) fn levels(self) -> Vec<f64> {
-        if self == Self::Point { vec![0.5] } else { quantile_levels().to_vec() }
     }
 }
 
@@ -599,8 +599,11 @@ fn best_lookback(
     errors.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, lookback)| lookback)
 }
 
-/// A negative binomial distribution is one of counts.
-fn refuse_unless_counts(member: &Member<'_>) -> Result<()> {
+/// Makes sure that a series is one of counts, as the head [`Head::NegativeBinomial`] wants it.
+///
+/// # Errors
+/// [`Error::Invalid`] that names the first row which holds no count.
+pub fn refuse_unless_counts(member: &Member<'_>) -> Result<()> {
     let wrong = |row: &usize| {
         let value = member.values[*row];
         member.is_truth(*row) && value.is_finite() && (value < 0.0 || value.fract() != 0.0)

@@ -185,6 +185,10 @@ pub struct Evaluation {
     /// how the errors of a forecast hang together. A model file keeps it beside its weights.
     #[serde(skip)]
     pub templates: Vec<f64>,
+    /// How far outside of what each method says the values of the validation part came, `[windows, H]` in the order of
+    /// time: what the first margins of [`Rolling`](super::Rolling) are made of. No file keeps them.
+    #[serde(skip)]
+    pub validation_scores: Vec<(&'static str, Vec<[f64; LEVELS.len()]>)>,
 }
 
 impl Evaluation {

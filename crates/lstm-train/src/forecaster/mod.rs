@@ -18,7 +18,9 @@ mod series;
 mod windows;
 
 pub use budget::Plan;
-pub use config::{Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Head, Normalise, Purpose};
+pub use config::{
+    Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Head, Normalise, Purpose, refuse_unless_counts,
+};
 pub use evaluation::{
     Edges, Evaluation, Interval, LEVELS, Score, Taken, Trial, Way, outside, quantile_levels,
 };
@@ -42,7 +44,8 @@ use windows::Windows;
 const CHUNK: usize = 256;
 /// Windows of the validation part that are looked at.
 const CHECKED: usize = 1024;
-/// Forecast values of a method that an evaluation holds at most: enough for every window of the test part of ETTh1.
+/// Numbers that a method says of held-out values and that an evaluation holds, at most: as points enough for every window
+/// of the test part of ETTh1.
 const EVALUATED: usize = 11_000_000;
 /// Strengths of the ridge that are tried.
 const RIDGES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
@@ -204,7 +207,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let (model, taken, outcome) = course.train(backend, fit, Some(&mut validate), &mut watch)?;
             way.best_steps.push(taken);
             validate(backend, &model)?;
-            forecasts.push(part.quantiles(checked, &base, &out, |_| &check.levels));
+            forecasts.push(part.forecasts(checked, &base, &out));
             models.push(model);
             if outcome.is_cut_short() {
                 last = outcome;
@@ -279,8 +282,16 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         if windows.is_empty() {
             return Ok(Vec::new());
         }
-        let own = |way: &Self| way.own_quantiles_at(backend, panel, windows, levels);
-        let quantiles = combine::mean(&self.ways().map(own).collect::<Result<Vec<_>>>()?);
+        let mut quantiles: Vec<f64> = Vec::new();
+        for way in self.ways() {
+            let own = way.own_quantiles_at(backend, panel, windows, levels)?;
+            match quantiles.is_empty() {
+                true => quantiles = own,
+                false => quantiles.iter_mut().zip(own).for_each(|(sum, own)| *sum += own),
+            }
+        }
+        let ways = self.ways().count() as f64;
+        quantiles.iter_mut().for_each(|sum| *sum /= ways);
         if quantiles.iter().any(|quantile| !quantile.is_finite()) {
             return Err(Error::TooLarge);
         }
@@ -311,7 +322,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 padded.resize(chunk, part[part.len() - 1]);
                 let base = all.inputs(&padded, &mut x);
                 pass.predict(backend, model, &x, None, &mut out)?;
-                let forecasts = all.quantiles(&padded, &base, &out, &levels);
+                let forecasts = all.quantiles((part, chunk), &base, &out, &levels);
                 sums.iter_mut().zip(forecasts).for_each(|(sum, forecast)| *sum += forecast);
             }
         }
@@ -363,7 +374,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             return Err(Error::TooShort { rows, needed: config.span(), purpose });
         }
         // Long series are measured on evenly spaced windows, so that memory stays bounded.
-        let held = all.sample((EVALUATED / config.horizon).max(30));
+        let held = all.sample((EVALUATED / (config.horizon * config.head.said())).max(30));
         let scales: Vec<Option<f64>> = panel
             .iter()
             .enumerate()
@@ -387,7 +398,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         // Only a model that has not seen the validation part can be calibrated on it.
         let known_scores =
             if known.taken.ways.is_empty() { Vec::new() } else { self.validation_scores(backend, panel)? };
-        let methods = self.methods_at(backend, panel, &held)?;
+        let methods = self.methods_at(backend, panel, &held, None)?;
         let templates = self.templates(panel, &held, &methods[0]);
         let scale = |at: usize| scales[held[at / config.horizon].member];
         let units = self.scales_at(panel, &held);
@@ -412,7 +423,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 (0..forecasts.len()).for_each(|at| take(&mut tally, at, &edges(at)));
                 tally.measures()
             };
-            let known = known_scores.iter().find(|(method, _)| *method == of.method).map(|(_, known)| known);
+            let known = known_scores.iter().find(|known| known.0 == of.method).map(|(_, known)| known);
             let once = known.and_then(|known| {
                 let interval = Interval::new(known, config.horizon);
                 measured(&|at| {
@@ -420,7 +431,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                     interval.calibrate(at % config.horizon, forecasts[at], &of.edges(at), unit)
                 })
             });
-            let mut rolling = known.map(|known| Rolling::new(known, config.horizon));
+            let mut rolling = known.map(|known| Rolling::new(known, config.horizon, panel.len()));
             let rolled = rolling.as_mut().and_then(|rolling| {
                 let mut tally = Tally::default();
                 self.roll(panel, &held, &of, rolling, |at, edges| take(&mut tally, at, &edges));
@@ -448,6 +459,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         Ok(Evaluation {
             scores,
             templates,
+            validation_scores: known_scores,
             first_row: all.get(0).row,
             windows: held.len(),
             last_forecast,
@@ -565,6 +577,7 @@ impl Evaluation {
             trials: Vec::new(),
             taken: Taken::default(),
             templates: Vec::new(),
+            validation_scores: Vec::new(),
         }
     }
 

@@ -17,6 +17,9 @@ use lstm_tensor::{Backend, Float};
 /// Forecasts whose errors are kept to shuffle by, at most.
 pub(super) const TEMPLATES: usize = 200;
 
+/// Numbers that are drawn at once.
+const DRAWS: usize = 1 << 20;
+
 impl<B: Backend, F: Float> Forecaster<B, F> {
     /// `count` paths behind each of these places, `[windows, count, H]`, a function of `seed`. `interval` calibrates each
     /// step; `templates [K, H]` are errors of forecasts from `K` places, in units of what each window was divided by:
@@ -35,14 +38,20 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let horizon = self.config.horizon;
         let levels: Vec<Vec<f64>> = (0..horizon).map(|h| drawn(count, seed, h)).collect();
         let said = self.lstm_at(backend, panel, windows)?;
-        let draws = match self.config.head {
-            // What it says is known at a few levels, and joined by lines once they are calibrated.
-            Head::Point | Head::Quantile => None,
-            _ => Some(self.quantiles_at(backend, panel, windows, |h| &levels[h])?),
-        };
         let scales = self.scales_at(panel, windows);
         let mut paths = vec![0.0; windows.len() * count * horizon];
+        // The draws of some windows at once: those of all would take as much memory as their paths.
+        let at_once = (DRAWS / (count * horizon).max(1)).max(1);
+        let mut draws = None;
         for (w, paths) in paths.chunks_exact_mut((count * horizon).max(1)).enumerate() {
+            if w % at_once == 0 {
+                let windows = &windows[w..(w + at_once).min(windows.len())];
+                draws = match self.config.head {
+                    // What it says is known at a few levels, and joined by lines once they are calibrated.
+                    Head::Point | Head::Quantile => None,
+                    _ => Some(self.quantiles_at(backend, panel, windows, |h| &levels[h])?),
+                };
+            }
             let stream = Philox::new(seed, Purpose::Samples, 2 * w as u32 + 1);
             let mut shuffle = Shuffle::new(templates, horizon, count, stream);
             for h in 0..horizon {
@@ -54,7 +63,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                     let level = levels[h][n];
                     match &draws {
                         None => between(&quantile_levels(), &calibrated, level),
-                        Some(draws) => moved(&raw, &calibrated, draws[at * count + n]),
+                        Some(draws) => {
+                            let drawn = (w % at_once * horizon + h) * count + n;
+                            moved(&raw, &calibrated, draws[drawn])
+                        }
                     }
                 };
                 let mut highest = f64::MIN;

@@ -12,7 +12,7 @@ use lstm_tensor::{Backend, Float};
 /// Forecasts of a method at some places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OfMethod {
-    /// `lstm`, `linear`, `naive` or `seasonal-naive`.
+    /// `lstm`, or the [name](Simple::name) of a simple method.
     pub method: &'static str,
     /// `[windows, H]`.
     pub forecasts: Vec<f64>,
@@ -33,11 +33,18 @@ impl OfMethod {
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
     /// Forecasts of every method at several places: the LSTM's first, then those of the baselines. Each sees only
-    /// what lies before its place.
+    /// what lies before its place. `first` says of each series which rows ETS and Theta are fitted to, those before the
+    /// one that it names, where these are not those before its first place.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) and those of the backend.
-    pub fn methods_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<OfMethod>> {
+    pub fn methods_at(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        first: Option<&[usize]>,
+    ) -> Result<Vec<OfMethod>> {
         let mut methods = vec![self.lstm_at(backend, panel, windows)?];
         let fits = |kind: &Simple| match kind {
             Simple::Linear => self.prepared.linear.is_some(),
@@ -46,16 +53,22 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         };
         let kinds = Simple::ALL.into_iter().filter(fits);
         methods.extend(kinds.map(|kind| {
-            let forecasts = self.baseline_at(kind, panel, windows);
+            let forecasts = self.baseline_at(kind, panel, windows, first);
             OfMethod { method: kind.name(), forecasts, said: None }
         }));
         Ok(methods)
     }
 
     /// Forecasts of a simple method at several places, `[windows, H]`. ETS and Theta are fitted to the rows before the first
-    /// of a series' places, and go on from the rows before each.
+    /// of a series' places, or before row `first` of each series, and go on from the rows before each.
     #[must_use]
-    pub fn baseline_at(&self, kind: Simple, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
+    pub fn baseline_at(
+        &self,
+        kind: Simple,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        first: Option<&[usize]>,
+    ) -> Vec<f64> {
         let ForecastConfig { season, horizon, .. } = self.config;
         let before = |w: &Window| &panel[w.member].values[..w.row];
         match kind {
@@ -69,12 +82,12 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             }
             Simple::Drift => windows.iter().flat_map(|w| drift(recent(before(w), season), horizon)).collect(),
             Simple::Ets => {
-                let fitted = of_first(panel.len(), windows, |w| Ets::fit(before(w), season));
+                let fitted = of_first(panel.len(), (windows, first), |w| Ets::fit(before(w), season));
                 let forecast = |w: &Window| fitted[w.member].map(|ets| ets.forecast(before(w), horizon));
                 windows.iter().flat_map(forecast).flatten().collect()
             }
             Simple::Theta => {
-                let fitted = of_first(panel.len(), windows, |w| Theta::fit(before(w), season));
+                let fitted = of_first(panel.len(), (windows, first), |w| Theta::fit(before(w), season));
                 let forecast = |w: &Window| fitted[w.member].map(|theta| theta.forecast(before(w), horizon));
                 windows.iter().flat_map(forecast).flatten().collect()
             }
@@ -138,7 +151,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     ///
     /// # Errors
     /// As [`Forecaster::methods_at`].
-    pub fn validation_scores(
+    pub(super) fn validation_scores(
         &self,
         backend: &B,
         panel: &[Member<'_>],
@@ -148,7 +161,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut check = check.sample(CHECKED);
         check.sort_by_key(|window| before_end(panel, window));
         let of = |of: OfMethod| (of.method, self.scores(panel, &check, &of));
-        Ok(self.methods_at(backend, panel, &check)?.into_iter().map(of).collect())
+        Ok(self.methods_at(backend, panel, &check, None)?.into_iter().map(of).collect())
     }
 
     /// Tells `each` the index in `[windows, H]` and the edges of every value that a method forecasts at these places,
@@ -162,7 +175,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         mut each: impl FnMut(usize, Edges),
     ) {
         let horizon = self.config.horizon;
-        let (scores, scales) = (self.scores(panel, windows, of), self.scales_at(panel, windows));
+        let (actual, scales) = (self.actual_at(panel, windows), self.scales_at(panel, windows));
         let mut order: Vec<usize> = (0..windows.len()).collect();
         let time = |at: &usize| before_end(panel, &windows[*at]);
         order.sort_by_key(time);
@@ -170,26 +183,32 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             let now = time(&origin[0]);
             let margins = rolling.margins(now);
             for &window in origin {
-                let values = window * horizon..(window + 1) * horizon;
-                rolling.take(now, &scores[values.clone()], &margins);
-                for (h, at) in values.enumerate() {
-                    each(at, margins.calibrate(h, of.forecasts[at], &of.edges(at), scales[window]));
+                for h in 0..horizon {
+                    let (at, scale) = (window * horizon + h, scales[window]);
+                    let (y, said) = (actual[at], of.edges(at));
+                    let edges = margins.calibrate(h, of.forecasts[at], &said, scale);
+                    let missed = edges.map(|[lo, hi]| !(lo..=hi).contains(&y));
+                    rolling.take(now, h, outside(y, &said, scale), missed);
+                    each(at, edges);
                 }
             }
         }
     }
 }
 
-/// What `fit` makes of the first place of each series; none where it has none.
-fn of_first<T: Copy>(members: usize, windows: &[Window], fit: impl Fn(&Window) -> T) -> Vec<Option<T>> {
-    let mut first: Vec<Option<&Window>> = vec![None; members];
+/// What `fit` makes of the first place of each series, or of row `first`; none where it has no place.
+fn of_first<T: Copy>(
+    members: usize,
+    (windows, first): (&[Window], Option<&[usize]>),
+    fit: impl Fn(&Window) -> T,
+) -> Vec<Option<T>> {
+    let mut earliest: Vec<Option<Window>> = vec![None; members];
     for window in windows {
-        let earliest = first[window.member].get_or_insert(window);
-        if window.row < earliest.row {
-            *earliest = window;
-        }
+        let row = first.map_or(window.row, |first| first[window.member].min(window.row));
+        let earliest = earliest[window.member].get_or_insert(*window);
+        earliest.row = earliest.row.min(row);
     }
-    first.into_iter().map(|window| window.map(&fit)).collect()
+    earliest.into_iter().map(|window| window.as_ref().map(&fit)).collect()
 }
 
 /// The first row that a window predicts, counted from behind the last row of its series: what all series of a panel share.

@@ -317,14 +317,15 @@ impl<'a> Windows<'a> {
 
     /// What outputs `[T, B, P segment]` forecast, in the series' unit, `[B, H]`: the middle of what they say.
     pub(super) fn forecasts<F: Float>(&self, windows: &[Window], base: &[f64], out: &[F]) -> Vec<f64> {
-        self.quantiles(windows, base, out, |_| &[0.5])
+        self.quantiles((windows, windows.len()), base, out, |_| &[0.5])
     }
 
-    /// What outputs `[T, B, P segment]` say, in the series' unit, `[B, H, L]`: the quantiles at the `L` levels that are
-    /// wanted of each step of the horizon. Where the head is a point, all are that.
+    /// What outputs `[T, B, P segment]` say of the first windows of a batch of `B`, in the series' unit, `[windows, H, L]`:
+    /// the quantiles at the `L` rising levels that are wanted of each step of the horizon. Where the head is a point, all
+    /// are that.
     pub(super) fn quantiles<'l, F: Float>(
         &self,
-        windows: &[Window],
+        (windows, batch): (&[Window], usize),
         base: &[f64],
         out: &[F],
         levels: impl Fn(usize) -> &'l [f64],
@@ -335,15 +336,15 @@ impl<'a> Windows<'a> {
         for (b, &window) in windows.iter().enumerate() {
             let scale = self.divisor(window);
             for (h, base) in base[b * self.config.answered()..][..horizon].iter().enumerate() {
-                self.answer_at(out, (windows.len(), b), h, &mut a);
+                self.answer_at(out, (batch, b), h, &mut a);
                 let Some(answer) = &answer else {
                     quantiles.extend(levels(h).iter().map(|_| base + a[0] * scale));
                     continue;
                 };
                 let y = self.asked(scale, 0.0, *base);
                 let (from, unit) = if answer.targets() == 1 { (*base, scale) } else { (0.0, 1.0) };
-                let level = |level: &f64| from + unit * answer.quantile(&a, &y[..answer.targets()], *level);
-                quantiles.extend(levels(h).iter().map(level));
+                let said = answer.quantiles(&a, &y[..answer.targets()], levels(h));
+                quantiles.extend(said.into_iter().map(|quantile| from + unit * quantile));
             }
         }
         self.in_units(windows, quantiles)
