@@ -15,6 +15,7 @@ mod planted;
 mod reliability;
 mod report;
 mod resolve;
+mod source;
 mod tidy;
 
 use std::path::PathBuf;

@@ -59,6 +59,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Plants every mistake, and says how many they were.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn all() -> Result<usize> {
+    run(&Args { only: Vec::new() })?;
+    Ok(patches(&root().join("tests/planted"), &[])?.len())
+}
+
 /// The test binaries that a mistake must not get past, by the start of the name of its file.
 fn judges(patch: &Path) -> &'static [&'static str] {
     let name = patch.file_stem().unwrap_or_default().to_string_lossy();

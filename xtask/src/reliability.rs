@@ -1,61 +1,155 @@
 //! `cargo xtask reliability`: whether anything is lost when a training is stopped at the worst moment, by signals, by
-//! failing system calls, and by a loss of power; and whether anything grows while it goes on. Needs strace, hence Linux.
+//! failing system calls, and by a loss of power; whether anything grows while it goes on; and what tests over damaged
+//! files and bad input, fuzzers, a sanitizer and mutants say. Needs strace, hence Linux.
+//!
+//! All of it takes days. A check that is done leaves a cell in `experiments/reliability`, and the next run goes on with those
+//! that have none of this commit.
 
+mod commands;
 mod power;
 mod soak;
 mod subject;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
+use crate::source::Source;
+use crate::{planted, root};
+use commands::Mutants;
 use subject::Subject;
 use trace::Call;
 
 /// How much, and what.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Fewer random points: what CI runs
+    /// Fewer random points of the checks that take seconds then: what CI runs; leaves no cells
     #[arg(long)]
     quick: bool,
-    /// One of the checks
+    /// One of the checks, whether it has a cell or not
     #[arg(long, value_name = "CHECK", value_parser = CHECKS.map(|check| check.name))]
     only: Option<String>,
-    /// How long the soak goes on: 120, or 1 with `--quick`
-    #[arg(long, value_name = "N")]
-    minutes: Option<u32>,
+    /// Random points, executions or mutants of `--only` at most, minutes of the soak
+    #[arg(long, value_name = "N", requires = "only")]
+    points: Option<u32>,
     /// Judge the samples of a soak that is over
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "minutes"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "points"])]
     samples: Option<PathBuf>,
 }
 
 impl Args {
     /// As CI runs it.
     pub(crate) fn quick() -> Self {
-        Self { quick: true, only: None, minutes: None, samples: None }
+        Self { quick: true, only: None, points: None, samples: None }
     }
 }
 
 struct Check {
     name: &'static str,
-    /// Random points or minutes, of all and of the quick ones.
-    points: [u32; 2],
-    run: fn(&Subject, u32) -> Result<String>,
+    /// Random points, executions, mutants or minutes.
+    points: u32,
+    /// As many in CI; none where CI runs the check elsewhere, or never.
+    quick: Option<u32>,
+    run: Run,
 }
 
-/// The check that takes minutes, not points.
-const SOAK: &str = "soak";
+enum Run {
+    /// Needs the program and its undisturbed training.
+    Stopped(fn(&Subject, u32) -> Result<String>),
+    Alone(fn(u32) -> Result<String>),
+}
 
-const CHECKS: [Check; 5] = [
-    Check { name: "stop-points", points: [0, 0], run: stop_points },
-    Check { name: "power-loss", points: [0, 0], run: power::run },
-    Check { name: "kills", points: [1000, 40], run: kills },
-    Check { name: "resume", points: [200, 20], run: resume },
-    Check { name: SOAK, points: [120, 1], run: |_, minutes| soak::run(60 * minutes) },
+impl Check {
+    const fn stopped(
+        name: &'static str,
+        [points, quick]: [u32; 2],
+        run: fn(&Subject, u32) -> Result<String>,
+    ) -> Self {
+        Self { name, points, quick: Some(quick), run: Run::Stopped(run) }
+    }
+
+    const fn alone(name: &'static str, points: u32, run: fn(u32) -> Result<String>) -> Self {
+        Self { name, points, quick: None, run: Run::Alone(run) }
+    }
+}
+
+const SOAK: &str = "soak";
+/// Executions of each fuzzer.
+const EXECUTIONS: u32 = 10_000_000;
+/// More mutants than there are.
+const EVERY: u32 = 100_000;
+
+const CHECKS: [Check; 21] = [
+    Check::stopped("stop-points", [0, 0], stop_points),
+    Check::stopped("power-loss", [0, 0], power::run),
+    Check::stopped("kills", [1000, 40], kills),
+    Check::stopped("resume", [200, 20], resume),
+    Check { name: SOAK, points: 120, quick: Some(1), run: Run::Alone(|minutes| soak::run(60 * minutes)) },
+    Check::alone("files", 0, |_| commands::tests("-p lstm-tests --test saved --test damaged --test resume")),
+    Check::alone("threads", 0, |_| commands::tests("-p lstm-tests --test threads --test training")),
+    Check::alone("faults", 0, |_| commands::tests("-p lstm-tests --test faults")),
+    Check::alone("input", 0, |_| {
+        commands::tests(
+            "-p lstm-cli -p lstm-data --test cli_bad_input --test corpus --test second_reader -- --include-ignored",
+        )
+    }),
+    Check::alone("planted", 0, |_| planted::all().map(|count| format!("{count} mistakes, all noticed"))),
+    Check::alone("sanitize", 0, commands::sanitize),
+    Check::alone("fuzz-csv", EXECUTIONS, |executions| commands::fuzz("csv", executions)),
+    Check::alone("fuzz-settings", EXECUTIONS, |executions| commands::fuzz("settings", executions)),
+    Check::alone("fuzz-model", EXECUTIONS, |executions| commands::fuzz("model", executions)),
+    Check::alone("fuzz-checkpoint", EXECUTIONS, |executions| commands::fuzz("checkpoint", executions)),
+    Check::alone("fuzz-arguments", EXECUTIONS, |executions| commands::fuzz("arguments", executions)),
+    Check::alone("mutants-metrics", EVERY, |most| {
+        let files = &["crates/lstm-train/src/metrics.rs"];
+        let tests = "--lib metrics";
+        commands::mutants("metrics", &Mutants { package: "lstm-train", files, others: &[], tests }, most)
+    }),
+    Check::alone("mutants-scalers", EVERY, |most| {
+        let files = &["crates/lstm-data/src/scale.rs", "crates/lstm-data/src/split.rs"];
+        commands::mutants(
+            "scalers",
+            &Mutants { package: "lstm-data", files, others: &[], tests: "--lib" },
+            most,
+        )
+    }),
+    Check::alone("mutants-windows", EVERY, |most| {
+        let files = &["crates/lstm-data/src/window.rs"];
+        commands::mutants(
+            "windows",
+            &Mutants { package: "lstm-data", files, others: &[], tests: "--lib" },
+            most,
+        )
+    }),
+    Check::alone("mutants-optimizers", EVERY, |most| {
+        let files = &["crates/lstm-optim/src/*.rs", "crates/lstm-optim/src/lbfgs/*.rs"];
+        let tests = "--lib --test schedules --test lbfgs --test golden --test training";
+        let others = &["lstm-tests"];
+        commands::mutants("optimizers", &Mutants { package: "lstm-optim", files, others, tests }, most)
+    }),
+    Check::alone("mutants-cells", EVERY, |most| {
+        let files = &["crates/lstm-cpu/src/stack/cell*.rs", "crates/lstm-cpu/src/stack/cell/*.rs"];
+        let tests = "--lib --test golden --test laws_cpu --test kernels";
+        let others = &["lstm-tests"];
+        commands::mutants("cells", &Mutants { package: "lstm-cpu", files, others, tests }, most)
+    }),
 ];
+
+/// What a check gave when it was last run as a whole.
+#[derive(Serialize, Deserialize)]
+struct Cell {
+    check: String,
+    obtained: String,
+    seconds: f64,
+    points: u32,
+    #[serde(flatten)]
+    source: Source,
+}
 
 /// Runs the checks and prints a line for each.
 ///
@@ -63,17 +157,44 @@ const CHECKS: [Check; 5] = [
 /// What was lost, and when.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(samples) = &args.samples {
-        println!("{SOAK:<12} {}", soak::judge(samples)?);
+        println!("{SOAK:<18} {}", soak::judge(samples)?);
         return Ok(());
     }
-    let subject = Subject::new()?;
-    for check in CHECKS.iter().filter(|check| args.only.as_ref().is_none_or(|only| only == check.name)) {
+    let source = Source::now()?;
+    let mut subject = None;
+    for check in &CHECKS {
+        let points = match (&args.only, args.quick) {
+            (Some(only), _) if only != check.name => continue,
+            (_, true) => check.quick,
+            (_, false) => Some(check.points),
+        };
+        let Some(points) = args.points.or(points) else { continue };
+        let path = root().join("experiments/reliability").join(check.name).with_extension("json");
+        let before = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Cell>(&bytes).ok());
+        if let Some(cell) = before.filter(|cell| {
+            !args.quick && args.only.is_none() && cell.source.commit == source.commit && cell.points == points
+        }) {
+            println!("{:<18} {} ({:.0} s, before)", check.name, cell.obtained, cell.seconds);
+            continue;
+        }
         let begun = Instant::now();
-        let points = check.points[usize::from(args.quick)];
-        let points = args.minutes.filter(|_| check.name == SOAK).unwrap_or(points);
-        let told = (check.run)(&subject, points);
-        let told = told.with_context(|| format!("reliability check {}", check.name))?;
-        println!("{:<12} {told} ({:.0} s)", check.name, begun.elapsed().as_secs_f64());
+        let obtained = match check.run {
+            Run::Alone(run) => run(points),
+            Run::Stopped(run) => {
+                if subject.is_none() {
+                    subject = Some(Subject::new()?);
+                }
+                subject.as_ref().context("no program to test").and_then(|subject| run(subject, points))
+            }
+        };
+        let obtained = obtained.with_context(|| format!("reliability check {}", check.name))?;
+        let seconds = begun.elapsed().as_secs_f64().round();
+        println!("{:<18} {obtained} ({seconds:.0} s)", check.name);
+        if !args.quick {
+            let cell = Cell { check: check.name.into(), obtained, seconds, points, source: source.clone() };
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            fs::write(&path, serde_json::to_string_pretty(&cell)? + "\n")?;
+        }
     }
     Ok(())
 }

@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::source::Source;
 use crate::{lstm, root, target};
-use cell::{Cell, Source, Variant};
+use cell::{Cell, Variant};
 use series::{ALL, Part, Series};
 
 /// What is trained, and on what it is measured.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -11,9 +10,10 @@ use serde_json::Value;
 
 use super::series::{Measure, Part, Series};
 use crate::root;
+use crate::source::Source;
 
 /// Raise it with a change of the forecaster that changes figures: all cells from before are then stale.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,34 +173,6 @@ impl Cell {
         }
         let text = serde_json::to_string_pretty(self)?;
         fs::write(path, text + "\n").with_context(|| path.display().to_string())
-    }
-}
-
-/// What a cell was made with.
-pub(super) struct Source {
-    pub(super) commit: String,
-    machine: String,
-}
-
-impl Source {
-    /// Of the tree as it stands: marked where files differ from the commit; cells and their page do not count.
-    pub(super) fn now() -> Result<Self> {
-        let git = |arguments: &[&str]| -> Result<String> {
-            let output = Command::new("git").args(arguments).current_dir(root()).output()?;
-            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        };
-        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-        let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", "crates", "Cargo.lock"])?;
-        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
-            commit: commit + if changed.is_empty() { "" } else { "-dirty" },
-            machine: format!(
-                "{}, {threads} threads",
-                name.map_or(std::env::consts::ARCH, |(_, name)| name.trim())
-            ),
-        })
     }
 }
 

@@ -162,7 +162,10 @@ mod tests {
     fn only_what_is_between_the_marks_changes() {
         let page = format!("# Title\n{BEGIN}last year\n{END}rest\n");
         let made = with_tables(&page).unwrap();
-        assert!(made.starts_with("# Title\n") && made.ends_with("rest\n") && !made.contains("last year"), "{made}");
+        assert!(
+            made.starts_with("# Title\n") && made.ends_with("rest\n") && !made.contains("last year"),
+            "{made}"
+        );
         assert_eq!(with_tables(&made).unwrap(), made);
         assert!(with_tables("# Title\n").is_err());
     }
