@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 
 use console::Term;
 use lstm_train::forecaster::{Evaluation, Score, Taken, Trial};
+use lstm_train::metrics::Metrics;
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
@@ -151,20 +152,23 @@ pub(crate) fn comparison(evaluation: &Evaluation) -> String {
 /// Who wins, in one sentence.
 pub(crate) fn verdict(evaluation: &Evaluation) -> Option<String> {
     let (lstm, best) = (evaluation.score("lstm")?, best_baseline(evaluation)?);
-    let (name, ours, theirs) = (spoken(&best.method), lstm.metrics.mae, best.metrics.mae);
-    Some(match lstm.metrics.skill(&best.metrics) {
-        Some(skill) if ours < theirs => {
-            format!(
-                "The LSTM is better than the best simple forecast ({name}): {} less error.",
-                percent(skill)
-            )
-        }
+    Some(against(&lstm.metrics, &best.method, &best.metrics))
+}
+
+/// The LSTM against the best simple forecast, the method of this name, in one sentence.
+pub(crate) fn against(lstm: &Metrics, method: &str, best: &Metrics) -> String {
+    let name = spoken(method);
+    match lstm.skill(best) {
+        Some(skill) if lstm.mae < best.mae => format!(
+            "The LSTM is better than the best simple forecast ({name}): {} less error.",
+            percent(skill)
+        ),
         _ => format!(
             "The LSTM does NOT beat the {name} forecast here (MAE {} against {}): trust the {name} forecast.",
-            short(ours),
-            short(theirs)
+            short(lstm.mae),
+            short(best.mae)
         ),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -314,6 +314,8 @@ mod tests {
             "--lookback = 0: must be at least 1"
         );
         assert_eq!(Windows::new(usize::MAX, usize::MAX).count(5), 0);
+        let said: Windows = toml::from_str("lookback = 3\nhorizon = 2").unwrap();
+        assert_eq!(said, Windows::new(3, 2), "a stride that is not said is 1");
     }
 
     #[test]
@@ -360,7 +362,8 @@ mod tests {
         }
         assert!(set.fill_inputs(&[1], &mut x).is_ok());
         assert!(WindowSet::new(values.view(), Windows::new(2, 1), &[1]).is_err());
-        assert!(set.with_inputs(&[2]).is_err());
+        let missing = set.with_inputs(&[2]).map(|set| set.count()).unwrap_err();
+        assert!(matches!(missing, Error::Size { expected: 3, got: 1, .. }), "{missing}");
     }
 
     proptest! {

@@ -90,24 +90,8 @@ fn taken(found: &Found) -> String {
 
 /// Who wins, in one sentence.
 fn verdict(all: &[(&Method, Measures)]) -> String {
-    let Some(((lstm, best), skill)) = all.first().zip(best(all)).map(|pair| (pair, skill(all))) else {
-        return String::new();
-    };
-    let (ours, theirs, name) = (lstm.1.metrics.mae, best.1.metrics.mae, spoken(best.0.name));
-    let sentence = match skill {
-        Some(skill) if ours < theirs => {
-            format!(
-                "The LSTM is better than the best simple forecast ({name}): {} less error.",
-                percent(skill)
-            )
-        }
-        _ => format!(
-            "The LSTM does NOT beat the {name} forecast here (MAE {} against {}): trust the {name} forecast.",
-            short(ours),
-            short(theirs)
-        ),
-    };
-    format!("{}\n", bold(&sentence))
+    let Some((lstm, best)) = all.first().zip(best(all)) else { return String::new() };
+    format!("{}\n", bold(&output::against(&lstm.1.metrics, best.0.name, &best.1.metrics)))
 }
 
 /// The best method that needs no training.

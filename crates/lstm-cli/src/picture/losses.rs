@@ -8,10 +8,11 @@ use crate::progress::Point;
 /// The course of training.
 pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, head: Head) -> Figure {
     let taken = |trial: Option<usize>| trial.is_some_and(|trial| evaluation.is_taken(trial));
-    // The colours of those that were not taken; the first of them is that of baselines.
-    let role = |trial: usize| match taken(Some(trial)) {
+    let leads = |trial: usize| evaluation.taken.ways.first().is_some_and(|way| way.trial == trial);
+    // The other colours; the first of them is that of baselines.
+    let role = |trial: usize| match leads(trial) {
         true => Role::Forecast,
-        false => Role::Other((0..=trial).filter(|trial| !taken(Some(*trial))).count()),
+        false => Role::Other((0..=trial).filter(|trial| !leads(*trial)).count()),
     };
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     let mut named: Option<Option<usize>> = None;
@@ -22,8 +23,8 @@ pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, head: Head) -> F
         let (role, name) = match trial {
             None => (Role::History, "again, on all rows".to_owned()),
             Some(at) => {
-                let name = evaluation.trials.get(at).map_or(String::new(), |trial| trial.what.clone());
-                (role(at), name)
+                let name = evaluation.trials.get(at).map_or("", |trial| trial.what.as_str());
+                (role(at), if taken(trial) { format!("{name}, taken") } else { name.to_owned() })
             }
         };
         let line = |pick: fn(&Point) -> f64| Layer::Line {
@@ -95,7 +96,9 @@ mod tests {
             last_forecast: Vec::new(),
             trials: vec![trial("a"), trial("b"), trial("c")],
             taken: Taken {
-                ways: vec![Way { trial: 2, best_steps: vec![2], train_windows: 9, ridge: 1.0 }],
+                ways: [2, 1]
+                    .map(|trial| Way { trial, best_steps: vec![2], train_windows: 9, ridge: 1.0 })
+                    .into(),
                 validation: 0.5,
                 simple: 0.7,
             },
@@ -126,7 +129,8 @@ mod tests {
             })
             .collect();
         let again = (Role::History, "again, on all rows");
-        assert_eq!(labels, [(Role::Other(1), "a"), (Role::Other(2), "b"), (Role::Forecast, "c"), again]);
+        let others = [(Role::Other(1), "a"), (Role::Other(2), "b, taken")];
+        assert_eq!(labels, [others[0], others[1], (Role::Forecast, "c, taken"), again]);
         let kept: Vec<(&[f64], &[f64])> = figure.panels[1]
             .layers
             .iter()
@@ -135,6 +139,6 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(kept, [(&[2.0][..], &[0.5][..])]);
+        assert_eq!(kept, [(&[2.0][..], &[0.5][..]); 2]);
     }
 }
