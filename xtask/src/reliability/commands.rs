@@ -124,10 +124,11 @@ pub(super) fn mutants(name: &str, of: &Mutants, most: u32) -> Result<String> {
     let mut run = cargo();
     chosen(&mut run);
     run.args(["--shard", &format!("0/{shards}"), "--sharding", "round-robin", "--no-shuffle"])
-        .args(["--minimum-test-timeout", "60", "--output"])
+        // Where nothing is wrong the tests take a minute at most; a mutant that hangs is caught.
+        .args(["--timeout", "300", "--output"])
         .arg(&place)
-        .args([package].into_iter().chain(*others).flat_map(|package| ["--test-package", package]))
         .arg("--")
+        .args(others.iter().flat_map(|package| ["--package", package]))
         .args(tests.split(' '))
         // Few mutants live long enough for their code to be made fast.
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
