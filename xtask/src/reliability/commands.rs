@@ -127,9 +127,9 @@ pub(super) fn mutants(name: &str, of: &Mutants, most: u32) -> Result<String> {
         // Where nothing is wrong the tests take a minute at most; a mutant that hangs is caught.
         .args(["--timeout", "300", "--output"])
         .arg(&place)
-        .arg("--")
-        .args(others.iter().flat_map(|package| ["--package", package]))
-        .args(tests.split(' '))
+        // Said to the build as well, whose time is not limited.
+        .args(others.iter().map(|package| format!("--cargo-arg=--package={package}")))
+        .args(tests.split(' ').map(|argument| format!("--cargo-arg={argument}")))
         // Few mutants live long enough for their code to be made fast.
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
     // The exit code says whether mutants were missed, which is counted here.
