@@ -5,7 +5,7 @@
 use lstm_cpu::Cpu;
 use lstm_train::forecaster::{
     Aim, Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Head, LEVELS, Member,
-    Normalise, Rolling, Window,
+    Normalise, Part, Rolling, Window,
 };
 use lstm_train::{Course, Error, Flow};
 
@@ -288,12 +288,36 @@ fn values_that_a_repair_made_are_no_truth() {
     spoilt[235] = 1e6;
     let made = std::slice::from_ref(&(235..236));
     let marked = [Member { made, ..Member::alone(&spoilt) }];
-    let plain = forecaster.evaluate(&cpu, &one(&spoilt), &[first]).unwrap();
-    let known = forecaster.evaluate(&cpu, &marked, &[first]).unwrap();
+    let part = Part { first_row: &[first], learnt: &[first], intervals: None };
+    let plain = forecaster.evaluate(&cpu, &one(&spoilt), &part).unwrap();
+    let known = forecaster.evaluate(&cpu, &marked, &part).unwrap();
     let mae = |evaluation: &Evaluation| evaluation.score("naive").unwrap().metrics.mae;
     // Forecasts from behind the spoilt row would repeat it; the last window begins before it.
     assert_eq!(known.windows, plain.windows);
     assert!(mae(&plain) > 1e3 && mae(&known) < 100.0, "{} {}", mae(&plain), mae(&known));
+}
+
+#[test]
+fn a_finished_model_is_measured_with_what_is_known_of_its_intervals_and_rows() {
+    let cpu = Cpu::new(1).unwrap();
+    let values = series(240);
+    let (forecaster, before) = hold_out(&cpu, &choices(), &one(&values));
+    let first = before.first_row;
+    let measured = |first: usize, learnt: usize, intervals| {
+        let part = Part { first_row: &[first], learnt: &[learnt], intervals };
+        forecaster.evaluate(&cpu, &one(&values), &part).unwrap()
+    };
+    let again = measured(first, first, Some(&before));
+    for (now, then) in again.scores.iter().zip(&before.scores) {
+        assert_eq!((&now.method, &now.metrics), (&then.method, &then.metrics));
+        assert_eq!(now.coverage.len(), 3, "{}", now.method);
+        assert!(now.coverage[2] >= now.coverage[0] && now.crps.is_some_and(|crps| crps > 0.0));
+    }
+    assert!(measured(first, first, None).scores.iter().all(|score| score.coverage.is_empty()));
+    // From the first row on: what is fitted to all rows does better than what is fitted to a few.
+    let ets = |learnt| measured(0, learnt, None).score("ets").unwrap().metrics;
+    assert!(ets(240).mae < ets(30).mae, "{} {}", ets(240).mae, ets(30).mae);
+    assert!(ets(240).mase.is_some());
 }
 
 #[test]

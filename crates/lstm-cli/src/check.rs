@@ -5,7 +5,7 @@ use lstm_tensor::{Backend, Float};
 use lstm_train::forecaster::{self, Forecaster, Window};
 
 /// Places that are forecast from at most; where there are more, the last ones.
-const PLACES: usize = 1000;
+const PLACES: usize = 4000;
 /// Lags of the autocorrelation at most.
 const LAGS: usize = 200;
 
@@ -19,6 +19,8 @@ pub(crate) struct HeldOut {
     /// `[places, H]`.
     forecasts: Vec<f64>,
     horizon: usize,
+    /// Whether earlier held-out rows are left out.
+    cut: bool,
 }
 
 impl HeldOut {
@@ -43,9 +45,10 @@ impl HeldOut {
         };
         let found = members.iter().enumerate().find_map(|(member, m)| Some((member, places(m)?)));
         let Some((member, rows)) = found else { return Ok(Self::default()) };
+        let cut = rows.len() == PLACES;
         let windows: Vec<Window> = rows.clone().map(|row| Window { member, row }).collect();
         let forecasts = forecaster.forecast_at(backend, members, &windows)?;
-        Ok(Self { member, first: rows.start, forecasts, horizon: config.horizon })
+        Ok(Self { member, first: rows.start, forecasts, horizon: config.horizon, cut })
     }
 
     /// Every forecast value whose truth is known: its row, steps ahead from 0, truth and forecast.
@@ -59,6 +62,11 @@ impl HeldOut {
             member.is_truth(row).then(|| (row, ahead, member.values[row], *forecast))
         };
         self.forecasts.iter().enumerate().filter_map(pair)
+    }
+
+    /// On which rows, for titles.
+    pub(crate) fn said(&self) -> String {
+        if self.cut { format!("on the last {PLACES} held-out rows") } else { "on held-out rows".into() }
     }
 
     /// What one step ahead was missed.

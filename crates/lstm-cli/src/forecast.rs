@@ -25,7 +25,7 @@ use crate::run::{self, Folder, Saved};
 use crate::settings::{Reading, Settings, Training, over};
 use crate::train::{self, Trained, in_file};
 use crate::value::Whole;
-use crate::{input, memory, output, plot};
+use crate::{eval, input, memory, output, plot};
 
 /// Sample paths that a picture shows at most.
 const PATHS: usize = 5;
@@ -98,6 +98,10 @@ fn with_model(model: &Path, files: &[PathBuf], settings: &Settings, samples: Opt
     };
     input::check_ahead(&panel, task.config.horizon)?;
     memory::check_samples(samples, panel.members.len(), task.config.horizon)?;
+    if !files.is_empty() && !settings.output.say.json && !settings.output.say.quiet {
+        let text = input::described(&panel) + &eval::news(&panel, &saved).unwrap_or_default();
+        output::print(text.as_bytes())?;
+    }
     let known = task.evaluation.as_ref().is_some_and(|evaluation| evaluation.templates.is_empty());
     if samples.is_some() && known && !settings.output.say.quiet {
         say(
@@ -344,9 +348,26 @@ impl Prediction<'_> {
                 self.config.reach()
             ),
         };
-        let text =
-            format!("\n{picture}\n{short}The forecast is in {}, all of the run in {path}\n", csv.display());
+        let below = self.below_zero().map_or(String::new(), |series| {
+            format!(
+                "{series} was never below 0, and its forecast is: `--normalise log` keeps it above where all values are, `--head \
+                 negative-binomial` where they are counts\n"
+            )
+        });
+        let text = format!(
+            "\n{picture}\n{short}{below}The forecast is in {}, all of the run in {path}\n",
+            csv.display()
+        );
         output::print(text.as_bytes())
+    }
+
+    /// The first series that was never below 0 and whose forecast is.
+    fn below_zero(&self) -> Option<&str> {
+        let lstm = self.future.lines.first()?;
+        let below = |values: &[f64]| values.iter().any(|value| *value < 0.0);
+        let found =
+            self.panel.members.iter().zip(&lstm.mean).find(|(m, mean)| !below(&m.values) && below(mean));
+        found.map(|(member, _)| member.id.as_str())
     }
 
     /// Series that are too short for one.

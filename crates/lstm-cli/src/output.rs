@@ -99,6 +99,7 @@ pub(crate) fn spoken(method: &str) -> &str {
 /// What the networks do that were taken, and whether they help `there`, where they were chosen.
 pub(crate) fn taken(trials: &[Trial], taken: &Taken, there: &str) -> Option<String> {
     let helps = match 1.0 - taken.validation / taken.simple {
+        gain if gain.abs() < ALIKE => format!("errs as much {there} as the best simple forecast"),
         gain if gain > 0.0 => format!("errs {} less {there} than the best simple forecast", percent(gain)),
         _ => format!("does NOT err less {there} than the best simple forecast"),
     };
@@ -113,6 +114,11 @@ pub(crate) fn taken(trials: &[Trial], taken: &Taken, there: &str) -> Option<Stri
         )),
     }
 }
+
+/// Errors that are told as whole percents say nothing about a smaller difference.
+const ALIKE: f64 = 0.005;
+/// Fewer forecasts than so many cannot tell methods apart.
+const FEW: usize = 5;
 
 /// The best method that needs no training.
 pub(crate) fn best_baseline(evaluation: &Evaluation) -> Option<&Score> {
@@ -146,7 +152,13 @@ pub(crate) fn comparison(evaluation: &Evaluation) -> String {
             score.coverage.get(1).map_or("-".into(), |share| percent(*share)),
         );
     }
-    text + &verdict(evaluation).map_or(String::new(), |sentence| format!("{}\n", bold(&sentence)))
+    text += &verdict(evaluation).map_or(String::new(), |sentence| format!("{}\n", bold(&sentence)));
+    match evaluation.windows {
+        0..FEW => {
+            text + "So few forecasts cannot tell methods apart: hold out more rows, or do not trust the table.\n"
+        }
+        _ => text,
+    }
 }
 
 /// Who wins, in one sentence.
@@ -159,6 +171,9 @@ pub(crate) fn verdict(evaluation: &Evaluation) -> Option<String> {
 pub(crate) fn against(lstm: &Metrics, method: &str, best: &Metrics) -> String {
     let name = spoken(method);
     match lstm.skill(best) {
+        Some(skill) if skill.abs() < ALIKE => {
+            format!("The LSTM and the best simple forecast ({name}) err alike here: less than 1% apart.")
+        }
         Some(skill) if lstm.mae < best.mae => format!(
             "The LSTM is better than the best simple forecast ({name}): {} less error.",
             percent(skill)

@@ -45,7 +45,8 @@ impl Pictures {
         Self {
             losses: (!course.is_empty()).then(|| losses::losses(course, evaluation, config.head)),
             errors: (config.horizon > 1).then(|| by_step(title, methods)),
-            residuals: member.and_then(|m| residuals::residuals(m, &held.residuals(m), config.season)),
+            residuals: member
+                .and_then(|m| residuals::residuals(m, (&held.residuals(m), &held.said()), config.season)),
             season: member.and_then(|m| season::season(m, held, config.season)),
         }
     }

@@ -461,7 +461,18 @@ impl Saved {
                 path.display()
             )));
         }
-        let model = saved::read(&path)?;
+        let model = saved::read(&path).map_err(|error| {
+            let is_data = path
+                .extension()
+                .is_some_and(|kind| ["csv", "tsv", "txt", "parquet"].iter().any(|data| kind == *data));
+            match is_data {
+                true => Failure::model(format!(
+                    "{}: a file of data, where a model is expected; name the run folder first, then the file",
+                    path.display()
+                )),
+                false => error.into(),
+            }
+        })?;
         let unfit = |why: String| {
             Failure::model(format!("{}: not a forecasting model: {why}; train it again", path.display()))
         };

@@ -103,6 +103,20 @@ pub(crate) fn go_on(command: &str, run: &Path, flags: &Settings, every: Option<D
     learn(asked, &files, &settings, (None, Keeping::again(every, broken)))
 }
 
+/// A run folder in the place of a file.
+///
+/// # Errors
+/// A usage failure that says where it belongs.
+fn refuse_run(file: &Path) -> Result<()> {
+    if !file.join(run::MODEL).exists() {
+        return Ok(());
+    }
+    let file = file.display();
+    Err(Failure::usage(format!(
+        "{file} is a run folder, where a CSV file is expected; its model forecasts with `lstm forecast --model {file}`"
+    )))
+}
+
 /// Reads files, trains on them, writes the run folder, and prints what the held-out part says; what is asked for repeats
 /// it.
 ///
@@ -126,6 +140,10 @@ pub(crate) fn learn(
     // The forecast of another model must not lie beside this one, so it is in the way too.
     keeping.check(&folder, files, settings)?;
     for file in files {
+        refuse_run(file)?;
+    }
+    // What cannot be read is said first, when it is read.
+    for file in files.iter().filter(|file| file.exists()) {
         let names = [&run::OF_TRAINING[..], &run::OF_RESULT, &run::OF_FORECAST].concat();
         folder.check(&names, Some(file))?;
     }

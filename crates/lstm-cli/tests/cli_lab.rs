@@ -43,7 +43,7 @@ fn a_run_is_examined_on_the_file_it_was_trained_on() {
         ", on which the model was trained:",
         " ahead  cycles   LSTM RMSE       naive  seasonal naive  amplitude     phase",
         "\n    28     4.0 ",
-        "\nDrift: the amplitude is ",
+        "\nDrift: in the last cycle, to ",
         "\nResponse: one step ahead, a sine of period 7 is continued with gain ",
         "\nIn the long run: ",
         "\nDisturbances: factors of ",

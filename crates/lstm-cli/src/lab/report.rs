@@ -112,13 +112,12 @@ fn of_drift(findings: &Findings) -> String {
 }
 
 fn of_last(last: &Drift, pace: Option<Pace>) -> String {
-    let mut text = format!("Drift: the amplitude is {:.3} of the truth's", last.amplitude);
-    text += &match pace {
-        Some(pace) => {
-            format!(" after {:.1} cycles ({} a cycle)", last.cycles, signed_percent(pace.amplitude - 1.0))
-        }
-        None => format!(" after {:.1} cycles", last.cycles),
-    };
+    // A stretch is one cycle long, and what is known of it belongs to its middle.
+    let mut text = format!(
+        "Drift: in the last cycle, to {:.1}, the amplitude is {:.3} of the truth's",
+        last.cycles + 0.5,
+        last.amplitude
+    );
     if last.amplitude < FAINT {
         return text + ": too little to have a phase.";
     }
@@ -128,8 +127,8 @@ fn of_last(last: &Drift, pace: Option<Pace>) -> String {
     let (side, size) = (if last.phase < 0.0 { "behind" } else { "ahead" }, last.phase.abs());
     text += &format!(", the phase {size:.2} steps {side}");
     if let Some(pace) = pace {
-        let verb = if pace.phase < 0.0 { "loses" } else { "gains" };
-        text += &format!(" ({verb} {:.3} a cycle)", pace.phase.abs());
+        let change = signed_percent(pace.amplitude - 1.0);
+        text += &format!("; from cycle to cycle they change by {change} and {:+.3} steps", pace.phase);
     }
     text + "."
 }
@@ -311,10 +310,10 @@ mod tests {
         let told = |amplitude, coherence| of_last(&stretch(amplitude, coherence), None);
         assert_eq!(
             told(0.5, 0.9),
-            "Drift: the amplitude is 0.500 of the truth's after 1.5 cycles, the phase 0.40 steps behind."
+            "Drift: in the last cycle, to 2.0, the amplitude is 0.500 of the truth's, the phase 0.40 steps behind."
         );
-        assert!(told(0.5, 0.2).ends_with("1.5 cycles; the phase scatters from run to run."));
-        assert!(told(0.001, 0.9).ends_with("1.5 cycles: too little to have a phase."));
+        assert!(told(0.5, 0.2).ends_with("truth's; the phase scatters from run to run."));
+        assert!(told(0.001, 0.9).ends_with("truth's: too little to have a phase."));
     }
 
     #[test]

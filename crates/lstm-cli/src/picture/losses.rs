@@ -24,7 +24,7 @@ pub(crate) fn losses(course: &[Point], evaluation: &Evaluation, head: Head) -> F
             None => (Role::History, "again, on all rows".to_owned()),
             Some(at) => {
                 let name = evaluation.trials.get(at).map_or("", |trial| trial.what.as_str());
-                (role(at), if taken(trial) { format!("{name}, taken") } else { name.to_owned() })
+                (role(at), if taken(trial) { format!("taken: {name}") } else { name.to_owned() })
             }
         };
         let line = |pick: fn(&Point) -> f64| Layer::Line {
@@ -129,8 +129,8 @@ mod tests {
             })
             .collect();
         let again = (Role::History, "again, on all rows");
-        let others = [(Role::Other(1), "a"), (Role::Other(2), "b, taken")];
-        assert_eq!(labels, [others[0], others[1], (Role::Forecast, "c, taken"), again]);
+        let others = [(Role::Other(1), "a"), (Role::Other(2), "taken: b")];
+        assert_eq!(labels, [others[0], others[1], (Role::Forecast, "taken: c"), again]);
         let kept: Vec<(&[f64], &[f64])> = figure.panels[1]
             .layers
             .iter()

@@ -9,8 +9,12 @@ use crate::plot::{Axis, Figure, Layer, Panel, Role};
 /// Bars of the histogram at most.
 const BARS: usize = 30;
 
-/// Over time, against the forecasts, their histogram, and their autocorrelation; none of fewer than two.
-pub(crate) fn residuals(member: &Member, missed: &Residuals, season: usize) -> Option<Figure> {
+/// Of what was missed on rows that a title can name: over time, against the forecasts, their histogram, and their autocorrelation; none of fewer than two.
+pub(crate) fn residuals(
+    member: &Member,
+    (missed, said): (&Residuals, &str),
+    season: usize,
+) -> Option<Figure> {
     let (mean, deviation) = missed.moments()?;
     let x: Vec<f64> =
         (0..missed.missed.len()).map(|at| place(member.axis.as_ref(), missed.first + at)).collect();
@@ -61,7 +65,7 @@ pub(crate) fn residuals(member: &Member, missed: &Residuals, season: usize) -> O
             correlogram(missed, season),
         ),
     ];
-    let title = format!("{}: truth less LSTM, one step ahead, on held-out rows", member.id);
+    let title = format!("{}: truth less LSTM, one step ahead, {said}", member.id);
     Some(Figure::grid(title, Axis::Numbers, 2, panels))
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn season(member: &Member, held: &HeldOut, season: usize) -> Option<F
         ),
     ];
     let panel = Panel { y_label: member.id.clone(), layers, ..Panel::default() };
-    let title = format!("{}: {} on held-out rows", member.id, places.cycle);
+    let title = format!("{}: {} {}", member.id, places.cycle, held.said());
     Some(Figure::stacked(title, Axis::Numbers, vec![panel]).x_label(places.words))
 }
 

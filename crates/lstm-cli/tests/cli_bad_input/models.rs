@@ -69,7 +69,13 @@ fn wrong_models() {
             "bad.safetensors: not a readable model: ",
         ),
         ("half a header", &bad(good[..100].to_vec()), "inspect bad.safetensors", 4, "not a readable model: "),
-        ("a CSV file", &|_| {}, "eval good.csv good.csv", 4, "good.csv: not a readable model: "),
+        (
+            "a CSV file",
+            &|_| {},
+            "eval good.csv good.csv",
+            4,
+            "good.csv: a file of data, where a model is expected; name the run folder first",
+        ),
         (
             "wrong tensor",
             &bad(rename("head.weight", "tail.weight")),

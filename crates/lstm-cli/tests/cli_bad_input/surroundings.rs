@@ -63,10 +63,17 @@ fn what_is_no_file() {
         ),
         (
             "a folder",
-            &|_| {},
-            "train out --out new",
+            &|place| std::fs::create_dir(place.path("empty")).unwrap(),
+            "train empty --out new",
             3,
-            "error: out: is a folder, where a CSV file is expected; name a file inside it\n",
+            "error: empty: is a folder, where a CSV file is expected; name a file inside it\n",
+        ),
+        (
+            "a run folder",
+            &|_| {},
+            "forecast out --out new",
+            2,
+            "error: out is a run folder, where a CSV file is expected; its model forecasts with `lstm forecast --model out`\n",
         ),
     ]);
 }

@@ -53,7 +53,7 @@ impl Plan {
         panel: &[Member<'_>],
         more: bool,
     ) -> Result<Self> {
-        let first = trials.first().ok_or_else(|| too_small(0.0))?;
+        let first = trials.first().ok_or_else(|| too_small(seconds, 0.0))?;
         let (nothing, part) = (Prepared::default(), |_, rows| first.parts_of(rows).check);
         let checked = Windows::new(panel, first, &nothing, first.horizon, part);
         let looks = LOOKS * checked.len().min(CHECKED) as f64 / (3 * first.batch) as f64;
@@ -70,7 +70,7 @@ impl Plan {
         }
         if steps(trials, ensemble) < FEWEST {
             let e = ensemble as f64;
-            return Err(too_small(step * (e * 2.0 * FEWEST + e * looks) / 0.9));
+            return Err(too_small(seconds, step * (e * 2.0 * FEWEST + e * looks) / 0.9));
         }
         // Three digits say enough, and a file of settings holds them exactly.
         let unit = 10f64.powf(effort(ensemble).log10().floor() - 2.0);
@@ -78,10 +78,10 @@ impl Plan {
     }
 }
 
-fn too_small(least: f64) -> Error {
+fn too_small(seconds: f64, least: f64) -> Error {
     Error::Invalid {
         what: "budget",
-        value: "too little time".into(),
+        value: format!("{:.0} s", seconds.max(0.0)),
         must: format!("at least {:.0} s for this file on this machine", least.ceil().max(1.0)),
     }
 }

@@ -165,6 +165,19 @@ pub struct Taken {
     pub simple: f64,
 }
 
+/// Rows to measure forecasts on.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Forecasts begin at this row of each series or behind it.
+    pub first_row: &'a [usize],
+    /// Rows of each series, from its first on, that the model has learnt from: ETS and Theta are fitted to the same ones,
+    /// and MASE's scale is that of these.
+    pub learnt: &'a [usize],
+    /// Where intervals come from for a model whose validation part is no longer known apart: what was measured when
+    /// it was trained.
+    pub intervals: Option<&'a Evaluation>,
+}
+
 /// What the held-out part says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {

@@ -22,7 +22,7 @@ pub use config::{
     Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Head, Normalise, Purpose, refuse_unless_counts,
 };
 pub use evaluation::{
-    Edges, Evaluation, Interval, LEVELS, Score, Taken, Trial, Way, outside, quantile_levels,
+    Edges, Evaluation, Interval, LEVELS, Part, Score, Taken, Trial, Way, outside, quantile_levels,
 };
 pub use gates::{Inside, half_life};
 pub use linear::Linear;
@@ -123,8 +123,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             must: "at least one configuration".into(),
         })?;
         forecaster.beside = taken.map(|attempt| attempt.forecaster).collect();
-        let held = |_, rows| forecaster.config.parts_of(rows).held;
-        let evaluation = forecaster.evaluate_part(backend, panel, held, known)?;
+        let held: Vec<usize> =
+            panel.iter().map(|member| forecaster.config.parts_of(member.rows()).held.start).collect();
+        let part = Part { first_row: &held, learnt: &held, intervals: None };
+        let evaluation = forecaster.evaluate_part(backend, panel, &part, known)?;
         Ok((forecaster, evaluation, if interrupted { Outcome::Interrupted } else { outcome }))
     }
 
@@ -331,13 +333,12 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         Ok(sums)
     }
 
-    /// Measures the model and the baselines on all windows whose targets lie behind the first
-    /// `first_row` rows of each series.
+    /// Measures the model and the baselines on all windows of a part.
     ///
     /// # Errors
     /// [`Error::TooShort`] where no window fits.
-    pub fn evaluate(&self, backend: &B, panel: &[Member<'_>], first_row: &[usize]) -> Result<Evaluation> {
-        self.evaluate_part(backend, panel, |member, rows| first_row[member]..rows, Evaluation::nothing())
+    pub fn evaluate(&self, backend: &B, panel: &[Member<'_>], part: &Part<'_>) -> Result<Evaluation> {
+        self.evaluate_part(backend, panel, part, Evaluation::nothing())
     }
 
     /// The same forecaster for other series: they have scales of their own, those of their first rows, as many as
@@ -363,11 +364,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         &self,
         backend: &B,
         panel: &[Member<'_>],
-        part: impl Fn(usize, usize) -> Range<usize>,
+        part: &Part<'_>,
         known: Evaluation,
     ) -> Result<Evaluation> {
         let config = &self.config;
-        let all = self.windows(panel, config.horizon, &part);
+        let all = self.windows(panel, config.horizon, |member, rows| part.first_row[member]..rows);
         if all.len() == 0 {
             let rows = panel.iter().map(Member::rows).max().unwrap_or(0);
             let purpose = Purpose::Evaluation { horizon: config.horizon };
@@ -375,18 +376,16 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
         // Long series are measured on evenly spaced windows, so that memory stays bounded.
         let held = all.sample((EVALUATED / (config.horizon * config.head.said())).max(30));
-        let scales: Vec<Option<f64>> = panel
-            .iter()
-            .enumerate()
-            .map(|(at, member)| naive_scale(&member.values[..part(at, member.rows()).start], config.season))
-            .collect();
+        let seen = panel.iter().zip(part.learnt);
+        let scales: Vec<Option<f64>> =
+            seen.map(|(member, learnt)| naive_scale(&member.values[..*learnt], config.season)).collect();
         let actual = all.actual(&held);
         if actual.iter().all(|truth| truth.is_nan()) {
             return Err(Error::NoTruth { values: actual.len() });
         }
         let end = |(index, member): (usize, &Member<'_>)| {
             let row = member.rows().checked_sub(config.horizon)?;
-            let held = row >= part(index, member.rows()).start.max(config.reach());
+            let held = row >= part.first_row[index].max(config.reach());
             held.then_some(Window { member: index, row })
         };
         let ends: Vec<Window> = panel.iter().enumerate().filter_map(end).collect();
@@ -398,7 +397,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         // Only a model that has not seen the validation part can be calibrated on it.
         let known_scores =
             if known.taken.ways.is_empty() { Vec::new() } else { self.validation_scores(backend, panel)? };
-        let methods = self.methods_at(backend, panel, &held, None)?;
+        let before = |(member, learnt): (&Member<'_>, &usize)| {
+            learnt.max(&config.reach()).min(&member.rows()).to_owned()
+        };
+        let fitted: Vec<usize> = panel.iter().zip(part.learnt).map(before).collect();
+        let methods = self.methods_at(backend, panel, &held, Some(&fitted))?;
         let templates = self.templates(panel, &held, &methods[0]);
         let scale = |at: usize| scales[held[at / config.horizon].member];
         let units = self.scales_at(panel, &held);
@@ -437,6 +440,15 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 self.roll(panel, &held, &of, rolling, |at, edges| take(&mut tally, at, &edges));
                 tally.measures()
             });
+            let stored = part.intervals.and_then(|before| before.score(of.method));
+            let stored = stored.and_then(|score| {
+                let unit = |at: usize| units[at / config.horizon];
+                let interval = &score.interval;
+                measured(&|at| {
+                    interval.calibrate(at % config.horizon, forecasts[at], &of.edges(at), unit(at))
+                })
+            });
+            let told = rolled.or(stored);
             let said = of.said.as_ref().and_then(|said| measured(&|at| said[at]));
             let interval = match rolling {
                 Some(mut rolling) => rolling.margins(0),
@@ -448,9 +460,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 standardised: [in_spreads(1), in_spreads(2)],
                 by_step: (0..config.horizon).map(step).collect(),
                 interval,
-                wql: rolled.as_ref().and_then(|measures| measures.wql),
-                crps: rolled.as_ref().map(|measures| measures.crps),
-                coverage: rolled.map_or(Vec::new(), |measures| measures.coverage),
+                wql: told.as_ref().and_then(|measures| measures.wql),
+                crps: told.as_ref().map(|measures| measures.crps),
+                coverage: told.map_or(Vec::new(), |measures| measures.coverage),
                 calibrated_once: once.map_or(Vec::new(), |measures| measures.coverage),
                 uncalibrated: said.map_or(Vec::new(), |measures| measures.coverage),
             }

@@ -33,8 +33,8 @@ impl OfMethod {
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
     /// Forecasts of every method at several places: the LSTM's first, then those of the baselines. Each sees only
-    /// what lies before its place. `first` says of each series which rows ETS and Theta are fitted to, those before the
-    /// one that it names, where these are not those before its first place.
+    /// what lies before its place. `first` says of each series how many rows ETS and Theta are fitted to, where these are
+    /// not those before its first place.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) and those of the backend.
@@ -60,7 +60,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     }
 
     /// Forecasts of a simple method at several places, `[windows, H]`. ETS and Theta are fitted to the rows before the first
-    /// of a series' places, or before row `first` of each series, and go on from the rows before each.
+    /// of a series' places, or to the first `first` rows of each series, and go on from the rows before each.
     #[must_use]
     pub fn baseline_at(
         &self,
@@ -196,7 +196,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     }
 }
 
-/// What `fit` makes of the first place of each series, or of row `first`; none where it has no place.
+/// What `fit` makes of so many rows of each series as lie before its first place, or as `first` says; none where it has no
+/// place.
 fn of_first<T: Copy>(
     members: usize,
     (windows, first): (&[Window], Option<&[usize]>),
@@ -204,9 +205,8 @@ fn of_first<T: Copy>(
 ) -> Vec<Option<T>> {
     let mut earliest: Vec<Option<Window>> = vec![None; members];
     for window in windows {
-        let row = first.map_or(window.row, |first| first[window.member].min(window.row));
         let earliest = earliest[window.member].get_or_insert(*window);
-        earliest.row = earliest.row.min(row);
+        earliest.row = first.map_or(earliest.row.min(window.row), |first| first[window.member]);
     }
     earliest.into_iter().map(|window| window.as_ref().map(&fit)).collect()
 }
