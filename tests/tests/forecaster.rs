@@ -5,7 +5,7 @@
 use lstm_cpu::Cpu;
 use lstm_train::forecaster::{
     Aim, Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Head, LEVELS, Member,
-    Normalise, Part, Rolling, Window,
+    Normalise, OfMethod, Part, Rolling, Window,
 };
 use lstm_train::{Course, Error, Flow};
 
@@ -318,6 +318,38 @@ fn a_finished_model_is_measured_with_what_is_known_of_its_intervals_and_rows() {
     let ets = |learnt| measured(0, learnt, None).score("ets").unwrap().metrics;
     assert!(ets(240).mae < ets(30).mae, "{} {}", ets(240).mae, ets(30).mae);
     assert!(ets(240).mase.is_some());
+}
+
+#[test]
+fn nothing_goes_below_the_lowest_value_that_there_may_be() {
+    let cpu = Cpu::new(1).unwrap();
+    // Falls towards 0, and every formula would go on below it.
+    let falls: Vec<f64> = (0..240).map(|t| (240.0 - f64::from(t)) * (1.0 + 0.3 * f64::from(t % 3))).collect();
+    for head in [Head::Point, Head::Gaussian] {
+        let open = ForecastChoices { head: Some(head), ..choices() };
+        let bounded = ForecastChoices { lowest: Some(0.0), ..open.clone() };
+        let least = |choices: &ForecastChoices| {
+            let (forecaster, evaluation) = hold_out(&cpu, choices, &one(&falls));
+            let at = [Window { member: 0, row: 240 }];
+            let methods = forecaster.methods_at(&cpu, &one(&falls), &at, None).unwrap();
+            let edges = |of: &OfMethod, at: usize| {
+                let interval = &evaluation.score(of.method).unwrap().interval;
+                forecaster.calibrated(interval, at, of.forecasts[at], &of.edges(at), 50.0)[2][0]
+            };
+            let interval = &evaluation.score("lstm").unwrap().interval;
+            let past = (interval, evaluation.templates.as_slice());
+            let paths = forecaster.paths(&cpu, &one(&falls), &at, past, (20, 1)).unwrap();
+            let values = methods
+                .iter()
+                .flat_map(|of| (0..of.forecasts.len()).flat_map(|at| [of.forecasts[at], edges(of, at)]));
+            values.chain(paths).fold(f64::INFINITY, f64::min)
+        };
+        assert!(least(&open) < 0.0);
+        assert!(least(&bounded) >= 0.0, "{}", least(&bounded));
+    }
+    let above = ForecastChoices { lowest: Some(2.0), ..choices() };
+    let refused = ForecastConfig::trials(&above, &[12], &one(&falls)).unwrap_err().to_string();
+    assert_eq!(refused, "lowest is 2, but must be at most 1.6, the smallest value there is");
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl Future {
             let edges = score.map(|score| {
                 let scaled = |at: usize| {
                     let (window, h) = (at / horizon, at % horizon);
-                    score.interval.calibrate(h, of.forecasts[at], &of.edges(at), scales[window])
+                    forecaster.calibrated(&score.interval, h, of.forecasts[at], &of.edges(at), scales[window])
                 };
                 by_member(&windows, members.len(), (0..of.forecasts.len()).map(scaled).collect(), horizon)
             });
@@ -350,8 +350,7 @@ impl Prediction<'_> {
         };
         let below = self.below_zero().map_or(String::new(), |series| {
             format!(
-                "{series} was never below 0, and its forecast is: `--normalise log` keeps it above where all values are, `--head \
-                 negative-binomial` where they are counts\n"
+                "{series} was never below 0, and its forecast is: train with `--lowest 0` if it cannot be\n"
             )
         });
         let text = format!(

@@ -190,6 +190,10 @@ pub(crate) struct Training {
     #[arg(long, value_name = "GFLOP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) effort: Option<Number<Positive>>,
+    /// What no forecast and no interval goes below, 0 for what is counted or measured from 0 [default: none]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lowest: Option<Number<Finite>>,
     /// Rows at the end of each series that only measure the forecast [default: a sixth, at most ten seasons or 500]
     #[arg(long, value_name = "ROWS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -463,6 +463,7 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         optimizer: training.optimizer.map(|rule| format!("{rule:?}").to_lowercase()),
         lr: training.lr.map(|v| v.get()),
         clip: training.clip.map(|v| v.get()),
+        lowest: training.lowest.map(|v| v.get()),
         batch: training.batch.map(|v| v.get()),
         epochs: training.epochs.map(|v| v.wide()),
         effort: training.effort.map(|v| 1e9 * v.get()),

@@ -30,12 +30,13 @@ const WHOLE: [Option; 18] = [
     (LAB, "lookback", "STEPS", "a whole number from 1 to 1000000"),
 ];
 
-const NUMBERS: [Option; 6] = [
+const NUMBERS: [Option; 7] = [
     (TRAIN, "dropout", "SHARE", "a number from 0 to below 1"),
     (TRAIN, "forget-bias", "NUMBER", "a finite number"),
     (TRAIN, "effort", "GFLOP", "a number above 0"),
     (TRAIN, "lr", "RATE", "a number above 0"),
     (TRAIN, "clip", "NORM", "a number, 0 or above"),
+    (TRAIN, "lowest", "VALUE", "a finite number"),
     (LAB, "period", "STEPS", "a number above 0"),
 ];
 
@@ -69,7 +70,7 @@ fn whole_numbers_out_of_range() {
 fn numbers_out_of_range() {
     let values = ["-1", "0", "NaN", "inf", "-inf", "1e400", "1,5", "0x1", ""];
     refuse_each(&NUMBERS, &values, |option, value| {
-        matches!((option, value), ("forget-bias", "-1" | "0") | ("dropout" | "clip", "0"))
+        matches!((option, value), ("forget-bias" | "lowest", "-1" | "0") | ("dropout" | "clip", "0"))
     });
 }
 

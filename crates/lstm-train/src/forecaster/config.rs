@@ -156,6 +156,9 @@ pub struct ForecastConfig {
     /// Trials at most whose forecasts are averaged; 1 in what an older version wrote.
     #[serde(default = "one")]
     pub average: usize,
+    /// What no forecast and no interval goes below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest: Option<f64>,
     /// Rows at the end of each series that only measure the forecast.
     pub held_out: usize,
     /// Rows before these that decide when training ends.
@@ -208,6 +211,8 @@ pub struct ForecastChoices {
     pub ensemble: Option<usize>,
     /// See [`ForecastConfig`].
     pub average: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub lowest: Option<f64>,
     /// See [`ForecastConfig`].
     pub held_out: Option<usize>,
     /// See [`ForecastConfig`].
@@ -284,6 +289,11 @@ impl ForecastConfig {
         if horizon == 0 {
             return Err(Error::Invalid { what: "horizon", value: "0".into(), must: "at least 1".into() });
         }
+        let least = panel.iter().flat_map(|member| member.values).fold(f64::INFINITY, |a, b| a.min(*b));
+        if let Some(lowest) = choices.lowest.filter(|lowest| !(lowest.is_finite() && *lowest <= least)) {
+            let must = format!("at most {least}, the smallest value there is");
+            return Err(Error::Invalid { what: "lowest", value: lowest.to_string(), must });
+        }
         let head = choices.head.unwrap_or_default();
         if head == Head::NegativeBinomial {
             panel.iter().try_for_each(refuse_unless_counts)?;
@@ -343,6 +353,7 @@ impl ForecastConfig {
             optimizer: choices.optimizer.clone().unwrap_or_else(|| "adam".into()),
             lr: choices.lr.unwrap_or(3e-3),
             clip: choices.clip.unwrap_or(1.0),
+            lowest: choices.lowest,
             batch: choices.batch.unwrap_or(if small { 16 } else { 64 }),
             epochs: choices.epochs.unwrap_or(200),
             effort: choices.effort.unwrap_or(EFFORT),
@@ -379,6 +390,7 @@ impl ForecastConfig {
             optimizer: "adam".into(),
             lr: 3e-3,
             clip: 1.0,
+            lowest: None,
             batch: 64,
             epochs: 200,
             effort: EFFORT,

@@ -297,6 +297,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         if quantiles.iter().any(|quantile| !quantile.is_finite()) {
             return Err(Error::TooLarge);
         }
+        quantiles.iter_mut().for_each(|value| *value = self.above(*value));
         Ok(quantiles)
     }
 
@@ -431,7 +432,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 let interval = Interval::new(known, config.horizon);
                 measured(&|at| {
                     let unit = units[at / config.horizon];
-                    interval.calibrate(at % config.horizon, forecasts[at], &of.edges(at), unit)
+                    self.calibrated(&interval, at % config.horizon, forecasts[at], &of.edges(at), unit)
                 })
             });
             let mut rolling = known.map(|known| Rolling::new(known, config.horizon, panel.len()));
@@ -445,7 +446,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 let unit = |at: usize| units[at / config.horizon];
                 let interval = &score.interval;
                 measured(&|at| {
-                    interval.calibrate(at % config.horizon, forecasts[at], &of.edges(at), unit(at))
+                    self.calibrated(interval, at % config.horizon, forecasts[at], &of.edges(at), unit(at))
                 })
             });
             let told = rolled.or(stored);

@@ -57,7 +57,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             for h in 0..horizon {
                 let at = w * horizon + h;
                 let (forecast, edges) = (said.forecasts[at], said.edges(at));
-                let calibrated = quantiles(forecast, &interval.calibrate(h, forecast, &edges, scales[w]));
+                let calibrated =
+                    quantiles(forecast, &self.calibrated(interval, h, forecast, &edges, scales[w]));
                 let raw = quantiles(forecast, &edges);
                 let value = |n: usize| {
                     let level = levels[h][n];
@@ -72,10 +73,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 let mut highest = f64::MIN;
                 for (n, path) in shuffle.ranked(h).into_iter().enumerate() {
                     highest = highest.max(value(n));
-                    paths[path * horizon + h] = match self.config.head {
+                    paths[path * horizon + h] = self.above(match self.config.head {
                         Head::NegativeBinomial => highest.round().max(0.0),
                         _ => highest,
-                    };
+                    });
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Every method at any place of the series, and how sure it was before: what a backtest is made of.
 
-use super::evaluation::{Edges, edges_of, outside, quantile_levels};
+use super::evaluation::{Edges, Interval, edges_of, outside, quantile_levels};
 use super::paths::TEMPLATES;
 use super::rolling::{Rolling, Scores};
 use super::windows::Windows;
@@ -71,7 +71,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     ) -> Vec<f64> {
         let ForecastConfig { season, horizon, .. } = self.config;
         let before = |w: &Window| &panel[w.member].values[..w.row];
-        match kind {
+        let mut forecasts: Vec<f64> = match kind {
             Simple::Linear => {
                 let all = self.windows(panel, 0, |_, rows| 0..rows);
                 windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.linear(part))).collect()
@@ -91,7 +91,30 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 let forecast = |w: &Window| fitted[w.member].map(|theta| theta.forecast(before(w), horizon));
                 windows.iter().flat_map(forecast).flatten().collect()
             }
+        };
+        forecasts.iter_mut().for_each(|value| *value = self.above(*value));
+        forecasts
+    }
+
+    /// The value, or the lowest that there may be.
+    pub(super) fn above(&self, value: f64) -> f64 {
+        match self.config.lowest {
+            Some(lowest) if value < lowest => lowest,
+            _ => value,
         }
+    }
+
+    /// [`Interval::calibrate`], and nothing below the lowest value that there may be.
+    #[must_use]
+    pub fn calibrated(
+        &self,
+        interval: &Interval,
+        h: usize,
+        forecast: f64,
+        said: &Edges,
+        scale: f64,
+    ) -> Edges {
+        interval.calibrate(h, forecast, said, scale).map(|edges| edges.map(|edge| self.above(edge)))
     }
 
     /// Those of the LSTM alone.
@@ -186,7 +209,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 for h in 0..horizon {
                     let (at, scale) = (window * horizon + h, scales[window]);
                     let (y, said) = (actual[at], of.edges(at));
-                    let edges = margins.calibrate(h, of.forecasts[at], &said, scale);
+                    let edges = self.calibrated(&margins, h, of.forecasts[at], &said, scale);
                     let missed = edges.map(|[lo, hi]| !(lo..=hi).contains(&y));
                     rolling.take(now, h, outside(y, &said, scale), missed);
                     each(at, edges);
