@@ -137,7 +137,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         })
     }
 
-    /// The unit of each window's [`Interval`](super::Interval): the standard deviation of the window or of its series.
+    /// The unit of each window's [`Interval`]: the standard deviation of the window or of its series.
     #[must_use]
     pub fn scales_at(&self, panel: &[Member<'_>], windows: &[Window]) -> Vec<f64> {
         let all = self.windows(panel, 0, |_, rows| 0..rows);
