@@ -45,8 +45,12 @@ fn poison<F: Float>(run: &mut Run<'_, Device, F>) -> Result<()> {
 }
 
 /// Bits of a pass forward and backward, and of sums over its output.
-fn bits<F: Float>(cuda: &Device, case: &StackCase, poisoned: bool) -> Result<Vec<Vec<u64>>> {
-    let mut run = run::<F>(cuda, case)?;
+fn bits<F: Float>(
+    cuda: &Device,
+    (case, choice): (&StackCase, KernelChoice),
+    poisoned: bool,
+) -> Result<Vec<Vec<u64>>> {
+    let mut run = Run::<_, F>::new(cuda, case, Mode::Train, choice)?;
     if poisoned {
         poison(&mut run)?;
     }
@@ -73,9 +77,12 @@ const ANY: StackOptions = StackOptions { dropout: true, ..StackOptions::ANY };
 fn schedules_give_the_same_bits() {
     let plain = device(Schedule::InOrder);
     hold((stack(ANY), any::<u32>()), |(case, seed)| {
-        let want = bits::<f32>(&plain, &case, false)?;
-        for schedule in [Schedule::Reverse, Schedule::Skewed(seed)] {
-            prop_assert_eq!(&bits::<f32>(&device(schedule), &case, false)?, &want, "{:?}", schedule);
+        for choice in [KernelChoice::Fused, KernelChoice::Persistent] {
+            let of = (&case, choice);
+            let want = bits::<f32>(&plain, of, false)?;
+            for schedule in [Schedule::Reverse, Schedule::Skewed(seed)] {
+                prop_assert_eq!(&bits::<f32>(&device(schedule), of, false)?, &want, "{:?}", schedule);
+            }
         }
         Ok(())
     });
@@ -86,7 +93,10 @@ fn schedules_give_the_same_bits() {
 fn nothing_is_read_before_it_is_written() {
     let cuda = device(Schedule::InOrder);
     hold(stack(ANY), |case| {
-        prop_assert_eq!(bits::<f64>(&cuda, &case, true)?, bits::<f64>(&cuda, &case, false)?);
+        for choice in [KernelChoice::Fused, KernelChoice::Persistent] {
+            let of = (&case, choice);
+            prop_assert_eq!(bits::<f64>(&cuda, of, true)?, bits::<f64>(&cuda, of, false)?);
+        }
         Ok(())
     });
 }
@@ -267,6 +277,17 @@ fn routed() -> Vec<StackCase> {
     cases
 }
 
+/// Layers of each size that the persistent path tells apart, and one that it leaves to the steps.
+fn mixed() -> Vec<StackCase> {
+    let layers =
+        |rate: f64| [40, 20, 33, 70].map(|hidden| LayerSpec::new(hidden).dropout(0.0, rate)).to_vec();
+    [(0.0, 3, 2), (0.2, 3, 2), (0.0, 3, 513), (0.0, 1, 2)]
+        .map(|(rate, steps, rows)| {
+            filled(StackSpec::new(2, layers(rate)), BatchShape::new(steps, rows), 1.0, 6)
+        })
+        .to_vec()
+}
+
 /// Launches of each route.
 type Launched = BTreeMap<Route, BTreeSet<&'static str>>;
 
@@ -317,10 +338,16 @@ fn follow<F: Float>(case: &StackCase, choice: KernelChoice, launched: &mut Launc
 fn routes_launch_what_their_table_says() {
     let mut launched = Launched::new();
     for case in routed() {
-        for choice in [KernelChoice::Auto, KernelChoice::Fused, KernelChoice::Reference] {
+        for choice in
+            [KernelChoice::Auto, KernelChoice::Fused, KernelChoice::Persistent, KernelChoice::Reference]
+        {
             follow::<f32>(&case, choice, &mut launched).unwrap();
             follow::<f64>(&case, choice, &mut launched).unwrap();
         }
+    }
+    for case in mixed() {
+        follow::<f32>(&case, KernelChoice::Persistent, &mut launched).unwrap();
+        follow::<f64>(&case, KernelChoice::Persistent, &mut launched).unwrap();
     }
     let names = |route: Route| route.kernels().into_iter().map(|kernel| kernel.name).collect();
     let table: Launched = Route::all().into_iter().map(|route| (route, names(route))).collect();
@@ -330,7 +357,20 @@ fn routes_launch_what_their_table_says() {
     assert_eq!(launched.len(), table.len(), "routes that nothing led to");
 }
 
-/// The laws alone have launched every kernel of the hot list.
+/// Layers up to the largest that a block holds, with inputs that its kernel multiplies and with more.
+#[test]
+fn sequences_in_one_launch_are_the_reference() {
+    let sizes = (1..=20usize, 1..=64usize, 1..=64usize, 1..=5usize, 1..=3usize, any::<u64>());
+    let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |((inputs, first, second, steps, rows, seed) in sizes)| {
+        let stack = StackSpec::new(inputs, vec![LayerSpec::new(first), LayerSpec::new(second).bias(Bias::One)]);
+        let case = filled(stack, BatchShape::new(steps, rows), 1.0, seed);
+        follow::<f32>(&case, KernelChoice::Persistent, &mut Launched::new())?;
+        follow::<f64>(&case, KernelChoice::Persistent, &mut Launched::new())?;
+    });
+}
+
+/// The laws have launched every kernel of the hot list but those for large layers, which have a law of their own.
 #[test]
 fn laws_launch_every_hot_kernel() {
     let cuda = device(Schedule::Skewed(13));
@@ -338,7 +378,12 @@ fn laws_launch_every_hot_kernel() {
     laws::stack::all_pairings_are_the_reference::<_, f64>(&cuda);
     laws::dropout::masked_pairings_are_the_reference::<_, f32>(&cuda);
     laws::dropout::masked_pairings_are_the_reference::<_, f64>(&cuda);
-    let launched = cuda.runtime().take_launched();
+    let mut large = Launched::new();
+    for case in mixed() {
+        follow::<f32>(&case, KernelChoice::Persistent, &mut large).unwrap();
+    }
+    let mut launched = cuda.runtime().take_launched();
+    launched.extend(large.into_values().flatten());
     let missing: Vec<_> = hot().into_keys().filter(|name| !launched.contains(name)).collect();
     assert!(missing.is_empty(), "never launched: {missing:?}");
 }

@@ -183,7 +183,7 @@ impl Backend for Cpu {
         choice: KernelChoice,
     ) -> Result<Plan> {
         match choice {
-            KernelChoice::Reference => reference::plan(spec, shape, mode, choice),
+            KernelChoice::Reference | KernelChoice::Persistent => reference::plan(spec, shape, mode, choice),
             _ => stack::plan::<F>(spec, shape, mode),
         }
     }

@@ -8,6 +8,7 @@
     static void name(__VA_ARGS__);                                                                          \
     static const emu::Call<name> call_##name(#name);                                                        \
     static void name(__VA_ARGS__)
+#define KERNEL_OF(threads, name, ...) KERNEL(name, __VA_ARGS__)
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(emu::current->block->shared.data())
 
 #define threadIdx (emu::current->index)
@@ -17,6 +18,7 @@
 
 #define sync_threads() emu::block_barrier({"sync_threads", __FILE__, __LINE__})
 #define shuffle_down(mask, value, by) emu::shuffle_down(mask, value, by, {"shuffle_down", __FILE__, __LINE__})
+#define shuffle_from(mask, value, lane) emu::shuffle_from(mask, value, lane, {"shuffle_from", __FILE__, __LINE__})
 
 DEVICE float exponential(float x) { return std::exp(x); }
 DEVICE double exponential(double x) { return std::exp(x); }

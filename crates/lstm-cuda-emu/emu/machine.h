@@ -133,16 +133,20 @@ inline const uint64_t* exchange(unsigned mask, uint64_t value, Site site) {
     return values;
 }
 
-template <class T> T shuffle_down(unsigned mask, T value, unsigned by, Site site) {
+template <class T> T shuffle_from(unsigned mask, T value, unsigned from, Site site) {
     static_assert(sizeof(T) <= 8, "a shuffle moves at most 8 bytes");
     uint64_t bits = 0;
     memcpy(&bits, &value, sizeof(T));
     const uint64_t* values = exchange(mask, bits, site);
-    unsigned from = current->lane + by;
     if (from >= WARP) return value;
     if (!(mask >> from & 1)) fail("a lane outside the mask is read at " + site.text());
     memcpy(&value, &values[from], sizeof(T));
     return value;
+}
+
+// A lane past the warp's end gives back one's own value.
+template <class T> T shuffle_down(unsigned mask, T value, unsigned by, Site site) {
+    return shuffle_from(mask, value, current->lane + by, site);
 }
 
 // A kernel that can be launched by name: its entry point and the sizes of its parameters.

@@ -166,7 +166,8 @@ impl<R: Runtime> Backend for Cuda<R> {
     ) -> Result<Plan> {
         match Path::of(choice) {
             Path::Reference => reference::plan(spec, shape, mode, choice),
-            Path::Steps => stack::plan(spec, shape, mode),
+            Path::Steps => stack::plan(spec, shape, mode, KernelChoice::Fused),
+            Path::Persistent => stack::plan(spec, shape, mode, choice),
         }
     }
 
@@ -178,7 +179,7 @@ impl<R: Runtime> Backend for Cuda<R> {
     ) -> Result<()> {
         match Path::of(plan.kernel) {
             Path::Reference => reference::stack_forward(self, plan, args, scratch),
-            Path::Steps => stack::forward(self, plan, args, scratch),
+            _ => stack::forward(self, plan, args, scratch),
         }
     }
 
@@ -190,7 +191,7 @@ impl<R: Runtime> Backend for Cuda<R> {
     ) -> Result<()> {
         match Path::of(plan.kernel) {
             Path::Reference => reference::stack_backward(self, plan, args, scratch),
-            Path::Steps => stack::backward(self, plan, args, scratch),
+            _ => stack::backward(self, plan, args, scratch),
         }
     }
 
@@ -205,7 +206,7 @@ impl<R: Runtime> Backend for Cuda<R> {
     ) -> Result<()> {
         match Path::of(plan.kernel) {
             Path::Reference => reference::step(self, plan, weights, x, state, y, scratch),
-            Path::Steps => stack::step(self, plan, weights, x, state, y, scratch),
+            _ => stack::step(self, plan, weights, x, state, y, scratch),
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod optimizer;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod rows;
+pub(crate) mod sequence;
 
 /// Every source with its file name, in the order in which they make one translation unit.
 pub const SOURCES: &[(&str, &str)] = &[
@@ -19,6 +20,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("reduce.cu", include_str!("kernels/reduce.cu")),
     ("random.cu", include_str!("kernels/random.cu")),
     ("cell.cu", include_str!("kernels/cell.cu")),
+    ("sequence.cu", include_str!("kernels/sequence.cu")),
     ("loss.cu", include_str!("kernels/loss.cu")),
     ("optimizer.cu", include_str!("kernels/optimizer.cu")),
 ];

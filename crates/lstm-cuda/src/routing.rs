@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub enum Path {
     /// A library product and a pointwise kernel per step.
     Steps,
+    /// One launch for the sequence of each layer that fits into a block; the others as [`Path::Steps`].
+    Persistent,
     /// The operations of [`lstm_tensor::reference`] on this backend's primitives.
     Reference,
 }
@@ -23,6 +25,7 @@ impl Path {
     pub const fn of(choice: KernelChoice) -> Self {
         match choice {
             KernelChoice::Reference => Self::Reference,
+            KernelChoice::Persistent => Self::Persistent,
             _ => Self::Steps,
         }
     }
@@ -83,7 +86,7 @@ impl Route {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for path in [Path::Steps, Path::Reference] {
+        for path in [Path::Steps, Path::Persistent, Path::Reference] {
             for (pass, size, dropout) in [
                 (Pass::Train, Size::Whole, false),
                 (Pass::Train, Size::Whole, true),
@@ -107,17 +110,23 @@ impl Route {
         let pairs: &[&[Pair]] = match (self.path, self.pass) {
             (Path::Steps, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS]],
             (Path::Steps, _) => &[&[CELL_FORWARD]],
+            (Path::Persistent, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD],
+            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES],
             (Path::Reference, Pass::Backward) => &[LOOPS, &[FILL, SUM_ROWS]],
             // A step has a state before it, so no zeros in the place of one.
             (Path::Reference, Pass::Step) => &[LOOPS, &[ADD_ROW]],
             (Path::Reference, _) => &[LOOPS, &[FILL, ADD_ROW]],
         };
         let masks = match self.path {
-            Path::Steps => DROPOUT,
+            Path::Steps | Path::Persistent => DROPOUT,
             Path::Reference => RANDOM,
         };
         let pairs = pairs.iter().copied().flatten().copied().chain(self.dropout.then_some(masks));
-        pairs.map(|pair| pair[usize::from(self.precision == Precision::F64)]).collect()
+        let double = usize::from(self.precision == Precision::F64);
+        let mut kernels: Vec<Kernel> = pairs.map(|pair| pair[double]).collect();
+        // Of f64 fewer weights fit, so two sizes share a kernel.
+        kernels.dedup();
+        kernels
     }
 }
 
@@ -129,6 +138,8 @@ pub struct Kernel {
     /// Whether it multiplies on tensor cores: none does so far, this is for paths to come. Where it is false the
     /// check of the machine code refuses such products, as sums would not be exact.
     pub tensor_cores: bool,
+    /// Registers of a thread at most.
+    pub registers: u32,
 }
 
 /// Every kernel that a route launches, by its name.
@@ -141,8 +152,17 @@ pub fn hot() -> BTreeMap<&'static str, Kernel> {
 /// A kernel for f32 and for f64.
 type Pair = [Kernel; 2];
 
+/// The most registers that leave room for a block of 1024 threads.
+pub const FEW_REGISTERS: u32 = 64;
+/// For those that keep weights in registers.
+const MANY_REGISTERS: u32 = 168;
+
 const fn exact(name: &'static str) -> Kernel {
-    Kernel { name, tensor_cores: false }
+    Kernel { name, tensor_cores: false, registers: FEW_REGISTERS }
+}
+
+const fn holding(name: &'static str) -> Kernel {
+    Kernel { name, tensor_cores: false, registers: MANY_REGISTERS }
 }
 
 const CELL_FORWARD: Pair = [exact("cell_forward_f32"), exact("cell_forward_f64")];
@@ -152,6 +172,18 @@ const ADD_ROW: Pair = [exact("add_row_f32"), exact("add_row_f64")];
 const FILL: Pair = [exact("fill_32"), exact("fill_64")];
 const DROPOUT: Pair = [exact("dropout_f32"), exact("dropout_f64")];
 const RANDOM: Pair = [exact("random_f32"), exact("random_f64")];
+
+/// For layers of up to 32 and of up to 64 units, with few inputs and with more.
+const SEQUENCES: &[Pair] = &[
+    [holding("sequence_inside_f32_32"), holding("sequence_inside_f64_32")],
+    [holding("sequence_inside_f32_64"), holding("sequence_inside_f64_32")],
+    [holding("sequence_f32_32"), holding("sequence_f64_32")],
+    [holding("sequence_f32_64"), holding("sequence_f64_32")],
+];
+const SEQUENCES_BACKWARD: &[Pair] = &[
+    [holding("sequence_backward_f32_32"), holding("sequence_backward_f64_32")],
+    [holding("sequence_backward_f32_64"), holding("sequence_backward_f64_32")],
+];
 
 /// What the reference's loops over steps are made of.
 const LOOPS: &[Pair] = &[

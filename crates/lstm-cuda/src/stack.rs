@@ -1,4 +1,5 @@
-//! Path S: a stack as library products and one pointwise kernel per step.
+//! Path S: a stack as library products and one pointwise kernel per step; and the persistent path, on which a layer that
+//! fits into a block takes one launch of [`sequence`] instead of all of its steps.
 //!
 //! Per layer there is one product for the inputs of all steps, then per step a recurrent product and
 //! [`cell`](crate::kernels::cell). Backward turns the gates on the tape into gradients step by step; the
@@ -15,6 +16,7 @@ pub(crate) use backward::backward;
 pub(crate) use forward::{forward, step};
 
 use crate::kernels::random::{self, DeviceDraw, Sites};
+use crate::kernels::sequence;
 use crate::runtime::Address;
 use crate::{Cuda, Runtime};
 use lstm_tensor::philox::{Place, Site};
@@ -48,7 +50,7 @@ fn tape(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> TapeLayout {
 }
 
 /// Override of [`Backend::plan`](lstm_tensor::Backend::plan).
-pub(crate) fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> Result<Plan> {
+pub(crate) fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode, kernel: KernelChoice) -> Result<Plan> {
     Plan::check_supported("plan", spec, shape)?;
     let widest = |of: &dyn Fn(usize) -> usize| (0..spec.layers.len()).map(of).max().unwrap_or(0);
     let (sequence, hidden) = (shape.steps * shape.rows, widest(&|l| spec.layers[l].hidden));
@@ -64,7 +66,7 @@ pub(crate) fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode) -> Result<P
         spec: spec.clone(),
         shape: shape.clone(),
         mode,
-        kernel: KernelChoice::Fused,
+        kernel,
         params: spec.param_layout(""),
         tape: tape(spec, shape, mode),
         consumes_gates: mode == Mode::Train,
@@ -159,7 +161,7 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
             value: "another backend's or altered".into(),
             must: "made by Cuda::plan",
         };
-        if *plan != self::plan(&plan.spec, &plan.shape, plan.mode)? {
+        if *plan != self::plan(&plan.spec, &plan.shape, plan.mode, plan.kernel)? {
             return Err(foreign());
         }
         let layers = (0..plan.spec.layers.len()).map(|l| Layer::find(plan, l)).collect::<Option<Vec<_>>>();
@@ -181,6 +183,13 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
     /// Element `index` from an address on.
     fn nth(&self, from: Address, index: usize) -> Address {
         from.plus(index * size_of::<F>())
+    }
+
+    /// Sizes of so many steps of a layer that takes one launch for all of them; none where it takes one for each.
+    fn persistent(&self, layer: &Layer, steps: usize) -> Option<sequence::Sizes> {
+        let padded =
+            sequence::padded::<F>(layer.hidden).filter(|_| self.plan.kernel == KernelChoice::Persistent)?;
+        Some(sequence::Sizes { steps, rows: self.plan.shape.rows, units: layer.hidden, padded })
     }
 
     /// A workspace of the plan.

@@ -8,6 +8,8 @@
 #define DEVICE __device__ __forceinline__
 // An entry point; its name is the one that a launch gives.
 #define KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)
+// The same for blocks of at most so many threads, which may take more registers each.
+#define KERNEL_OF(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 // The block's dynamic shared memory as an array of `type`.
 #define SHARED(type, name)                                                                                  \
     extern __shared__ __align__(16) unsigned char shared_memory[];                                          \
@@ -15,6 +17,7 @@
 
 #define sync_threads() __syncthreads()
 #define shuffle_down(mask, value, by) __shfl_down_sync(mask, value, by)
+#define shuffle_from(mask, value, lane) __shfl_sync(mask, value, lane)
 
 // The exact functions, never the approximate ones; compile without --use_fast_math.
 DEVICE float exponential(float x) { return expf(x); }

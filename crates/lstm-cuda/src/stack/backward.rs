@@ -1,7 +1,7 @@
 //! Backward pass of path S: dz in the gates' place, then one product per gradient over all steps.
 
 use super::{Layer, Pass, StateAt};
-use crate::kernels::{cell, rows};
+use crate::kernels::{cell, rows, sequence};
 use crate::product::{self, Operand};
 use crate::runtime::Address;
 use crate::{Cuda, Runtime};
@@ -100,6 +100,20 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
         let d_last = of.d_last.map(|state| self.state_of(layer, state));
         let initial = of.initial.map(|state| self.state_of(layer, state));
         let (d_out, d_cell) = (self.workspace(1), self.workspace(2));
+        if let Some(sizes) = self.persistent(layer, steps) {
+            let both = |state: Option<StateAt>| state.map_or([Address::NULL; 2], |state| [state.h, state.c]);
+            let operands = sequence::Backward {
+                w_hh: w_hh.address,
+                gates: self.slot(layer, 0)[0],
+                cell: self.slot(layer, 0)[1],
+                cell_before: both(initial)[1],
+                d_out,
+                d_last: both(d_last),
+                d_before: both(of.d_initial.map(|state| self.state_of(layer, state))),
+            };
+            // SAFETY: tape and workspace are as large as the plan says and lie apart; the caller's promise for the states.
+            return unsafe { sequence::backward::<R, F>(self.cuda, sizes, operands) };
+        }
         for t in (0..steps).rev() {
             let at_end = t + 1 == steps;
             let d_hidden = self.nth(d_out, t * rows * units);

@@ -1,11 +1,11 @@
 //! Forward passes of path S.
 
 use super::{Layer, Pass, StateAt, kept};
-use crate::kernels::cell;
+use crate::kernels::{cell, sequence};
 use crate::product::{self, Operand};
 use crate::runtime::Address;
 use crate::{Cuda, CudaBuffer, Runtime};
-use lstm_tensor::{Float, Forward, GemmArgs, Plan, Result, Scratch, State, Weights, check};
+use lstm_tensor::{Float, Forward, GemmArgs, Mode, Plan, Result, Scratch, State, Weights, check};
 
 /// Override of [`Backend::stack_forward`](lstm_tensor::Backend::stack_forward).
 pub(crate) fn forward<R: Runtime, F: Float>(
@@ -62,14 +62,16 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
                 // promise for the states.
                 unsafe {
                     let input = self.seen(l, first, below, [count * rows, layer.input])?;
-                    self.input_product(layer, input, count * rows)?;
                     let initial = initial.map(|state| self.state_of(layer, state));
-                    for slot in 0..count {
-                        self.recur(
-                            layer,
-                            slot,
-                            if first + slot == 0 { initial } else { self.before(layer, slot, kept) },
-                        )?;
+                    let before =
+                        |slot| if first + slot == 0 { initial } else { self.before(layer, slot, kept) };
+                    if let Some(sizes) = self.persistent(layer, count) {
+                        self.whole(layer, sizes, input, before(0))?;
+                    } else {
+                        self.input_product(layer, input, count * rows)?;
+                        for slot in 0..count {
+                            self.recur(layer, slot, before(slot))?;
+                        }
                     }
                     if let Some(last) = last.filter(|_| first + count == steps) {
                         self.keep_last(layer, count - 1, self.state_of(layer, last))?;
@@ -101,6 +103,40 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
         let input = Operand::dense(input, n, layer.input);
         // SAFETY: the caller's promise; the tape is neither input nor parameters.
         unsafe { product::multiply::<R, F>(self.cuda, &GemmArgs::SET, input, weights.transposed(), gates) }
+    }
+
+    /// All steps from the first slot on, in one launch.
+    ///
+    /// # Safety
+    /// As [`Pass::input_product`] and [`Pass::recur`].
+    unsafe fn whole(
+        &self,
+        layer: &Layer,
+        sizes: sequence::Sizes,
+        input: Address,
+        before: Option<StateAt>,
+    ) -> Result<()> {
+        let inside = layer.input <= sequence::INPUTS;
+        if !inside {
+            // SAFETY: the caller's promise.
+            unsafe { self.input_product(layer, input, sizes.steps * sizes.rows)? };
+        }
+        let [gates, cell, hidden] = self.slot(layer, 0);
+        let bias = |at: Option<usize>| at.map_or(Address::NULL, |at| self.nth(self.params, at));
+        let operands = sequence::Forward {
+            weights: [layer.w_ih, layer.w_hh].map(|at| self.nth(self.params, at)),
+            biases: layer.biases.map(bias),
+            forget_bias: layer.forget_bias,
+            input: if inside { input } else { Address::NULL },
+            inputs: layer.input,
+            gates,
+            keep: self.plan.mode == Mode::Train,
+            before: before.map_or([Address::NULL; 2], |before| [before.h, before.c]),
+            cell,
+            hidden,
+        };
+        // SAFETY: slots and parameters are as large as the plan says; the caller's promise for the rest.
+        unsafe { sequence::forward::<R, F>(self.cuda, sizes, operands) }
     }
 
     /// One step: the recurrent product, unless there is no state before it, and the cell.

@@ -36,6 +36,9 @@ pub fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode, choice: KernelChoi
     if choice == KernelChoice::Fused {
         return Err(Error::Unsupported { op: "plan", option: "a fused kernel" });
     }
+    if choice == KernelChoice::Persistent {
+        return Err(Error::Unsupported { op: "plan", option: "a persistent kernel" });
+    }
     let widest =
         |of: fn(&StackSpec, usize) -> usize| (0..spec.layers.len()).map(|l| of(spec, l)).max().unwrap_or(0);
     let sequence = shape.steps * shape.rows;

@@ -37,15 +37,16 @@ pub(super) fn pairings_are_the_reference<B: Backend, F: Float>(
     case: &StackCase,
 ) -> TestCaseResult {
     let expected = Expected::new::<F>(case)?;
-    for kernel in [KernelChoice::Auto, KernelChoice::Reference, KernelChoice::Fused] {
+    use KernelChoice::{Auto, Fused, Persistent, Reference};
+    for kernel in [Auto, Reference, Fused, Persistent] {
         for route in Route::pairings(kernel) {
             match run::<B, F>(backend, case, route) {
                 Ok(got) => {
                     let (name, error) = expected.judge(&got);
                     within((format!("{name} by {route:?} (kappa {:.1})", expected.kappa), error))?;
                 }
-                // A backend may have no fused kernel for this stack, but never none at all.
-                Err(Error::Unsupported { .. }) if kernel == KernelChoice::Fused => {}
+                // A backend may have no kernel of its own for this stack, but never none at all.
+                Err(Error::Unsupported { .. }) if matches!(kernel, Fused | Persistent) => {}
                 Err(error) => return Err(error.into()),
             }
         }
