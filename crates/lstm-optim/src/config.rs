@@ -258,4 +258,71 @@ mod tests {
         };
         assert_eq!(bad(OptimizerConfig::new(rule, 0.1)), "beta1");
     }
+
+    #[test]
+    fn every_number_of_a_rule_has_its_limits() {
+        let sgd = |momentum, dampening, nesterov, weight_decay| Rule::Sgd {
+            momentum,
+            dampening,
+            nesterov,
+            weight_decay,
+        };
+        let adagrad = |lr_decay, initial_accumulator, eps, weight_decay| Rule::Adagrad {
+            lr_decay,
+            initial_accumulator,
+            eps,
+            weight_decay,
+        };
+        let rmsprop = |alpha, eps, momentum, weight_decay| Rule::RmsProp {
+            alpha,
+            eps,
+            momentum,
+            weight_decay,
+            centered: false,
+        };
+        let adam = |beta1, beta2, eps, weight_decay| Rule::Adam {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            decoupled: false,
+            tf_epsilon: false,
+        };
+        let refused = |rule: Rule| match OptimizerConfig::new(rule, 0.1).validate() {
+            Err(Error::Config { option, .. }) => option,
+            other => panic!("expected a configuration error, got {other:?}"),
+        };
+        for (rule, option) in [
+            (sgd(-0.1, 0.0, false, 0.0), "momentum"),
+            (sgd(0.5, -0.1, false, 0.0), "dampening"),
+            (sgd(0.5, 1.1, false, 0.0), "dampening"),
+            (sgd(0.0, 0.0, true, 0.0), "momentum"),
+            (sgd(0.5, 0.1, true, 0.0), "dampening"),
+            (sgd(0.5, 0.0, false, -0.1), "weight-decay"),
+            (adagrad(-0.1, 0.0, 1e-8, 0.0), "lr-decay"),
+            (adagrad(0.0, -0.1, 1e-8, 0.0), "initial-accumulator"),
+            (adagrad(0.0, f64::INFINITY, 1e-8, 0.0), "initial-accumulator"),
+            (adagrad(0.0, 0.0, 0.0, 0.0), "eps"),
+            (adagrad(0.0, 0.0, 1e-8, -0.1), "weight-decay"),
+            (rmsprop(1.0, 1e-8, 0.0, 0.0), "alpha"),
+            (rmsprop(0.9, 0.0, 0.0, 0.0), "eps"),
+            (rmsprop(0.9, 1e-8, 1.0, 0.0), "momentum"),
+            (rmsprop(0.9, 1e-8, 0.0, f64::NAN), "weight-decay"),
+            (adam(0.9, 1.0, 1e-8, 0.0), "beta2"),
+            (adam(0.9, 0.999, -1e-8, 0.0), "eps"),
+            (adam(0.9, 0.999, 1e-8, -0.1), "weight-decay"),
+        ] {
+            assert_eq!(refused(rule), option);
+        }
+        // The limits themselves.
+        for rule in [
+            sgd(0.0, 1.0, false, 0.0),
+            sgd(0.5, 0.0, true, 0.0),
+            adagrad(0.0, 0.0, 1e-300, 0.0),
+            rmsprop(0.0, 1e-300, 0.0, 0.0),
+            adam(0.0, 0.0, 1e-300, 0.0),
+        ] {
+            OptimizerConfig::new(rule, 0.1).validate().unwrap();
+        }
+    }
 }
