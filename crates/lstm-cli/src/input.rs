@@ -24,12 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that are read of standard input or a pipe.
 const MOST_OF_STREAM: u64 = 1 << 30;
 
+/// Whether a file stands for standard input.
+pub(crate) fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
 /// The cells of a file, or of standard input for `-`.
 ///
 /// # Errors
 /// A data failure that names file and line.
 pub(crate) fn table(file: &Path, reading: &Reading) -> Result<Table> {
-    if file.as_os_str() == "-" {
+    if is_standard_input(file) {
         let name = "standard input";
         let awaited = Awaited::new(name, || Ok(io::stdin().lock()));
         return Ok(read_table_from(awaited, name, &stream(reading, MOST_OF_STREAM))?);
@@ -98,7 +103,7 @@ impl Read for Digested {
 
 /// The cells of a file, and the digest of the very bytes that they come of; none where it cannot be read again.
 fn table_seen(file: &Path, reading: &Reading) -> Result<(Table, Option<Source>)> {
-    let opened = (file.as_os_str() != "-" && file.is_file()).then(|| File::open(file));
+    let opened = (!is_standard_input(file) && file.is_file()).then(|| File::open(file));
     let Some(Ok(opened)) = opened else { return Ok((table(file, reading)?, None)) };
     let mut digested = Digested { file: opened, hash: Sha256::new() };
     let table = read_table_from(&mut digested, &file.display().to_string(), &reading.csv())?;

@@ -143,7 +143,7 @@ pub(crate) fn learn(
         refuse_run(file)?;
     }
     // What cannot be read is said first, when it is read.
-    for file in files.iter().filter(|file| file.exists()) {
+    for file in files.iter().filter(|file| file.exists() || input::is_standard_input(file)) {
         let names = [&run::OF_TRAINING[..], &run::OF_RESULT, &run::OF_FORECAST].concat();
         folder.check(&names, Some(file))?;
     }

@@ -112,6 +112,7 @@ fn what_one_run_left_another_replaces_only_when_asked() {
     place.lstm(&format!("forecast good.csv --out run {TINY}")).fine();
     let before = place.snapshot();
     assert_eq!(place.lstm(&format!("train good.csv --out run {TINY}")).code, 2);
+    assert_eq!(place.lstm_reading(&format!("train - --out run {TINY}"), &csv(&days(90))).code, 2);
     assert_eq!(place.lstm("forecast --model run").code, 2);
     assert_eq!(place.snapshot(), before);
     place.lstm(&format!("train good.csv --out run --force --seed 9 {TINY}")).fine();

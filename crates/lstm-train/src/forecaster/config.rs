@@ -289,10 +289,12 @@ impl ForecastConfig {
         if horizon == 0 {
             return Err(Error::Invalid { what: "horizon", value: "0".into(), must: "at least 1".into() });
         }
-        let least = panel.iter().flat_map(|member| member.values).fold(f64::INFINITY, |a, b| a.min(*b));
-        if let Some(lowest) = choices.lowest.filter(|lowest| !(lowest.is_finite() && *lowest <= least)) {
-            let must = format!("at most {least}, the smallest value there is");
-            return Err(Error::Invalid { what: "lowest", value: lowest.to_string(), must });
+        if let Some(lowest) = choices.lowest {
+            let least = panel.iter().flat_map(|member| member.values).fold(f64::INFINITY, |a, b| a.min(*b));
+            if !(lowest.is_finite() && lowest <= least) {
+                let must = format!("at most {least}, the smallest value there is");
+                return Err(Error::Invalid { what: "lowest", value: lowest.to_string(), must });
+            }
         }
         let head = choices.head.unwrap_or_default();
         if head == Head::NegativeBinomial {

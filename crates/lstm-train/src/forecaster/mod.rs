@@ -427,14 +427,14 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 (0..forecasts.len()).for_each(|at| take(&mut tally, at, &edges(at)));
                 tally.measures()
             };
-            let known = known_scores.iter().find(|known| known.0 == of.method).map(|(_, known)| known);
-            let once = known.and_then(|known| {
-                let interval = Interval::new(known, config.horizon);
+            let by = |interval: &Interval| {
                 measured(&|at| {
-                    let unit = units[at / config.horizon];
-                    self.calibrated(&interval, at % config.horizon, forecasts[at], &of.edges(at), unit)
+                    let (h, unit) = (at % config.horizon, units[at / config.horizon]);
+                    self.calibrated(interval, h, forecasts[at], &of.edges(at), unit)
                 })
-            });
+            };
+            let known = known_scores.iter().find(|known| known.0 == of.method).map(|(_, known)| known);
+            let once = known.and_then(|known| by(&Interval::new(known, config.horizon)));
             let mut rolling = known.map(|known| Rolling::new(known, config.horizon, panel.len()));
             let rolled = rolling.as_mut().and_then(|rolling| {
                 let mut tally = Tally::default();
@@ -442,14 +442,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 tally.measures()
             });
             let stored = part.intervals.and_then(|before| before.score(of.method));
-            let stored = stored.and_then(|score| {
-                let unit = |at: usize| units[at / config.horizon];
-                let interval = &score.interval;
-                measured(&|at| {
-                    self.calibrated(interval, at % config.horizon, forecasts[at], &of.edges(at), unit(at))
-                })
-            });
-            let told = rolled.or(stored);
+            let told = rolled.or_else(|| by(&stored?.interval));
             let said = of.said.as_ref().and_then(|said| measured(&|at| said[at]));
             let interval = match rolling {
                 Some(mut rolling) => rolling.margins(0),
