@@ -142,7 +142,8 @@ fn forecasts_of_several_trials_are_averaged() {
         Forecaster::fit_all(&cpu, held, &panel, evaluation, &mut Course::default(), go).unwrap().0
     };
     let [(mut held, mut evaluation), (other, of_other)] = [Base::Linear, Base::Season].map(|base| {
-        let choices = ForecastChoices { base: Some(base), segment: Some(3), ..choices() };
+        let feedback = Some(false);
+        let choices = ForecastChoices { base: Some(base), segment: Some(3), feedback, ..choices() };
         hold_out(&cpu, &choices, &panel)
     });
     let alone = [fit(&held, &evaluation), fit(&other, &of_other)]
@@ -157,6 +158,45 @@ fn forecasts_of_several_trials_are_averaged() {
     for (at, mean) in mean.iter().enumerate() {
         assert!((2.0 * mean - alone[0][at] - alone[1][at]).abs() < 1e-9, "{at}");
     }
+}
+
+#[test]
+fn errors_of_earlier_forecasts_are_fed_back() {
+    let cpu = Cpu::new(1).unwrap();
+    // A level that wanders, which the seasonal forecast does not follow, nor a network that has learnt nothing.
+    let mut level = 0.0;
+    let wander = |(row, value): (usize, f64)| {
+        level = 0.97 * level + (row as f64 * row as f64 * 0.7).sin();
+        value + 3.0 * level
+    };
+    let values: Vec<f64> = series(400).into_iter().enumerate().map(wander).collect();
+    let choices = ForecastChoices { base: Some(Base::Season), lr: Some(1e-9), ..choices() };
+    let (mut forecaster, fed) = hold_out(&cpu, &choices, &one(&values));
+    let (horizon, rows) = (forecaster.config.horizon, values.len());
+    let window = |row| Window { member: 0, row };
+    let places = [window(rows - horizon), window(rows - 1), window(rows)];
+    let with = forecaster.forecast_at(&cpu, &one(&values), &places).unwrap();
+
+    // It knows nothing of what comes behind its place.
+    let mut changed = values.clone();
+    changed[rows - horizon..].fill(1e3);
+    let again = forecaster.forecast_at(&cpu, &one(&changed), &places[..1]).unwrap();
+    assert_eq!(again, with[..horizon]);
+
+    let feedback = forecaster.feedback.take().unwrap();
+    assert!(feedback.shares[0][0] > 0.3, "{feedback:?}");
+    let without = forecaster.forecast_at(&cpu, &one(&values), &places).unwrap();
+    let before = values[rows - 1] - without[horizon];
+    for (h, [a, b]) in feedback.shares.iter().enumerate() {
+        let same_step = values[rows - horizon + h] - without[h];
+        let wanted = without[2 * horizon + h] + a * before + b * same_step;
+        assert!((with[2 * horizon + h] - wanted).abs() < 1e-9, "{h}");
+    }
+    let off = ForecastChoices { feedback: Some(false), ..choices };
+    let (plain, unfed) = hold_out(&cpu, &off, &one(&values));
+    assert_eq!(plain.feedback, None);
+    let [fed, unfed] = [fed, unfed].map(|evaluation| evaluation.score("lstm").unwrap().metrics.mae);
+    assert!(fed < 0.95 * unfed, "{fed} {unfed}");
 }
 
 #[test]

@@ -268,7 +268,10 @@ impl Job for Roll<'_> {
         // In units of what was known before the first forecast.
         let scales: Vec<Option<f64>> = members
             .iter()
-            .map(|m| naive_scale(&m.values[..m.rows().saturating_sub(origins.held_out)], trials[0].season))
+            .map(|m| {
+                let learnt = m.rows().saturating_sub(origins.held_out);
+                naive_scale(&m.values[..learnt], trials[0].mase_season())
+            })
             .collect();
         let mut watch = |learning: Learning, step: u64, report: Option<&Report>| {
             progress.stage(&stage(learning));

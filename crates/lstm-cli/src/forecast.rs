@@ -161,7 +161,8 @@ pub(crate) fn new_panel(files: &[PathBuf], flags: &Reading, saved: &Saved) -> Re
 pub(crate) fn refuse_settled(training: &Training, reading: &Reading) -> Result<()> {
     const WHY: &str = "is settled in a trained model; leave it out, or train a new model without --model";
     refuse(training, WHY)?;
-    refuse(&Reading { season: reading.season, calendar: reading.calendar, ..Reading::default() }, WHY)
+    let Reading { season, calendar, joint, .. } = *reading;
+    refuse(&Reading { season, calendar, joint, ..Reading::default() }, WHY)
 }
 
 /// What is to come says nothing where forecasts are held against what came.

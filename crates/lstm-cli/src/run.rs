@@ -13,7 +13,7 @@ use lstm_nn::saved::{self, SavedModel};
 use lstm_tensor::{Backend, Float};
 use lstm_train::baseline;
 use lstm_train::forecaster::{
-    self, Base, Evaluation, ForecastConfig, Forecaster, Head, LEVELS, Prepared, Score,
+    self, Base, Evaluation, Feedback, ForecastConfig, Forecaster, Head, LEVELS, Prepared, Score,
 };
 use ndarray::ArcArray2;
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,9 @@ pub(crate) struct Task {
     /// The same of those whose forecasts are averaged with its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) beside: Vec<ForecastConfig>,
+    /// How much of the last errors goes into a forecast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) feedback: Option<Feedback>,
     /// How the files were read.
     pub(crate) reading: Reading,
     /// The series, of which the file holds the last rows.
@@ -238,6 +241,7 @@ impl Task {
         Self {
             config: config.clone(),
             beside: Vec::new(),
+            feedback: None,
             // What was to come has come when the model is used again.
             reading: Reading { future: None, ..reading },
             members: panel.members.iter().map(ended).collect(),
@@ -252,7 +256,9 @@ impl Task {
 
     /// Rows at the end of a series that are kept: enough for a forecast of what follows, and for its picture.
     fn kept(config: &ForecastConfig) -> usize {
-        config.reach().max(baseline::reach(config.season)).max(4 * config.horizon)
+        // With feedback also of what was forecast a horizon before.
+        let reach = config.reach() + if config.feedback { config.horizon } else { 0 };
+        reach.max(baseline::reach(config.season)).max(4 * config.horizon)
     }
 
     /// How a file is read for this model: as its own was, with the categories that it knows.
@@ -370,6 +376,15 @@ impl Task {
             if member.axis.as_ref().is_some_and(|axis| axis.rows() != *rows) {
                 return Err("a time axis has another number of rows than its series".into());
             }
+        }
+        let fed = |feedback: &Feedback| {
+            let shares = &feedback.shares;
+            config.feedback
+                && shares.len() == config.horizon
+                && shares.iter().flatten().all(|share| share.is_finite())
+        };
+        if !self.feedback.iter().all(fed) {
+            return Err(format!("its feedback is not one of {} steps", config.horizon));
         }
         let scores = self.evaluation.iter().flat_map(|evaluation| &evaluation.scores);
         let unfit = |score: &&Score| {
@@ -511,10 +526,11 @@ impl Saved {
             prepared: prepared.clone(),
             models,
             beside: Vec::new(),
+            feedback: None,
         });
         // A task has settings of its own.
         let first = ways.next().ok_or_else(|| Failure::model("there are no settings"))?;
-        let own = Forecaster { beside: ways.collect(), ..first };
+        let own = Forecaster { beside: ways.collect(), feedback: self.task.feedback.clone(), ..first };
         Ok(if self.task.same_series(panel) { own } else { own.for_others(members, seen) })
     }
 

@@ -46,6 +46,10 @@ pub(crate) struct Reading {
     #[arg(long = "static", value_name = "COLUMNS", default_value = "", hide_default_value = true)]
     #[serde(rename = "static", skip_serializing_if = "Names::is_empty")]
     pub(crate) fixed: Names,
+    /// Let the network read all columns that are forecast at each step, not only the one that it forecasts
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_off")]
+    pub(crate) joint: bool,
     /// Let the network read hour, weekday and time of the year
     #[arg(long)]
     #[serde(skip_serializing_if = "is_off")]
@@ -118,6 +122,7 @@ impl Reading {
             date_order: self.date_order,
             known: self.known.0.clone(),
             past: self.past.0.clone(),
+            joint: self.joint,
             fixed: self.fixed.0.clone(),
             duplicates: self.duplicates,
             fill: self.fill,
@@ -190,10 +195,18 @@ pub(crate) struct Training {
     #[arg(long, value_name = "GFLOP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) effort: Option<Number<Positive>>,
+    /// Whether forecasts are corrected by what earlier ones missed [default: true, but not for counts]
+    #[arg(long, value_name = "WHETHER", action = clap::ArgAction::Set)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) feedback: Option<bool>,
     /// What no forecast and no interval goes below, 0 for what is counted or measured from 0 [default: none]
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lowest: Option<Number<Finite>>,
+    /// Steps between the values whose mean difference is the unit of MASE [default: the season]
+    #[arg(long, value_name = "STEPS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mase_season: Option<Steps>,
     /// Rows at the end of each series that only measure the forecast [default: a sixth, at most ten seasons or 500]
     #[arg(long, value_name = "ROWS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -365,6 +365,7 @@ impl Job for Learn<'_> {
         let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
             let task = Task {
                 beside: forecaster.beside.iter().map(|way| way.config.clone()).collect(),
+                feedback: forecaster.feedback.clone(),
                 evaluation: Some(evaluation.clone()).filter(is_sound),
                 cut_short: cut_short.as_ref().map(CutShort::to_string),
                 ..Task::new(&forecaster.config, reading.clone(), panel, calendar)
@@ -463,7 +464,9 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         optimizer: training.optimizer.map(|rule| format!("{rule:?}").to_lowercase()),
         lr: training.lr.map(|v| v.get()),
         clip: training.clip.map(|v| v.get()),
+        feedback: training.feedback,
         lowest: training.lowest.map(|v| v.get()),
+        mase_season: training.mase_season.map(|v| v.get()),
         batch: training.batch.map(|v| v.get()),
         epochs: training.epochs.map(|v| v.wide()),
         effort: training.effort.map(|v| 1e9 * v.get()),

@@ -249,6 +249,16 @@ fn many_series_are_forecast_by_one_network() {
     let more = place.lstm("forecast more.csv --epochs 2 --hidden 4 --ensemble 1 --out more").fine();
     assert!(more.out.contains("1 series of fewer than 14 rows get no forecast, west first"), "{}", more.out);
     assert!(!place.text("more/forecast.csv").contains("west,"));
+    // The network that reads both of each row, and what it keeps of them.
+    place.lstm(&format!("forecast wide.csv --target all --joint --out joint {TINY}")).fine();
+    let joint = place.text("joint/forecast.csv");
+    assert_ne!(joint, forecast);
+    for again in
+        ["forecast --model joint --out again --force", "forecast --model joint wide.csv --out again --force"]
+    {
+        place.lstm(&format!("{again} --quiet")).fine();
+        assert_eq!(place.text("again/forecast.csv"), joint, "{again}");
+    }
     let fewer = place.lstm("forecast --model wide wide.csv --target north --out other --quiet");
     assert_eq!(fewer.code, 3);
     assert!(fewer.err.contains("the model tells 2 series apart, from north to south"), "{}", fewer.err);

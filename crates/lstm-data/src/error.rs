@@ -309,6 +309,15 @@ pub enum Error {
         /// Where.
         at: Place,
     },
+    /// Columns are to be forecast jointly, and there is one.
+    #[error(
+        "{at}: --joint lets the network read several columns that are forecast, and there is one; name more with \
+         --target, or leave it out"
+    )]
+    NotJoint {
+        /// Where.
+        at: Place,
+    },
     /// The table does not have the layout that was asked for.
     #[error("{at}: the layout '{layout}' needs {needs}; leave out --layout, or name the column with --id")]
     Layout {

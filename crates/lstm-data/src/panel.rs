@@ -47,6 +47,8 @@ pub struct PanelOptions {
     pub known: Vec<String>,
     /// Covariates that are known up to the last value only.
     pub past: Vec<String>,
+    /// Whether every column that is forecast is a covariate of all, up to its last value, those of one's own among them.
+    pub joint: bool,
     /// Covariates that never change within a series.
     #[serde(rename = "static")]
     pub fixed: Vec<String>,

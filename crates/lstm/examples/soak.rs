@@ -140,7 +140,7 @@ fn load(path: &Path, cpu: &Cpu) -> Outcome<Forecaster<Cpu, f32>> {
     let config: ForecastConfig = serde_json::from_value(file.task["config"].clone())?;
     let linear = file.extra.get("linear").and_then(|weights| config.linear(weights.clone()));
     let prepared = Prepared { linear, spreads: file.extra["spreads"].clone(), columns: Vec::new() };
-    Ok(Forecaster { config, prepared, models: file.load_all(cpu)?, beside: Vec::new() })
+    Ok(Forecaster { config, prepared, models: file.load_all(cpu)?, beside: Vec::new(), feedback: None })
 }
 
 /// What the first network answers to a wave, step after step.

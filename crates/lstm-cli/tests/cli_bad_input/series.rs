@@ -35,6 +35,8 @@ pub(super) const SERIES: &[Entry] = &[
         "bad.csv, column 't': holds times, which a network cannot read beside the values; take it out of --known, --past and --static"),
     ("infinity beside the values", b"t,v,w\n2020-01,1,2\n2020-02,3,inf\n2020-03,2,1\n", "train bad.csv --target v --past w --out out --force", 3,
         "bad.csv, line 3, column 'w': 'inf' is not a finite number; correct it, or leave the cell empty to have it filled"),
+    ("one column, jointly", b"t,v,w\n2020-01,1,2\n2020-02,3,4\n2020-03,2,1\n", "train bad.csv --target v --joint --out out --force", 3,
+        "bad.csv: --joint lets the network read several columns that are forecast, and there is one; name more with --target, or leave it out"),
     ("rows to come for nothing", b"t,v\n2020-01,1\n2020-02,2\n", "train bad.csv --future bad.csv --out out --force", 2,
         "--future gives the known columns of rows to come, and there are none; name them with --known, or leave it out"),
 ];

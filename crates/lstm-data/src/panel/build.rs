@@ -30,8 +30,9 @@ impl Covariates {
         let survey = |names: &[String]| -> Result<Vec<Covariate>> {
             names.iter().map(|name| Covariate::survey(name, tables, options)).collect()
         };
+        let joint = if options.joint { joint(tables, options)? } else { Vec::new() };
         Ok(Self {
-            past: survey(&options.past)?,
+            past: survey(&[&options.past[..], &joint].concat())?,
             known: survey(&options.known)?,
             fixed: survey(&options.fixed)?,
         })
@@ -40,6 +41,21 @@ impl Covariates {
     fn is_empty(&self) -> bool {
         self.past.is_empty() && self.known.is_empty() && self.fixed.is_empty()
     }
+}
+
+/// The columns that are forecast, of which each is to be read for all.
+fn joint(tables: &[Table], options: &PanelOptions) -> Result<Vec<String>> {
+    let Some(table) = tables.first() else { return Ok(Vec::new()) };
+    let shape = Shape::of(table, options)?;
+    let targets = match shape.layout {
+        Layout::Rows => Vec::new(),
+        Layout::Columns | Layout::Long => target::choose(table, &shape, options)?.0,
+    };
+    if targets.len() < 2 {
+        return Err(Error::NotJoint { at: Place::file(table.file()) });
+    }
+    let columns = targets.iter().filter_map(|at| table.columns().get(*at));
+    Ok(columns.map(|column| column.name().to_owned()).collect())
 }
 
 /// Makes sure that each column is named for one part only.

@@ -314,6 +314,29 @@ fn covariates_stand_beside_the_values() {
 }
 
 #[test]
+fn columns_that_are_forecast_jointly_are_read_for_each() {
+    let text =
+        days(20, |day| Some(format!("{},{},{}", day % 7, day * day % 11, day))).replace("ds,y", "ds,a,b,c");
+    let options = |targets: &[&str]| PanelOptions {
+        targets: names(targets).into(),
+        past: names(&["c"]),
+        joint: true,
+        ..PanelOptions::default()
+    };
+    let got = read_panel(&table(&text), &options(&["all"])).unwrap();
+    let read: Vec<String> = got.past.iter().map(Feature::name).collect();
+    assert_eq!((got.members.len(), read), (2, names(&["c", "a", "b"])));
+    for member in &got.members {
+        assert_eq!(member.past.row(3).to_vec(), [3.0, 3.0, 9.0]);
+    }
+    let alone = "a.csv: --joint lets the network read several columns that are forecast, and there is one; name more \
+                 with --target, or leave it out";
+    assert_eq!(message(&text, &options(&["a"])), alone);
+    let rows = PanelOptions { layout: Some(Layout::Rows), joint: true, ..PanelOptions::default() };
+    assert_eq!(message("V1,V2,V3\nH1,1,2\nH2,3,4\n", &rows), alone);
+}
+
+#[test]
 fn many_missing_covariates_are_refused() {
     let text = days(20, |day| Some(format!("{day},{}", if day % 2 == 0 { "" } else { "1" })))
         .replace("ds,y", "ds,y,x");

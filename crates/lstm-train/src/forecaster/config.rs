@@ -19,6 +19,9 @@ pub const EFFORT: f64 = 2e12;
 /// Trials at most whose forecasts are averaged by default.
 const AVERAGED: usize = 4;
 
+/// Series from which on windows may reach back over most of one, as others show what it does not.
+const MANY: usize = 10;
+
 /// Longest lookback that is chosen unasked.
 const LONGEST: usize = 1024;
 
@@ -156,9 +159,15 @@ pub struct ForecastConfig {
     /// Trials at most whose forecasts are averaged; 1 in what an older version wrote.
     #[serde(default = "one")]
     pub average: usize,
+    /// Whether forecasts are corrected by what earlier ones missed; not so in what an older version wrote.
+    #[serde(default)]
+    pub feedback: bool,
     /// What no forecast and no interval goes below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest: Option<f64>,
+    /// Steps between the values whose mean absolute difference is the unit of MASE; where it is not said, the season.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mase_season: Option<usize>,
     /// Rows at the end of each series that only measure the forecast.
     pub held_out: usize,
     /// Rows before these that decide when training ends.
@@ -212,7 +221,11 @@ pub struct ForecastChoices {
     /// See [`ForecastConfig`].
     pub average: Option<usize>,
     /// See [`ForecastConfig`].
+    pub feedback: Option<bool>,
+    /// See [`ForecastConfig`].
     pub lowest: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub mase_season: Option<usize>,
     /// See [`ForecastConfig`].
     pub held_out: Option<usize>,
     /// See [`ForecastConfig`].
@@ -317,7 +330,13 @@ impl ForecastConfig {
             .season
             .or_else(|| candidates.iter().copied().min_by(|&a, &b| error(a).total_cmp(&error(b))));
         let season = season.unwrap_or(1).max(1);
-        let room = rows.saturating_sub(held_out + validation) / 3;
+        let usable = |rows: usize| rows.saturating_sub(held_out + validation);
+        let shortest_series = panel.iter().map(Member::rows).min().unwrap_or(0);
+        // A third of the rows; where many series make up for few windows of each, all but a few of the shortest.
+        let room = match panel.len() {
+            0..MANY => usable(rows) / 3,
+            _ => (usable(rows) / 3).max(usable(shortest_series).saturating_sub(2 * horizon)),
+        };
         let lookback = choices.lookback.unwrap_or_else(|| {
             let unit = if season > 1 { season } else { 16 };
             let wanted = [2, 3, 4, 8, 16, 52].map(|units| units * unit).into_iter();
@@ -355,7 +374,10 @@ impl ForecastConfig {
             optimizer: choices.optimizer.clone().unwrap_or_else(|| "adam".into()),
             lr: choices.lr.unwrap_or(3e-3),
             clip: choices.clip.unwrap_or(1.0),
+            // A correction would make counts of what is none.
+            feedback: choices.feedback.unwrap_or(head != Head::NegativeBinomial),
             lowest: choices.lowest,
+            mase_season: choices.mase_season,
             batch: choices.batch.unwrap_or(if small { 16 } else { 64 }),
             epochs: choices.epochs.unwrap_or(200),
             effort: choices.effort.unwrap_or(EFFORT),
@@ -392,7 +414,9 @@ impl ForecastConfig {
             optimizer: "adam".into(),
             lr: 3e-3,
             clip: 1.0,
+            feedback: false,
             lowest: None,
+            mase_season: None,
             batch: 64,
             epochs: 200,
             effort: EFFORT,
@@ -420,6 +444,7 @@ impl ForecastConfig {
         range("horizon", self.horizon, 100_000)?;
         range("lookback", self.lookback, 1_000_000)?;
         range("season", self.season, 1_000_000)?;
+        range("mase-season", self.mase_season.unwrap_or(1), 1_000_000)?;
         range("segment", self.segment, 10_000)?;
         range("hidden", self.hidden, 1 << 14)?;
         range("layers", self.layers, 64)?;
@@ -549,6 +574,12 @@ impl ForecastConfig {
         Ok(if self.clip > 0.0 { config.clip_norm(self.clip) } else { config })
     }
 
+    /// Steps between the values whose differences MASE is in units of.
+    #[must_use]
+    pub fn mase_season(&self) -> usize {
+        self.mase_season.unwrap_or(self.season)
+    }
+
     /// Rows that a forecast looks back on.
     #[must_use]
     pub fn reach(&self) -> usize {
@@ -642,7 +673,7 @@ fn is_small(panel: &[Member<'_>]) -> bool {
 }
 
 /// Whether logarithms may say more: values above 0 of which the largest are several times the smallest, in all but the
-/// last `hidden` rows of most series.
+/// last `hidden` rows of more than a quarter of the series.
 fn is_proportional(panel: &[Member<'_>], hidden: usize) -> bool {
     const TIMES: f64 = 3.0;
     let bounds = |member: &Member<'_>| {
@@ -651,7 +682,7 @@ fn is_proportional(panel: &[Member<'_>], hidden: usize) -> bool {
     };
     let bounds: Vec<(f64, f64)> = panel.iter().map(bounds).filter(|(low, high)| low <= high).collect();
     let wide = bounds.iter().filter(|(low, high)| *high >= TIMES * low).count();
-    bounds.iter().all(|(low, _)| *low > 0.0) && 2 * wide > bounds.len()
+    bounds.iter().all(|(low, _)| *low > 0.0) && 4 * wide > bounds.len()
 }
 
 /// Mean absolute error of seasonal naive forecasts `horizon` ahead in all but the last `hidden` rows, each

@@ -9,6 +9,7 @@ mod budget;
 mod combine;
 mod config;
 mod evaluation;
+mod feedback;
 mod gates;
 mod linear;
 mod paths;
@@ -24,6 +25,7 @@ pub use config::{
 pub use evaluation::{
     Edges, Evaluation, Interval, LEVELS, Part, Score, Taken, Trial, Way, outside, quantile_levels,
 };
+pub use feedback::Feedback;
 pub use gates::{Inside, half_life};
 pub use linear::Linear;
 pub use places::OfMethod;
@@ -72,6 +74,8 @@ pub struct Forecaster<B: Backend, F: Float> {
     pub models: Vec<Model<B, F>>,
     /// Others, of other settings, whose forecasts are averaged with its own; none looks back further than it does.
     pub beside: Vec<Self>,
+    /// How much of the last errors goes into its forecasts; none of those beside another.
+    pub feedback: Option<Feedback>,
 }
 
 /// What training one configuration gave.
@@ -123,6 +127,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             must: "at least one configuration".into(),
         })?;
         forecaster.beside = taken.map(|attempt| attempt.forecaster).collect();
+        if forecaster.config.feedback {
+            let unseen = |rows| forecaster.config.parts_of(rows).check;
+            forecaster.feedback = forecaster.learnt_feedback(backend, panel, unseen)?;
+        }
         let held: Vec<usize> =
             panel.iter().map(|member| forecaster.config.parts_of(member.rows()).held.start).collect();
         let part = Part { first_row: &held, learnt: &held, intervals: None };
@@ -158,15 +166,20 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 models.push(model);
                 index += 1;
                 if outcome.is_cut_short() {
-                    let cut = Self { config: config.clone(), prepared, models, beside: Vec::new() };
+                    let cut =
+                        Self { config: config.clone(), prepared, models, beside: Vec::new(), feedback: None };
                     return Ok((cut, outcome));
                 }
             }
-            all.push(Self { config: config.clone(), prepared, models, beside: Vec::new() });
+            all.push(Self { config: config.clone(), prepared, models, beside: Vec::new(), feedback: None });
         }
         let mut all = all.into_iter();
         let mut first = all.next().ok_or(Error::NoTruth { values: 0 })?;
         first.beside = all.collect();
+        if held.config.feedback {
+            let unseen = |rows| held.config.parts_of(rows).check.start..rows;
+            first.feedback = held.learnt_feedback(backend, panel, unseen)?;
+        }
         Ok((first, Outcome::Finished))
     }
 
@@ -224,7 +237,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             reach: config.reach(),
             whole: !last.is_cut_short(),
         };
-        let forecaster = Self { config: config.clone(), prepared, models, beside: Vec::new() };
+        let forecaster =
+            Self { config: config.clone(), prepared, models, beside: Vec::new(), feedback: None };
         Ok(Attempt { forecaster, outcome: last, way, answer })
     }
 
@@ -281,6 +295,31 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         windows: &[Window],
         levels: impl Fn(usize) -> &'l [f64] + Copy,
     ) -> Result<Vec<f64>> {
+        let mut quantiles = self.quantiles_unfed(backend, panel, windows, levels)?;
+        if let Some(feedback) = self.feedback.as_ref().filter(|_| !windows.is_empty()) {
+            let mut quantiles = quantiles.iter_mut();
+            for missed in self.missed(backend, panel, windows)? {
+                for h in 0..self.config.horizon {
+                    let correction = feedback.correction(&missed, h);
+                    quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
+                }
+            }
+        }
+        if quantiles.iter().any(|quantile| !quantile.is_finite()) {
+            return Err(Error::TooLarge);
+        }
+        quantiles.iter_mut().for_each(|value| *value = self.above(*value));
+        Ok(quantiles)
+    }
+
+    /// [`Forecaster::quantiles_at`] as the networks say them.
+    fn quantiles_unfed<'l>(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        levels: impl Fn(usize) -> &'l [f64] + Copy,
+    ) -> Result<Vec<f64>> {
         if windows.is_empty() {
             return Ok(Vec::new());
         }
@@ -294,10 +333,6 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
         let ways = self.ways().count() as f64;
         quantiles.iter_mut().for_each(|sum| *sum /= ways);
-        if quantiles.iter().any(|quantile| !quantile.is_finite()) {
-            return Err(Error::TooLarge);
-        }
-        quantiles.iter_mut().for_each(|value| *value = self.above(*value));
         Ok(quantiles)
     }
 
@@ -378,8 +413,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         // Long series are measured on evenly spaced windows, so that memory stays bounded.
         let held = all.sample((EVALUATED / (config.horizon * config.head.said())).max(30));
         let seen = panel.iter().zip(part.learnt);
-        let scales: Vec<Option<f64>> =
-            seen.map(|(member, learnt)| naive_scale(&member.values[..*learnt], config.season)).collect();
+        let scales: Vec<Option<f64>> = seen
+            .map(|(member, learnt)| naive_scale(&member.values[..*learnt], config.mase_season()))
+            .collect();
         let actual = all.actual(&held);
         if actual.iter().all(|truth| truth.is_nan()) {
             return Err(Error::NoTruth { values: actual.len() });
