@@ -64,7 +64,9 @@ fn held_out_rows_reach_neither_settings_nor_weights() {
 fn scores_are_those_of_the_forecasts() {
     let cpu = Cpu::new(2).unwrap();
     let values = series(240);
-    let (forecaster, evaluation) = hold_out(&cpu, &choices(), &one(&values));
+    // With feedback the forecasts of a place depend on those before it: see errors_of_earlier_forecasts_are_fed_back.
+    let choices = ForecastChoices { feedback: Some(false), ..choices() };
+    let (forecaster, evaluation) = hold_out(&cpu, &choices, &one(&values));
     let (config, first) = (&forecaster.config, evaluation.first_row);
     assert_eq!((config.season, config.horizon, evaluation.windows), (12, 12, 240 - first - 11));
     // Every window again, one at a time, each from its past alone.
@@ -177,17 +179,31 @@ fn errors_of_earlier_forecasts_are_fed_back() {
     let places = [window(rows - horizon), window(rows - 1), window(rows)];
     let with = forecaster.forecast_at(&cpu, &one(&values), &places).unwrap();
 
-    // It knows nothing of what comes behind its place.
+    // It knows nothing of what comes behind its place, nor does what is learnt from one place after another.
     let mut changed = values.clone();
     changed[rows - horizon..].fill(1e3);
     let again = forecaster.forecast_at(&cpu, &one(&changed), &places[..1]).unwrap();
     assert_eq!(again, with[..horizon]);
+    let last: Vec<Window> = (fed.first_row..=rows - horizon).map(window).collect();
+    let in_turn = |values: &[f64]| {
+        let mut in_turn = forecaster.in_turn();
+        forecaster.lstm_at(&cpu, &one(values), &last, in_turn.as_mut()).unwrap().forecasts
+    };
+    let told = in_turn(&values);
+    assert!(told[..horizon] == forecaster.forecast_at(&cpu, &one(&values), &last[..1]).unwrap());
+    assert!(told == in_turn(&changed));
+    let errors = told.chunks_exact(horizon).zip(&last).map(|(forecast, place)| {
+        let truth = &values[place.row..];
+        truth.iter().zip(forecast).map(|(y, f)| (y - f).abs()).sum::<f64>()
+    });
+    let mae = errors.sum::<f64>() / told.len() as f64;
+    assert!((mae / fed.score("lstm").unwrap().metrics.mae - 1.0).abs() < 1e-9);
 
     let feedback = forecaster.feedback.take().unwrap();
-    assert!(feedback.shares[0][0] > 0.3, "{feedback:?}");
+    assert!(feedback.shares()[0][0] > 0.3, "{feedback:?}");
     let without = forecaster.forecast_at(&cpu, &one(&values), &places).unwrap();
     let before = values[rows - 1] - without[horizon];
-    for (h, [a, b]) in feedback.shares.iter().enumerate() {
+    for (h, [a, b]) in feedback.shares().iter().enumerate() {
         let same_step = values[rows - horizon + h] - without[h];
         let wanted = without[2 * horizon + h] + a * before + b * same_step;
         assert!((with[2 * horizon + h] - wanted).abs() < 1e-9, "{h}");
@@ -371,7 +387,7 @@ fn nothing_goes_below_the_lowest_value_that_there_may_be() {
         let least = |choices: &ForecastChoices| {
             let (forecaster, evaluation) = hold_out(&cpu, choices, &one(&falls));
             let at = [Window { member: 0, row: 240 }];
-            let methods = forecaster.methods_at(&cpu, &one(&falls), &at, None).unwrap();
+            let methods = forecaster.methods_at(&cpu, &one(&falls), &at, None, None).unwrap();
             let edges = |of: &OfMethod, at: usize| {
                 let interval = &evaluation.score(of.method).unwrap().interval;
                 forecaster.calibrated(interval, at, of.forecasts[at], &of.edges(at), 50.0)[2][0]
@@ -434,7 +450,7 @@ fn every_head_says_intervals_that_do_not_cross_and_counts_are_asked_for() {
         assert!(lstm.coverage[1] > 0.6 && naive.uncalibrated.is_empty(), "{head:?}: {:?}", lstm.coverage);
         assert!(lstm.crps.unwrap() < lstm.metrics.mae, "{head:?}");
         let window = [Window { member: 0, row: 240 }];
-        let of = forecaster.lstm_at(&cpu, &one(&values), &window).unwrap();
+        let of = forecaster.lstm_at(&cpu, &one(&values), &window, None).unwrap();
         for (f, edges) in of.forecasts.iter().zip(of.said.as_ref().unwrap()) {
             let rising = [edges[2][0], edges[1][0], edges[0][0], *f, edges[0][1], edges[1][1], edges[2][1]];
             assert!(rising.windows(2).all(|pair| pair[0] <= pair[1]), "{head:?}: {rising:?}");

@@ -47,7 +47,8 @@ impl HeldOut {
         let Some((member, rows)) = found else { return Ok(Self::default()) };
         let cut = rows.len() == PLACES;
         let windows: Vec<Window> = rows.clone().map(|row| Window { member, row }).collect();
-        let forecasts = forecaster.forecast_at(backend, members, &windows)?;
+        let mut in_turn = forecaster.in_turn();
+        let forecasts = forecaster.lstm_at(backend, members, &windows, in_turn.as_mut())?.forecasts;
         Ok(Self { member, first: rows.start, forecasts, horizon: config.horizon, cut })
     }
 

@@ -261,7 +261,7 @@ impl Future {
             let mean = by_member(&windows, members.len(), of.forecasts.clone(), horizon);
             Line { method: of.method, mean, edges }
         };
-        let mut lines = vec![line(forecaster.lstm_at(backend, members, &windows)?)];
+        let mut lines = vec![line(forecaster.lstm_at(backend, members, &windows, None)?)];
         let winner = evaluation.and_then(Evaluation::winner).map_or("lstm", |score| &score.method);
         if let Some(kind) = Simple::named(winner) {
             let forecasts = forecaster.baseline_at(kind, members, &windows, None);

@@ -185,9 +185,6 @@ pub(crate) struct Task {
     /// The same of those whose forecasts are averaged with its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) beside: Vec<ForecastConfig>,
-    /// How much of the last errors goes into a forecast.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) feedback: Option<Feedback>,
     /// How the files were read.
     pub(crate) reading: Reading,
     /// The series, of which the file holds the last rows.
@@ -241,7 +238,6 @@ impl Task {
         Self {
             config: config.clone(),
             beside: Vec::new(),
-            feedback: None,
             // What was to come has come when the model is used again.
             reading: Reading { future: None, ..reading },
             members: panel.members.iter().map(ended).collect(),
@@ -377,15 +373,6 @@ impl Task {
                 return Err("a time axis has another number of rows than its series".into());
             }
         }
-        let fed = |feedback: &Feedback| {
-            let shares = &feedback.shares;
-            config.feedback
-                && shares.len() == config.horizon
-                && shares.iter().flatten().all(|share| share.is_finite())
-        };
-        if !self.feedback.iter().all(fed) {
-            return Err(format!("its feedback is not one of {} steps", config.horizon));
-        }
         let scores = self.evaluation.iter().flat_map(|evaluation| &evaluation.scores);
         let unfit = |score: &&Score| {
             let margin = &score.interval.margin;
@@ -401,6 +388,7 @@ impl Task {
 /// Names of the numbers that a model file holds besides its weights.
 mod kept {
     pub(super) const TEMPLATES: &str = "templates";
+    pub(super) const FEEDBACK: &str = "feedback";
     pub(super) const SPREADS: &str = "spreads";
     pub(super) const COLUMNS: &str = "columns";
     pub(super) const VALUES: &str = "values";
@@ -434,6 +422,9 @@ pub(crate) fn to_bytes<B: Backend, F: Float>(
     if let Some(evaluation) = task.evaluation.as_ref().filter(|evaluation| !evaluation.templates.is_empty()) {
         extra.insert(kept::TEMPLATES.into(), evaluation.templates.clone());
     }
+    if let Some(feedback) = &forecaster.feedback {
+        extra.insert(kept::FEEDBACK.into(), feedback.numbers());
+    }
     extra.insert(kept::SPREADS.into(), prepared.spreads.clone());
     extra.insert(kept::COLUMNS.into(), prepared.columns.as_flattened().to_vec());
     let ends =
@@ -459,6 +450,8 @@ pub(crate) struct Saved {
     pub(crate) task: Task,
     /// Of each whose forecasts are averaged.
     prepared: Vec<Prepared>,
+    /// How much of the last errors goes into a forecast.
+    feedback: Option<Feedback>,
     /// The last rows of its series.
     tail: Panel,
 }
@@ -502,7 +495,16 @@ impl Saved {
             evaluation.templates.clone_from(templates);
         }
         let (prepared, tail) = restored(&task, &model.extra, &path).map_err(unfit)?;
-        Ok(Self { path, model, task, prepared, tail })
+        let horizon = task.config.horizon;
+        let feedback = match model.extra.get(kept::FEEDBACK).filter(|_| task.config.feedback) {
+            None if task.config.feedback => return Err(unfit("what it feeds back is missing".into())),
+            None => None,
+            Some(numbers) => {
+                let feedback = Feedback::from_numbers(numbers, horizon);
+                Some(feedback.ok_or_else(|| unfit(format!("what it feeds back is not of {horizon} steps")))?)
+            }
+        };
+        Ok(Self { path, model, task, prepared, feedback, tail })
     }
 
     /// The forecaster on a backend, for these series; of others than its own it knows as many rows as `seen` says.
@@ -530,7 +532,7 @@ impl Saved {
         });
         // A task has settings of its own.
         let first = ways.next().ok_or_else(|| Failure::model("there are no settings"))?;
-        let own = Forecaster { beside: ways.collect(), feedback: self.task.feedback.clone(), ..first };
+        let own = Forecaster { beside: ways.collect(), feedback: self.feedback.clone(), ..first };
         Ok(if self.task.same_series(panel) { own } else { own.for_others(members, seen) })
     }
 

@@ -365,7 +365,6 @@ impl Job for Learn<'_> {
         let keep = |forecaster: &Forecaster<B, F>, evaluation: &Evaluation, cut_short: Option<CutShort>| {
             let task = Task {
                 beside: forecaster.beside.iter().map(|way| way.config.clone()).collect(),
-                feedback: forecaster.feedback.clone(),
                 evaluation: Some(evaluation.clone()).filter(is_sound),
                 cut_short: cut_short.as_ref().map(CutShort::to_string),
                 ..Task::new(&forecaster.config, reading.clone(), panel, calendar)

@@ -5,8 +5,8 @@
 //! number of origins.
 
 use crate::forecaster::{
-    Columns, Edges, ForecastConfig, Forecaster, LEVELS, Member, OfMethod, Rolling, Stage, Taken, Trial,
-    Window,
+    Columns, Edges, ForecastConfig, Forecaster, InTurn, LEVELS, Member, OfMethod, Rolling, Stage, Taken,
+    Trial, Window,
 };
 use crate::{Course, Error, Flow, Outcome, Progress, Result};
 use lstm_tensor::{Backend, Float};
@@ -114,6 +114,8 @@ struct Learnt<B: Backend, F: Float> {
     forecaster: Forecaster<B, F>,
     /// Of each method.
     rolling: Vec<(&'static str, Rolling)>,
+    /// What it feeds back.
+    in_turn: Option<InTurn>,
     /// The first row that it forecasts of each series: what ETS and Theta are fitted to lies before it.
     first: Vec<usize>,
 }
@@ -213,10 +215,10 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
 
     fn forecasts(&mut self, windows: Vec<Window>) -> Result<Batch> {
         let (backend, panel) = (self.backend, self.panel);
-        let Some(Learnt { forecaster, rolling, first }) = &mut self.learnt else {
+        let Some(Learnt { forecaster, rolling, in_turn, first }) = &mut self.learnt else {
             return Ok(Batch { windows: Vec::new(), actual: Vec::new(), methods: Vec::new() });
         };
-        let methods = forecaster.methods_at(backend, panel, &windows, Some(first))?;
+        let methods = forecaster.methods_at(backend, panel, &windows, Some(first), in_turn.as_mut())?;
         let with_edges = |of: OfMethod| {
             let mut edges = vec![[[f64::NAN; 2]; LEVELS.len()]; of.forecasts.len()];
             if let Some((_, rolling)) = rolling.iter_mut().find(|(method, _)| *method == of.method) {
@@ -279,7 +281,8 @@ impl<'a, B: Backend, F: Float> Backtest<'a, B, F> {
         let served = self.windows(self.next..(self.next + self.served).min(self.origins.offsets.len()));
         let mut first = vec![usize::MAX; self.panel.len()];
         served.iter().for_each(|window| first[window.member] = first[window.member].min(window.row));
-        self.learnt = Some(Learnt { forecaster, rolling, first });
+        let in_turn = forecaster.in_turn();
+        self.learnt = Some(Learnt { forecaster, rolling, in_turn, first });
         Ok(None)
     }
 }

@@ -8,91 +8,237 @@
 //! f[h] + a[h] e + b[h] s[h]
 //! ```
 //!
-//! with shares `a`, `b` by least squares on the validation part, each step for itself, times `1 - 2 / F` or 0, whichever is
-//! more (James and Stein 1961, Baranchik 1964). `F` is the ratio of the variances explained and left, with as many
-//! degrees of freedom as there are forecasts that do not overlap: neighbours share all but one of their rows.
+//! with shares `a`, `b` by least squares over the places whose truth has come, each step for itself, times `1 - 2 / F` or 0,
+//! whichever is more (James and Stein 1961, Baranchik 1964). `F` is the ratio of the variances explained and left, with
+//! as many degrees of freedom as there are forecasts that do not overlap: neighbours share all but one of their rows.
 
+use super::places::before_end;
 use super::windows::Window;
 use super::{CHECKED, Forecaster, Member};
 use crate::Result;
 use lstm_tensor::{Backend, Float};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// How much of the last errors goes into a forecast.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How much of the last errors goes into a forecast: for each step of the horizon, the sums that its shares follow from.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Feedback {
-    /// Shares of each step: of the error of the step before, and of the same step one horizon before.
-    pub shares: Vec<[f64; 2]>,
+    steps: Vec<Sums>,
+}
+
+/// Sums over places, in units of each series: of what was missed before, and with what was missed then.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sums {
+    before: [f64; 3],
+    with: [f64; 2],
+    then: f64,
+    /// Places, neighbours that overlap counted as one.
+    count: f64,
+}
+
+/// Numbers of [`Sums`].
+const NUMBERS: usize = 7;
+
+impl Sums {
+    fn add(&mut self, [a, b]: [f64; 2], y: f64, apart: f64) {
+        let products = [a * a, a * b, b * b];
+        self.before.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+        self.with.iter_mut().zip([a * y, b * y]).for_each(|(sum, product)| *sum += product);
+        self.then += y * y;
+        self.count += apart;
+    }
+
+    /// Shrunken least squares without a mean.
+    fn shares(&self) -> [f64; 2] {
+        // Of the diagonal: enough to tell the two errors apart where they are one.
+        const RIDGE: f64 = 0.01;
+        let Self { before: [aa, ab, bb], with: [ay, by], then: yy, count } = *self;
+        let (ra, rb) = (aa * (1.0 + RIDGE), bb * (1.0 + RIDGE));
+        let determinant = ra * rb - ab * ab;
+        let [a, b] = match () {
+            () if determinant > 0.0 => [(ay * rb - by * ab) / determinant, (by * ra - ay * ab) / determinant],
+            () if ra > 0.0 => [ay / ra, 0.0],
+            () if rb > 0.0 => [0.0, by / rb],
+            () => return [0.0; 2],
+        };
+        let left = yy - 2.0 * (a * ay + b * by) + a * a * aa + 2.0 * a * b * ab + b * b * bb;
+        // `2 / F`, which is 0 where nothing is left.
+        let shrunk = 4.0 * left.max(0.0) / (count * (yy - left));
+        if shrunk < 1.0 { [a, b].map(|share| share * (1.0 - shrunk)) } else { [0.0; 2] }
+    }
+}
+
+impl Feedback {
+    /// Of a horizon of so many steps, before anything is known.
+    fn new(horizon: usize) -> Self {
+        Self { steps: vec![Sums::default(); horizon] }
+    }
+
+    /// The shares of each step: of the error of the step before, and of the same step one horizon before.
+    #[must_use]
+    pub fn shares(&self) -> Vec<[f64; 2]> {
+        self.steps.iter().map(Sums::shares).collect()
+    }
+
+    /// All that it knows, as numbers for a file.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f64> {
+        let numbers = |sums: &Sums| {
+            let Sums { before: [aa, ab, bb], with: [ay, by], then, count } = *sums;
+            [aa, ab, bb, ay, by, then, count]
+        };
+        self.steps.iter().flat_map(numbers).collect()
+    }
+
+    /// From the [`Feedback::numbers`] of a horizon; none where they are no sums of one.
+    #[must_use]
+    pub fn from_numbers(numbers: &[f64], horizon: usize) -> Option<Self> {
+        let (steps, rest) = numbers.as_chunks::<NUMBERS>();
+        let sums = |&[aa, ab, bb, ay, by, then, count]: &[f64; NUMBERS]| {
+            let sound = [aa, bb, then, count].iter().all(|sum| *sum >= 0.0);
+            sound.then_some(Sums { before: [aa, ab, bb], with: [ay, by], then, count })
+        };
+        let steps: Option<Vec<Sums>> = steps.iter().map(sums).collect();
+        let finite = rest.is_empty() && numbers.iter().all(|number| number.is_finite());
+        steps.filter(|steps| finite && steps.len() == horizon).map(|steps| Self { steps })
+    }
 }
 
 /// Known errors of a place: of the step before, and of each step one horizon before; 0 where there was no forecast.
-pub(super) struct Missed {
+struct Missed {
     before: f64,
     horizon: Vec<f64>,
 }
 
 impl Missed {
-    fn of_step(&self, h: usize) -> [f64; 2] {
-        [self.before, self.horizon[h]]
+    fn correction(&self, [a, b]: [f64; 2], h: usize) -> f64 {
+        a * self.before + b * self.horizon[h]
     }
 }
 
-impl Feedback {
-    /// What is added to the forecast of step `h`.
-    pub(super) fn correction(&self, missed: &Missed, h: usize) -> f64 {
-        let [before, horizon] = missed.of_step(h);
-        let [a, b] = self.shares[h];
-        a * before + b * horizon
-    }
-
-    /// From what was missed at places of one series after another, `spacing` rows apart: `known` before, `came` after,
-    /// `[places, H]`, all in one unit; NaN where nobody knows. None where nothing is worth to be fed back.
-    fn fit(known: &[Missed], came: &[f64], horizon: usize, spacing: usize) -> Option<Self> {
-        let step = |h: usize| {
-            let pairs = known.iter().map(|known| known.of_step(h)).zip(came.iter().skip(h).step_by(horizon));
-            let apart = (spacing as f64 / (h + 1) as f64).min(1.0);
-            shares(pairs.filter(|(_, came)| came.is_finite()).map(|(known, came)| (known, *came)), apart)
-        };
-        let shares: Vec<[f64; 2]> = (0..horizon).map(step).collect();
-        shares.iter().flatten().any(|share| *share != 0.0).then_some(Self { shares })
-    }
+/// Feedback that learns from one place after another, as their truths come.
+#[derive(Clone, Debug)]
+pub struct InTurn {
+    feedback: Feedback,
+    /// Places some of whose truths have not come, in the order of time.
+    waiting: Vec<Place>,
+    /// The last row of each series that was a place.
+    last: HashMap<usize, usize>,
 }
 
-/// Shrunken least squares of `y` on two columns without a mean; `apart` is the part of the rows that counts as independent.
-fn shares(rows: impl Iterator<Item = ([f64; 2], f64)>, apart: f64) -> [f64; 2] {
-    // Of the diagonal: enough to tell the columns apart where they are one.
-    const RIDGE: f64 = 0.01;
-    let ([mut aa, mut ab, mut bb], [mut ay, mut by], mut yy, mut count) = ([0.0; 3], [0.0; 2], 0.0, 0usize);
-    for ([a, b], y) in rows {
-        (aa, ab, bb) = (aa + a * a, ab + a * b, bb + b * b);
-        (ay, by, yy) = (ay + a * y, by + b * y, yy + y * y);
-        count += 1;
+/// A place that is learnt from.
+#[derive(Clone, Debug)]
+struct Place {
+    /// When its first truth comes.
+    time: i64,
+    /// Rows behind the place before.
+    apart: usize,
+    /// Steps that are learnt.
+    known: usize,
+    before: f64,
+    horizon: Vec<f64>,
+    /// What its forecast without feedback missed; NaN where nobody knows.
+    then: Vec<f64>,
+}
+
+impl InTurn {
+    fn new(feedback: Feedback) -> Self {
+        Self { feedback, waiting: Vec::new(), last: HashMap::new() }
     }
-    let (ra, rb) = (aa * (1.0 + RIDGE), bb * (1.0 + RIDGE));
-    let determinant = ra * rb - ab * ab;
-    let [a, b] = match () {
-        () if determinant > 0.0 => [(ay * rb - by * ab) / determinant, (by * ra - ay * ab) / determinant],
-        () if ra > 0.0 => [ay / ra, 0.0],
-        () if rb > 0.0 => [0.0, by / rb],
-        () => return [0.0; 2],
-    };
-    let left = yy - 2.0 * (a * ay + b * by) + a * a * aa + 2.0 * a * b * ab + b * b * bb;
-    let ratio = count as f64 * apart * (yy - left) / (2.0 * left);
-    let kept = if left > 0.0 { 1.0 - 2.0 / ratio } else { 1.0 };
-    if ratio > 2.0 || left <= 0.0 { [a * kept, b * kept] } else { [0.0; 2] }
+
+    /// Learns all that is known at a time.
+    fn learn(&mut self, time: i64) {
+        for place in &mut self.waiting {
+            let horizon = place.then.len();
+            let known = usize::try_from(time.saturating_sub(place.time)).unwrap_or(0).min(horizon);
+            for h in place.known..known {
+                let (before, then) = ([place.before, place.horizon[h]], place.then[h]);
+                if before.iter().all(|error| error.is_finite()) && then.is_finite() {
+                    self.feedback.steps[h].add(before, then, (place.apart as f64 / (h + 1) as f64).min(1.0));
+                }
+            }
+            place.known = place.known.max(known);
+        }
+        self.waiting.retain(|place| place.known < place.then.len());
+    }
+
+    /// Will learn from a place when its truths come: what was missed before and `then`, `[H]`, in units of `unit`.
+    fn await_truth(&mut self, window: &Window, time: i64, missed: &Missed, then: Vec<f64>, unit: f64) {
+        let before = self.last.insert(window.member, window.row);
+        let apart = before.map_or(1, |row| window.row.abs_diff(row).max(1));
+        let scaled = |errors: &[f64]| errors.iter().map(|error| error / unit).collect();
+        let (horizon, then) = (scaled(&missed.horizon), scaled(&then));
+        self.waiting.push(Place { time, apart, known: 0, before: missed.before / unit, horizon, then });
+    }
 }
 
 impl<B: Backend, F: Float> Forecaster<B, F> {
-    /// What its forecasts missed before each of these places, in the series' unit.
-    pub(super) fn missed(
+    /// What it starts with where it learns from the places that it forecasts; none where nothing is fed back.
+    #[must_use]
+    pub fn in_turn(&self) -> Option<InTurn> {
+        self.feedback.clone().map(InTurn::new)
+    }
+
+    /// Adds to quantiles `[windows, H, levels]` what is fed back with what was known when it was trained.
+    pub(super) fn feed<'l>(
         &self,
         backend: &B,
         panel: &[Member<'_>],
         windows: &[Window],
-    ) -> Result<Vec<Missed>> {
+        quantiles: &mut [f64],
+        levels: impl Fn(usize) -> &'l [f64],
+    ) -> Result<()> {
+        let Some(feedback) = &self.feedback else { return Ok(()) };
+        let shares = feedback.shares();
+        if shares.iter().flatten().all(|share| *share == 0.0) {
+            return Ok(());
+        }
+        let mut quantiles = quantiles.iter_mut();
+        for missed in self.missed(backend, panel, windows)? {
+            for (h, shares) in shares.iter().enumerate() {
+                let correction = missed.correction(*shares, h);
+                quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, learning from each place as the rows behind it come.
+    pub(super) fn feed_in_turn<'l>(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        (quantiles, levels): (&mut [f64], impl Fn(usize) -> &'l [f64]),
+        in_turn: &mut InTurn,
+    ) -> Result<()> {
+        let horizon = self.config.horizon;
+        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        let missed = self.missed(backend, panel, windows)?;
+        let unfed = self.quantiles_unfed(backend, panel, windows, |_| &[0.5])?;
+        let starts: Vec<usize> =
+            (0..horizon).scan(0, |from, h| Some(std::mem::replace(from, *from + levels(h).len()))).collect();
+        let each = quantiles.len() / windows.len().max(1);
+        let time = |window: &Window| before_end(panel, window);
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|at| time(&windows[*at]));
+        for at in order {
+            let (window, missed) = (&windows[at], &missed[at]);
+            in_turn.learn(time(window));
+            let quantiles = &mut quantiles[at * each..][..each];
+            for (h, shares) in in_turn.feedback.shares().into_iter().enumerate() {
+                let correction = missed.correction(shares, h);
+                quantiles[starts[h]..][..levels(h).len()].iter_mut().for_each(|q| *q += correction);
+            }
+            let actual = all.actual(std::slice::from_ref(window));
+            let then = actual.iter().zip(&unfed[at * horizon..]).map(|(y, f)| y - f).collect();
+            in_turn.await_truth(window, time(window), missed, then, all.spread(window.member));
+        }
+        Ok(())
+    }
+
+    /// What its forecasts missed before each of these places, in the series' unit.
+    fn missed(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<Missed>> {
         let (horizon, reach) = (self.config.horizon, self.config.reach());
         let earlier = |window: &Window, rows: usize| {
             let row = window.row.checked_sub(rows).filter(|row| *row >= reach)?;
@@ -127,25 +273,18 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         backend: &B,
         panel: &[Member<'_>],
         unseen: impl Fn(usize) -> Range<usize>,
-    ) -> Result<Option<Feedback>> {
+    ) -> Result<Feedback> {
         let horizon = self.config.horizon;
         // The forecasts before a place must lie there too.
         let part = |_, rows| {
             let rows = unseen(rows);
             (rows.start + horizon).min(rows.end)..rows.end
         };
-        let all = self.windows(panel, horizon, part);
-        let (windows, spacing) = (all.sample(CHECKED), all.len().div_ceil(CHECKED).max(1));
-        let mut known = self.missed(backend, panel, &windows)?;
-        let forecasts = self.quantiles_unfed(backend, panel, &windows, |_| &[0.5])?;
-        let mut came = all.actual(&windows);
-        came.iter_mut().zip(forecasts).for_each(|(y, f)| *y -= f);
-        for ((window, known), came) in windows.iter().zip(&mut known).zip(came.chunks_exact_mut(horizon)) {
-            let unit = all.spread(window.member);
-            known.before /= unit;
-            known.horizon.iter_mut().chain(came).for_each(|error| *error /= unit);
-        }
-        Ok(Feedback::fit(&known, &came, horizon, spacing))
+        let windows = self.windows(panel, horizon, part).sample(CHECKED);
+        let mut in_turn = InTurn::new(Feedback::new(horizon));
+        self.feed_in_turn(backend, panel, &windows, (&mut [], |_| &[]), &mut in_turn)?;
+        in_turn.learn(i64::MAX);
+        Ok(in_turn.feedback)
     }
 }
 
@@ -153,52 +292,72 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
 mod tests {
     use super::*;
 
-    /// Errors of 200 places of which those of two steps follow by these shares, and noise that repeats.
-    fn learnt(shares: [[f64; 2]; 2], noise: f64, spacing: usize) -> Option<Feedback> {
+    const STEPS: usize = 2;
+
+    /// What is learnt of 200 places, `apart` rows from one another, where two steps follow by these shares, and noise.
+    fn learnt(shares: [[f64; 2]; STEPS], noise: f64, apart: usize) -> Feedback {
         let wave = |n: usize, period: f64| (n as f64 * period).sin();
-        let known: Vec<Missed> = (0..200)
-            .map(|n| Missed { before: wave(n, 1.3), horizon: vec![wave(n, 2.9), wave(n, 0.7)] })
-            .collect();
-        let came: Vec<f64> = known
-            .iter()
-            .enumerate()
-            .flat_map(|(n, known)| {
-                [0, 1].map(|h| {
-                    let [a, b] = known.of_step(h);
-                    shares[h][0] * a + shares[h][1] * b + noise * wave(n * n, 0.37)
-                })
-            })
-            .collect();
-        Feedback::fit(&known, &came, 2, spacing)
+        let mut in_turn = InTurn::new(Feedback::new(STEPS));
+        for n in 0..200 {
+            let missed = Missed { before: wave(n, 1.3), horizon: vec![wave(n, 2.9), wave(n, 0.7)] };
+            let then =
+                (0..STEPS).map(|h| missed.correction(shares[h], h) + noise * wave(n * n, 0.37)).collect();
+            in_turn.await_truth(
+                &Window { member: 0, row: n * apart },
+                (n * apart) as i64,
+                &missed,
+                then,
+                2.0,
+            );
+        }
+        in_turn.learn(i64::MAX);
+        in_turn.feedback
     }
 
     #[test]
-    fn shares_are_found_and_added() {
-        let feedback = learnt([[0.8, 0.0], [0.1, -0.4]], 0.0, 1).unwrap();
-        for (found, wanted) in feedback.shares.iter().flatten().zip([0.8, 0.0, 0.1, -0.4]) {
+    fn shares_are_found_and_kept_in_files() {
+        let wanted = [[0.8, 0.0], [0.1, -0.4]];
+        let feedback = learnt(wanted, 0.0, 1);
+        for (found, wanted) in feedback.shares().iter().flatten().zip(wanted.iter().flatten()) {
             assert!((found - wanted).abs() < 0.02, "{feedback:?}");
         }
-        let missed = Missed { before: 2.0, horizon: vec![5.0, 10.0] };
-        let [a, b] = feedback.shares[1];
-        assert!((feedback.correction(&missed, 1) - (2.0 * a + 10.0 * b)).abs() < 1e-12);
+        let mut numbers = feedback.numbers();
+        assert_eq!(Feedback::from_numbers(&numbers, STEPS), Some(feedback));
+        assert_eq!(Feedback::from_numbers(&numbers, 1), None);
+        assert_eq!(Feedback::from_numbers(&numbers[1..], STEPS), None);
+        numbers[0] = -1.0;
+        assert_eq!(Feedback::from_numbers(&numbers, STEPS), None);
+        numbers[0] = f64::NAN;
+        assert_eq!(Feedback::from_numbers(&numbers, STEPS), None);
     }
 
     #[test]
     fn what_may_be_chance_is_not_fed_back() {
-        assert_eq!(learnt([[0.0; 2]; 2], 1.0, 2), None);
+        assert_eq!(learnt([[0.0; 2]; 2], 1.0, 2).shares(), [[0.0; 2]; STEPS]);
         // Clear where forecasts stand apart, and less so where they overlap.
-        let weak = |spacing| learnt([[0.0; 2], [0.3, 0.0]], 1.0, spacing).map_or(0.0, |f| f.shares[1][0]);
+        let weak = |apart| learnt([[0.0; 2], [0.3, 0.0]], 1.0, apart).shares()[1][0];
         assert!(weak(2) > weak(1) && weak(2) > 0.2, "{} {}", weak(2), weak(1));
         assert!(weak(2) < 0.35);
     }
 
     #[test]
-    fn nothing_is_learnt_from_nothing() {
-        assert_eq!(Feedback::fit(&[], &[], 3, 1), None);
-        let silent = || Missed { before: 0.0, horizon: vec![0.0] };
-        assert_eq!(Feedback::fit(&[silent(), silent()], &[1.0, f64::NAN], 1, 1), None);
-        let before = [1.0, -1.0, 2.0, -2.0].map(|before| Missed { before, horizon: vec![0.0] });
-        let feedback = Feedback::fit(&before, &[0.5, -0.5, 1.0, -1.0], 1, 1).unwrap();
-        assert!((feedback.shares[0][0] - 0.5).abs() < 0.01 && feedback.shares[0][1] == 0.0);
+    fn nothing_is_learnt_before_it_comes() {
+        let mut in_turn = InTurn::new(Feedback::new(STEPS));
+        let place = |in_turn: &mut InTurn, row: usize| {
+            let missed = Missed { before: 1.0, horizon: vec![0.0; STEPS] };
+            in_turn.await_truth(&Window { member: 0, row }, row as i64, &missed, vec![0.5, f64::NAN], 1.0);
+        };
+        let known = |in_turn: &InTurn| [0, 1].map(|h| in_turn.feedback.steps[h].count);
+        place(&mut in_turn, 10);
+        in_turn.learn(10);
+        assert_eq!(known(&in_turn), [0.0, 0.0]);
+        place(&mut in_turn, 11);
+        in_turn.learn(11);
+        assert_eq!(known(&in_turn), [1.0, 0.0]);
+        // The second step never comes to be known.
+        in_turn.learn(20);
+        assert_eq!((known(&in_turn), in_turn.waiting.len()), ([2.0, 0.0], 0));
+        assert!((in_turn.feedback.shares()[0][0] - 0.5).abs() < 0.01);
+        assert_eq!(in_turn.feedback.shares()[1], [0.0; 2]);
     }
 }

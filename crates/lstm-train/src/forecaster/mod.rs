@@ -25,7 +25,7 @@ pub use config::{
 pub use evaluation::{
     Edges, Evaluation, Interval, LEVELS, Part, Score, Taken, Trial, Way, outside, quantile_levels,
 };
-pub use feedback::Feedback;
+pub use feedback::{Feedback, InTurn};
 pub use gates::{Inside, half_life};
 pub use linear::Linear;
 pub use places::OfMethod;
@@ -129,7 +129,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         forecaster.beside = taken.map(|attempt| attempt.forecaster).collect();
         if forecaster.config.feedback {
             let unseen = |rows| forecaster.config.parts_of(rows).check;
-            forecaster.feedback = forecaster.learnt_feedback(backend, panel, unseen)?;
+            forecaster.feedback = Some(forecaster.learnt_feedback(backend, panel, unseen)?);
         }
         let held: Vec<usize> =
             panel.iter().map(|member| forecaster.config.parts_of(member.rows()).held.start).collect();
@@ -178,7 +178,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         first.beside = all.collect();
         if held.config.feedback {
             let unseen = |rows| held.config.parts_of(rows).check.start..rows;
-            first.feedback = held.learnt_feedback(backend, panel, unseen)?;
+            first.feedback = Some(held.learnt_feedback(backend, panel, unseen)?);
         }
         Ok((first, Outcome::Finished))
     }
@@ -295,15 +295,24 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         windows: &[Window],
         levels: impl Fn(usize) -> &'l [f64] + Copy,
     ) -> Result<Vec<f64>> {
+        self.quantiles_fed(backend, panel, windows, levels, None)
+    }
+
+    /// [`Forecaster::quantiles_at`], with feedback that learns from one place after another if there is any.
+    fn quantiles_fed<'l>(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        levels: impl Fn(usize) -> &'l [f64] + Copy,
+        in_turn: Option<&mut InTurn>,
+    ) -> Result<Vec<f64>> {
         let mut quantiles = self.quantiles_unfed(backend, panel, windows, levels)?;
-        if let Some(feedback) = self.feedback.as_ref().filter(|_| !windows.is_empty()) {
-            let mut quantiles = quantiles.iter_mut();
-            for missed in self.missed(backend, panel, windows)? {
-                for h in 0..self.config.horizon {
-                    let correction = feedback.correction(&missed, h);
-                    quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
-                }
+        match in_turn {
+            Some(in_turn) => {
+                self.feed_in_turn(backend, panel, windows, (&mut quantiles, levels), in_turn)?;
             }
+            None => self.feed(backend, panel, windows, &mut quantiles, levels)?,
         }
         if quantiles.iter().any(|quantile| !quantile.is_finite()) {
             return Err(Error::TooLarge);
@@ -438,7 +447,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             learnt.max(&config.reach()).min(&member.rows()).to_owned()
         };
         let fitted: Vec<usize> = panel.iter().zip(part.learnt).map(before).collect();
-        let methods = self.methods_at(backend, panel, &held, Some(&fitted))?;
+        let mut in_turn = self.in_turn();
+        let methods = self.methods_at(backend, panel, &held, Some(&fitted), in_turn.as_mut())?;
         let templates = self.templates(panel, &held, &methods[0]);
         let scale = |at: usize| scales[held[at / config.horizon].member];
         let units = self.scales_at(panel, &held);

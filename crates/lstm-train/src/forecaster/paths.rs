@@ -37,7 +37,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     ) -> Result<Vec<f64>> {
         let horizon = self.config.horizon;
         let levels: Vec<Vec<f64>> = (0..horizon).map(|h| drawn(count, seed, h)).collect();
-        let said = self.lstm_at(backend, panel, windows)?;
+        let said = self.lstm_at(backend, panel, windows, None)?;
         let scales = self.scales_at(panel, windows);
         let mut paths = vec![0.0; windows.len() * count * horizon];
         // The draws of some windows at once: those of all would take as much memory as their paths.

@@ -1,6 +1,7 @@
 //! Every method at any place of the series, and how sure it was before: what a backtest is made of.
 
 use super::evaluation::{Edges, Interval, edges_of, outside, quantile_levels};
+use super::feedback::InTurn;
 use super::paths::TEMPLATES;
 use super::rolling::{Rolling, Scores};
 use super::windows::Windows;
@@ -34,7 +35,7 @@ impl OfMethod {
 impl<B: Backend, F: Float> Forecaster<B, F> {
     /// Forecasts of every method at several places: the LSTM's first, then those of the baselines. Each sees only
     /// what lies before its place. `first` says of each series how many rows ETS and Theta are fitted to, where these are
-    /// not those before its first place.
+    /// not those before its first place; `in_turn` learns what to feed back from one place after another.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) and those of the backend.
@@ -44,8 +45,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         panel: &[Member<'_>],
         windows: &[Window],
         first: Option<&[usize]>,
+        in_turn: Option<&mut InTurn>,
     ) -> Result<Vec<OfMethod>> {
-        let mut methods = vec![self.lstm_at(backend, panel, windows)?];
+        let mut methods = vec![self.lstm_at(backend, panel, windows, in_turn)?];
         let fits = |kind: &Simple| match kind {
             Simple::Linear => self.prepared.linear.is_some(),
             Simple::SeasonalNaive => self.config.season > 1,
@@ -121,14 +123,20 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     ///
     /// # Errors
     /// As [`Forecaster::methods_at`].
-    pub fn lstm_at(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<OfMethod> {
+    pub fn lstm_at(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        in_turn: Option<&mut InTurn>,
+    ) -> Result<OfMethod> {
         let method = "lstm";
         if self.config.head == Head::Point {
-            let forecasts = self.forecast_at(backend, panel, windows)?;
+            let forecasts = self.quantiles_fed(backend, panel, windows, |_| &[0.5], in_turn)?;
             return Ok(OfMethod { method, forecasts, said: None });
         }
         let levels = quantile_levels();
-        let quantiles = self.quantiles_at(backend, panel, windows, |_| &levels)?;
+        let quantiles = self.quantiles_fed(backend, panel, windows, |_| &levels, in_turn)?;
         let quantiles = quantiles.chunks_exact(levels.len());
         Ok(OfMethod {
             method,
@@ -184,7 +192,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut check = check.sample(CHECKED);
         check.sort_by_key(|window| before_end(panel, window));
         let of = |of: OfMethod| (of.method, self.scores(panel, &check, &of));
-        Ok(self.methods_at(backend, panel, &check, None)?.into_iter().map(of).collect())
+        Ok(self.methods_at(backend, panel, &check, None, None)?.into_iter().map(of).collect())
     }
 
     /// Tells `each` the index in `[windows, H]` and the edges of every value that a method forecasts at these places,
@@ -235,6 +243,6 @@ fn of_first<T: Copy>(
 }
 
 /// The first row that a window predicts, counted from behind the last row of its series: what all series of a panel share.
-fn before_end(panel: &[Member<'_>], window: &Window) -> i64 {
+pub(super) fn before_end(panel: &[Member<'_>], window: &Window) -> i64 {
     window.row as i64 - panel[window.member].rows() as i64
 }

@@ -424,8 +424,9 @@ impl<'a> Windows<'a> {
 
     /// What came, `[B, H]`; NaN where nobody knows.
     pub(super) fn actual(&self, windows: &[Window]) -> Vec<f64> {
-        let value =
-            |member: &Member<'_>, row| if member.is_truth(row) { member.values[row] } else { f64::NAN };
+        let value = |member: &Member<'_>, row: usize| {
+            member.values.get(row).copied().filter(|_| member.is_truth(row)).unwrap_or(f64::NAN)
+        };
         let of = |w: &Window| {
             let (member, row) = (&self.panel[w.member], w.row);
             (row..row + self.config.horizon).map(move |row| value(member, row))
