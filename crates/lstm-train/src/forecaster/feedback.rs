@@ -8,9 +8,10 @@
 //! f[h] + a[h] e + b[h] s[h]
 //! ```
 //!
-//! with shares `a`, `b` by least squares over the places whose truth has come, each step for itself, times `1 - 2 / F` or 0,
+//! with shares `a`, `b` by least squares over the places whose truth has come, each step for itself, times `1 - 2 F0 / F` or 0,
 //! whichever is more (James and Stein 1961, Baranchik 1964). `F` is the ratio of the variances explained and left, with
-//! as many degrees of freedom as there are forecasts that do not overlap: neighbours share all but one of their rows.
+//! as many degrees of freedom as there are forecasts that do not overlap, for neighbours share all but one of their rows;
+//! `F0` is its mean where nothing but chance is explained.
 
 use super::places::before_end;
 use super::windows::Window;
@@ -62,9 +63,14 @@ impl Sums {
             () => return [0.0; 2],
         };
         let left = yy - 2.0 * (a * ay + b * by) + a * a * aa + 2.0 * a * b * ab + b * b * bb;
-        // `2 / F`, which is 0 where nothing is left.
-        let shrunk = 4.0 * left.max(0.0) / (count * (yy - left));
-        if shrunk < 1.0 { [a, b].map(|share| share * (1.0 - shrunk)) } else { [0.0; 2] }
+        // Two shares are settled, and by chance `F` is on average `d / (d - 2)` with `d` degrees of freedom left.
+        let (free, gained) = (count - 4.0, yy - left);
+        let shrunk = 4.0 * left.max(0.0) / (free * gained);
+        if free > 0.0 && gained > 0.0 && shrunk < 1.0 {
+            [a, b].map(|share| share * (1.0 - shrunk))
+        } else {
+            [0.0; 2]
+        }
     }
 }
 
@@ -357,6 +363,12 @@ mod tests {
         // The second step never comes to be known.
         in_turn.learn(20);
         assert_eq!((known(&in_turn), in_turn.waiting.len()), ([2.0, 0.0], 0));
+        // Four places may agree by chance, however well.
+        (12..14).for_each(|row| place(&mut in_turn, row));
+        in_turn.learn(20);
+        assert_eq!(in_turn.feedback.shares(), [[0.0; 2]; STEPS]);
+        (14..20).for_each(|row| place(&mut in_turn, row));
+        in_turn.learn(40);
         assert!((in_turn.feedback.shares()[0][0] - 0.5).abs() < 0.01);
         assert_eq!(in_turn.feedback.shares()[1], [0.0; 2]);
     }
