@@ -163,6 +163,54 @@ fn forecasts_of_several_trials_are_averaged() {
 }
 
 #[test]
+fn blocks_go_on_from_forecasts_as_if_they_had_come() {
+    let cpu = Cpu::new(1).unwrap();
+    let first = series(240);
+    let second: Vec<f64> = first.iter().rev().map(|value| 40.0 + 3.0 * value).collect();
+    // Known in advance beyond the end, and up to the present only.
+    let cells: Vec<f64> = (0..280).map(|row| f64::from(row % 5)).collect();
+    fn member<'a>(values: &'a [f64], cells: &'a [f64]) -> Member<'a> {
+        Member {
+            known: Columns { cells, width: 1 },
+            past: Columns { cells: &cells[..240], width: 1 },
+            ..Member::alone(values)
+        }
+    }
+    for (base, normalise, head) in [
+        (Base::Linear, Normalise::Window, Head::Point),
+        (Base::Season, Normalise::Series, Head::Point),
+        (Base::Last, Normalise::Log, Head::Quantile),
+    ] {
+        let choices = ForecastChoices {
+            base: Some(base),
+            normalise: Some(normalise),
+            head: Some(head),
+            block: Some(5),
+            feedback: Some(false),
+            ..choices()
+        };
+        let members = [member(&first, &cells), member(&second, &cells)];
+        let (mut forecaster, evaluation) = hold_out(&cpu, &choices, &members);
+        assert_eq!((forecaster.config.horizon, evaluation.scores[0].by_step.len()), (12, 12));
+        let whole = forecaster.forecast(&cpu, &members).unwrap();
+        assert!(whole.iter().flatten().all(|value| value.is_finite()));
+        // Five steps at once, three times.
+        (forecaster.config.horizon, forecaster.config.block) = (5, None);
+        let mut seen = [first.clone(), second.clone()];
+        for _ in 0..3 {
+            let members = [member(&seen[0], &cells), member(&seen[1], &cells)];
+            let next = forecaster.forecast(&cpu, &members).unwrap();
+            seen.iter_mut().zip(next).for_each(|(seen, next)| seen.extend(next));
+        }
+        for (whole, seen) in whole.iter().zip(&seen) {
+            for (a, b) in whole.iter().zip(&seen[240..]) {
+                assert!((a - b).abs() < 1e-9 * b.abs().max(1.0), "{base:?}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
 fn errors_of_earlier_forecasts_are_fed_back() {
     let cpu = Cpu::new(1).unwrap();
     // A level that wanders, which the seasonal forecast does not follow, nor a network that has learnt nothing.

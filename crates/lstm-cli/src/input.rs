@@ -231,6 +231,7 @@ impl Beside {
                 past: columns(past, self.widths[1]),
                 fixed: &member.fixed,
                 made: &member.made,
+                index: None,
             })
             .collect()
     }

@@ -141,6 +141,10 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) horizon: Option<Whole<1, 100_000>>,
+    /// Steps that the network forecasts at once; farther ones follow from its own forecasts [default: all]
+    #[arg(long, value_name = "STEPS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) block: Option<Whole<1, 100_000>>,
     /// Steps that a forecast looks back on [default: from 2 to 52 seasons, whichever serves a linear forecast best]
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]

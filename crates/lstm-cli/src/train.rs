@@ -463,6 +463,7 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         optimizer: training.optimizer.map(|rule| format!("{rule:?}").to_lowercase()),
         lr: training.lr.map(|v| v.get()),
         clip: training.clip.map(|v| v.get()),
+        block: training.block.map(|v| v.get()),
         feedback: training.feedback,
         lowest: training.lowest.map(|v| v.get()),
         mase_season: training.mase_season.map(|v| v.get()),

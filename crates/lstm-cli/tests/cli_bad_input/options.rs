@@ -9,7 +9,7 @@ type Option = (&'static str, &'static str, &'static str, &'static str);
 const TRAIN: &str = "train good.csv --out out";
 const LAB: &str = "lab missing.safetensors good.csv";
 
-const WHOLE: [Option; 19] = [
+const WHOLE: [Option; 20] = [
     (TRAIN, "horizon", "STEPS", "a whole number from 1 to 100000"),
     (TRAIN, "lookback", "STEPS", "a whole number from 1 to 1000000"),
     (TRAIN, "season", "STEPS", "a whole number from 1 to 1000000"),
@@ -22,6 +22,7 @@ const WHOLE: [Option; 19] = [
     (TRAIN, "epochs", "COUNT", "a whole number from 1 to 1000000"),
     (TRAIN, "batch", "WINDOWS", "a whole number from 1 to 1048576"),
     (TRAIN, "threads", "COUNT", "a whole number from 1 to 1024"),
+    (TRAIN, "block", "STEPS", "a whole number from 1 to 100000"),
     (TRAIN, "mase-season", "STEPS", "a whole number from 1 to 1000000"),
     (TRAIN, "seed", "NUMBER", "a whole number, at least 0"),
     ("backtest good.csv", "origins", "COUNT", "a whole number from 1 to 1000000"),

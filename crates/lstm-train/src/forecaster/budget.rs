@@ -55,7 +55,8 @@ impl Plan {
     ) -> Result<Self> {
         let first = trials.first().ok_or_else(|| too_small(seconds, 0.0))?;
         let (nothing, part) = (Prepared::default(), |_, rows| first.parts_of(rows).check);
-        let checked = Windows::new(panel, first, &nothing, first.horizon, part);
+        let at_once = first.at_once();
+        let checked = Windows::new(panel, &at_once, &nothing, at_once.horizon, part);
         let looks = LOOKS * checked.len().min(CHECKED) as f64 / (3 * first.batch) as f64;
         let steps = |trials: usize, networks: usize| {
             let (n, e) = (trials as f64, networks as f64);

@@ -111,6 +111,9 @@ impl Head {
 pub struct ForecastConfig {
     /// Steps that are forecast.
     pub horizon: usize,
+    /// Steps that the network forecasts at once, where they are fewer: farther ones follow from its own forecasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
     /// Steps that a window reads; a multiple of `segment`.
     pub lookback: usize,
     /// Season of the seasonal naive forecast and of MASE, in steps; 1 = none.
@@ -182,6 +185,8 @@ pub struct ForecastConfig {
 pub struct ForecastChoices {
     /// See [`ForecastConfig::horizon`]; so for all below.
     pub horizon: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub block: Option<usize>,
     /// See [`ForecastConfig`].
     pub lookback: Option<usize>,
     /// See [`ForecastConfig`].
@@ -342,7 +347,8 @@ impl ForecastConfig {
             let wanted = [2, 3, 4, 8, 16, 52].map(|units| units * unit).into_iter();
             let fitting: Vec<usize> = wanted.filter(|rows| *rows <= room.min(LONGEST)).collect();
             let shortest = (2 * unit).min(room).max(1);
-            best_lookback(panel, &fitting, (held_out, validation), horizon).unwrap_or(shortest)
+            best_lookback(panel, &fitting, (held_out, validation), choices.block.unwrap_or(horizon))
+                .unwrap_or(shortest)
         });
         // As many values in a step as leave some 16 steps to read.
         let segment = choices.segment.unwrap_or_else(|| {
@@ -352,6 +358,7 @@ impl ForecastConfig {
         let small = is_small(panel);
         let config = Self {
             horizon,
+            block: choices.block,
             // What was asked for is refused where it does not fit, not changed.
             lookback: match choices.lookback {
                 Some(asked) => asked,
@@ -396,6 +403,7 @@ impl ForecastConfig {
     pub(super) fn plain() -> Self {
         Self {
             horizon: 1,
+            block: None,
             lookback: 1,
             season: 1,
             base: Base::Linear,
@@ -442,6 +450,7 @@ impl ForecastConfig {
             }
         };
         range("horizon", self.horizon, 100_000)?;
+        range("block", self.block.unwrap_or(1), self.horizon)?;
         range("lookback", self.lookback, 1_000_000)?;
         range("season", self.season, 1_000_000)?;
         range("mase-season", self.mase_season.unwrap_or(1), 1_000_000)?;
@@ -512,6 +521,11 @@ impl ForecastConfig {
         self.head.answer().map_or(1, |answer| answer.parameters())
     }
 
+    /// The same for as many steps as the network forecasts at once.
+    pub(super) fn at_once(&self) -> Self {
+        Self { horizon: self.block.unwrap_or(self.horizon), block: None, ..self.clone() }
+    }
+
     /// Columns of a step: the values of a segment, how far ahead it lies, its covariates, whose it is.
     pub(super) fn inputs(&self) -> usize {
         self.segment * (1 + self.known + self.past) + 1 + self.fixed + self.told_apart
@@ -524,7 +538,7 @@ impl ForecastConfig {
 
     /// Steps that answer.
     pub(super) fn future_steps(&self) -> usize {
-        self.horizon.div_ceil(self.segment)
+        self.block.unwrap_or(self.horizon).div_ceil(self.segment)
     }
 
     /// All steps of a sequence.

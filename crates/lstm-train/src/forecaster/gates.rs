@@ -1,5 +1,6 @@
 //! What goes on inside a network while it reads a window: gates, cells, and the gradient that comes back.
 
+use super::windows::Windows;
 use super::{Forecaster, Member, Window};
 use crate::{Error, Result};
 use lstm_nn::{LayerTrace, Loss, Model, TrainOptions, TrainPass};
@@ -52,7 +53,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let Some((way, model)) = self.networks().nth(network) else {
             return refuse("network", network, format!("less than {}", self.networks().count()));
         };
-        let config = &way.config;
+        let config = &way.config.at_once();
         match panel.get(window.member) {
             None => return refuse("series", window.member, format!("less than {}", panel.len())),
             Some(member) if !(config.reach()..=member.rows()).contains(&window.row) => {
@@ -60,7 +61,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             }
             Some(_) => {}
         }
-        let all = way.windows(panel, 0, |_, rows| 0..rows);
+        let all = Windows::new(panel, config, &way.prepared, 0, |_, rows| 0..rows);
         let (steps, width, segment) = (config.all_steps(), config.inputs(), config.segment);
         let options = || TrainOptions::new(Loss::mse());
 

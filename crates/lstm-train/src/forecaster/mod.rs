@@ -14,6 +14,7 @@ mod gates;
 mod linear;
 mod paths;
 mod places;
+mod recursive;
 mod rolling;
 mod series;
 mod windows;
@@ -191,6 +192,8 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         watch: &mut dyn FnMut(usize, u64, Option<&Progress>) -> Flow,
     ) -> Result<Attempt<B, F>> {
         config.parts(panel)?;
+        let whole = config;
+        let config = &config.at_once();
         let (prepared, ridge, _) = prepare(config, panel);
         let parts = |rows| config.parts_of(rows);
         let train = Windows::new(panel, config, &prepared, config.answered(), |_, rows| parts(rows).train);
@@ -237,8 +240,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             reach: config.reach(),
             whole: !last.is_cut_short(),
         };
-        let forecaster =
-            Self { config: config.clone(), prepared, models, beside: Vec::new(), feedback: None };
+        let forecaster = Self { config: whole.clone(), prepared, models, beside: Vec::new(), feedback: None };
         Ok(Attempt { forecaster, outcome: last, way, answer })
     }
 
@@ -334,7 +336,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         }
         let mut quantiles: Vec<f64> = Vec::new();
         for way in self.ways() {
-            let own = way.own_quantiles_at(backend, panel, windows, levels)?;
+            let own = match way.config.block {
+                Some(_) => way.quantiles_in_blocks(backend, panel, windows, levels)?,
+                None => way.quantiles_at_once(backend, &way.config, panel, windows, levels)?,
+            };
             match quantiles.is_empty() {
                 true => quantiles = own,
                 false => quantiles.iter_mut().zip(own).for_each(|(sum, own)| *sum += own),
@@ -345,16 +350,16 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         Ok(quantiles)
     }
 
-    /// The means of its own networks' quantiles.
-    fn own_quantiles_at<'l>(
+    /// The means of its own networks' quantiles, of the horizon of `config`, which they answer at once.
+    fn quantiles_at_once<'l>(
         &self,
         backend: &B,
+        config: &ForecastConfig,
         panel: &[Member<'_>],
         windows: &[Window],
         levels: impl Fn(usize) -> &'l [f64],
     ) -> Result<Vec<f64>> {
-        let config = &self.config;
-        let all = self.windows(panel, 0, |_, rows| 0..rows);
+        let all = Windows::new(panel, config, &self.prepared, 0, |_, rows| 0..rows);
         let chunk = windows.len().min(CHUNK);
         let each: usize = (0..config.horizon).map(|h| levels(h).len()).sum();
         let mut sums = vec![0.0; windows.len() * each];

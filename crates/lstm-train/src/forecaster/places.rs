@@ -74,6 +74,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let ForecastConfig { season, horizon, .. } = self.config;
         let before = |w: &Window| &panel[w.member].values[..w.row];
         let mut forecasts: Vec<f64> = match kind {
+            Simple::Linear if self.config.block.is_some() => {
+                windows.chunks(CHUNK).flat_map(|part| self.linear_in_blocks(panel, part)).collect()
+            }
             Simple::Linear => {
                 let all = self.windows(panel, 0, |_, rows| 0..rows);
                 windows.chunks(CHUNK).flat_map(|part| horizons(&self.config, &all.linear(part))).collect()

@@ -32,6 +32,8 @@ pub struct Member<'a> {
     pub fixed: &'a [f64],
     /// Rows whose value was made by a repair, as rising, disjoint stretches: they are no truth to measure against.
     pub made: &'a [Range<usize>],
+    /// Which of the series that were trained on it is; where it is not said, that of its place in the panel.
+    pub index: Option<usize>,
 }
 
 impl<'a> Member<'a> {

@@ -213,9 +213,10 @@ impl<'a> Windows<'a> {
 
     /// Standard deviation of a series: in the rows learnt from, or of all for one that is new.
     pub(super) fn spread(&self, member: usize) -> f64 {
-        match self.prepared.spreads.get(member) {
+        let index = self.panel[member].index;
+        match self.prepared.spreads.get(index.unwrap_or(member)) {
             // A panel of other series has scales of its own.
-            Some(spread) if self.prepared.spreads.len() == self.panel.len() => *spread,
+            Some(spread) if index.is_some() || self.prepared.spreads.len() == self.panel.len() => *spread,
             _ => deviation(self.panel[member].values)[1],
         }
     }
@@ -307,7 +308,7 @@ impl<'a> Windows<'a> {
                 {
                     *cell = F::from_f64((value - mean) / spread);
                 }
-                if let Some(cell) = whose.get_mut(window.member) {
+                if let Some(cell) = whose.get_mut(member.index.unwrap_or(window.member)) {
                     *cell = F::ONE;
                 }
             }
