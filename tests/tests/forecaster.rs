@@ -167,14 +167,10 @@ fn blocks_go_on_from_forecasts_as_if_they_had_come() {
     let cpu = Cpu::new(1).unwrap();
     let first = series(240);
     let second: Vec<f64> = first.iter().rev().map(|value| 40.0 + 3.0 * value).collect();
-    // Known in advance beyond the end, and up to the present only.
+    // Known in advance beyond the end.
     let cells: Vec<f64> = (0..280).map(|row| f64::from(row % 5)).collect();
     fn member<'a>(values: &'a [f64], cells: &'a [f64]) -> Member<'a> {
-        Member {
-            known: Columns { cells, width: 1 },
-            past: Columns { cells: &cells[..240], width: 1 },
-            ..Member::alone(values)
-        }
+        Member { known: Columns { cells, width: 1 }, ..Member::alone(values) }
     }
     for (base, normalise, head) in [
         (Base::Linear, Normalise::Window, Head::Point),
@@ -405,7 +401,9 @@ fn values_that_a_repair_made_are_no_truth() {
 fn a_finished_model_is_measured_with_what_is_known_of_its_intervals_and_rows() {
     let cpu = Cpu::new(1).unwrap();
     let values = series(240);
-    let (forecaster, before) = hold_out(&cpu, &choices(), &one(&values));
+    // With feedback a model that has just been trained learns from the rows that it is measured on.
+    let choices = ForecastChoices { feedback: Some(false), ..choices() };
+    let (forecaster, before) = hold_out(&cpu, &choices, &one(&values));
     let first = before.first_row;
     let measured = |first: usize, learnt: usize, intervals| {
         let part = Part { first_row: &[first], learnt: &[learnt], intervals };
@@ -477,6 +475,13 @@ fn what_cannot_be_done_is_said() {
         ForecastChoices { season: Some(1), base: Some(Base::Season), ..ForecastChoices::default() },
         ForecastChoices { held_out: Some(3), ..ForecastChoices::default() },
         ForecastChoices { effort: Some(0.0), ..ForecastChoices::default() },
+        ForecastChoices { block: Some(0), ..ForecastChoices::default() },
+        ForecastChoices { block: Some(13), horizon: Some(12), ..ForecastChoices::default() },
+        ForecastChoices {
+            head: Some(Head::NegativeBinomial),
+            feedback: Some(true),
+            ..ForecastChoices::default()
+        },
         ForecastChoices { lookback: Some(20), segment: Some(6), ..ForecastChoices::default() },
     ] {
         assert!(trials(wrong.clone(), 240).is_err(), "{wrong:?}");

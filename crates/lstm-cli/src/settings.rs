@@ -141,7 +141,8 @@ pub(crate) struct Training {
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) horizon: Option<Whole<1, 100_000>>,
-    /// Steps that the network forecasts at once; farther ones follow from its own forecasts [default: all]
+    /// Steps that the network forecasts at once, and is compared by; farther ones follow from its own forecasts, so --past
+    /// and --joint cannot be given [default: all]
     #[arg(long, value_name = "STEPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) block: Option<Whole<1, 100_000>>,

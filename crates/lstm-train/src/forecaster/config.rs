@@ -347,7 +347,7 @@ impl ForecastConfig {
             let wanted = [2, 3, 4, 8, 16, 52].map(|units| units * unit).into_iter();
             let fitting: Vec<usize> = wanted.filter(|rows| *rows <= room.min(LONGEST)).collect();
             let shortest = (2 * unit).min(room).max(1);
-            best_lookback(panel, &fitting, (held_out, validation), choices.block.unwrap_or(horizon))
+            best_lookback(panel, &fitting, (held_out, validation), choices.block.unwrap_or(horizon).max(1))
                 .unwrap_or(shortest)
         });
         // As many values in a step as leave some 16 steps to read.
@@ -451,6 +451,15 @@ impl ForecastConfig {
         };
         range("horizon", self.horizon, 100_000)?;
         range("block", self.block.unwrap_or(1), self.horizon)?;
+        if let Some(block) = self.block.filter(|_| self.past > 0) {
+            let must =
+                "left out where columns are known up to the present only: nobody forecasts them".into();
+            return refuse("block", block.to_string(), must);
+        }
+        if self.feedback && self.head == Head::NegativeBinomial {
+            let must = "false where the head is negative-binomial, as a correction is no count".into();
+            return refuse("feedback", "true".into(), must);
+        }
         range("lookback", self.lookback, 1_000_000)?;
         range("season", self.season, 1_000_000)?;
         range("mase-season", self.mase_season.unwrap_or(1), 1_000_000)?;

@@ -15,16 +15,17 @@
 
 use super::places::before_end;
 use super::windows::Window;
-use super::{CHECKED, Forecaster, Member};
+use super::{CHECKED, Forecaster, Head, Member};
 use crate::Result;
 use lstm_tensor::{Backend, Float};
 use std::collections::HashMap;
-use std::ops::Range;
 
 /// How much of the last errors goes into a forecast: for each step of the horizon, the sums that its shares follow from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feedback {
     steps: Vec<Sums>,
+    /// First row of each series that the networks had not seen from which it was learnt; empty where a file was read.
+    pub(super) unseen: Vec<usize>,
 }
 
 /// Sums over places, in units of each series: of what was missed before, and with what was missed then.
@@ -43,6 +44,10 @@ const NUMBERS: usize = 7;
 impl Sums {
     fn add(&mut self, [a, b]: [f64; 2], y: f64, apart: f64) {
         let products = [a * a, a * b, b * b];
+        // Nobody knows what came, or nothing can be counted on.
+        if ![a * a, b * b, y * y].iter().all(|square| square.is_finite()) {
+            return;
+        }
         self.before.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
         self.with.iter_mut().zip([a * y, b * y]).for_each(|(sum, product)| *sum += product);
         self.then += y * y;
@@ -77,7 +82,7 @@ impl Sums {
 impl Feedback {
     /// Of a horizon of so many steps, before anything is known.
     fn new(horizon: usize) -> Self {
-        Self { steps: vec![Sums::default(); horizon] }
+        Self { steps: vec![Sums::default(); horizon], unseen: Vec::new() }
     }
 
     /// The shares of each step: of the error of the step before, and of the same step one horizon before.
@@ -106,7 +111,7 @@ impl Feedback {
         };
         let steps: Option<Vec<Sums>> = steps.iter().map(sums).collect();
         let finite = rest.is_empty() && numbers.iter().all(|number| number.is_finite());
-        steps.filter(|steps| finite && steps.len() == horizon).map(|steps| Self { steps })
+        steps.filter(|steps| finite && steps.len() == horizon).map(|steps| Self { steps, unseen: Vec::new() })
     }
 }
 
@@ -126,10 +131,14 @@ impl Missed {
 #[derive(Clone, Debug)]
 pub struct InTurn {
     feedback: Feedback,
-    /// Places some of whose truths have not come, in the order of time.
+    /// What follows from it.
+    shares: Vec<[f64; 2]>,
+    /// Up to when it has learnt.
+    now: i64,
+    /// Places some of whose truths have not come.
     waiting: Vec<Place>,
-    /// The last row of each series that was a place.
-    last: HashMap<usize, usize>,
+    /// When the last place began.
+    last: Option<i64>,
 }
 
 /// A place that is learnt from.
@@ -137,8 +146,9 @@ pub struct InTurn {
 struct Place {
     /// When its first truth comes.
     time: i64,
-    /// Rows behind the place before.
-    apart: usize,
+    /// Rows behind the place before, and places of one time.
+    apart: f64,
+    together: usize,
     /// Steps that are learnt.
     known: usize,
     before: f64,
@@ -148,33 +158,51 @@ struct Place {
 }
 
 impl InTurn {
-    fn new(feedback: Feedback) -> Self {
-        Self { feedback, waiting: Vec::new(), last: HashMap::new() }
+    pub(super) fn new(feedback: Feedback) -> Self {
+        let shares = feedback.shares();
+        Self { feedback, shares, now: i64::MIN, waiting: Vec::new(), last: None }
+    }
+
+    /// From nothing.
+    pub(super) fn from_nothing(horizon: usize) -> Self {
+        Self::new(Feedback::new(horizon))
     }
 
     /// Learns all that is known at a time.
     fn learn(&mut self, time: i64) {
+        if time <= self.now {
+            return;
+        }
+        self.now = time;
         for place in &mut self.waiting {
             let horizon = place.then.len();
             let known = usize::try_from(time.saturating_sub(place.time)).unwrap_or(0).min(horizon);
             for h in place.known..known {
-                let (before, then) = ([place.before, place.horizon[h]], place.then[h]);
-                if before.iter().all(|error| error.is_finite()) && then.is_finite() {
-                    self.feedback.steps[h].add(before, then, (place.apart as f64 / (h + 1) as f64).min(1.0));
-                }
+                let apart = (place.apart / (h + 1) as f64).min(1.0) / place.together as f64;
+                self.feedback.steps[h].add([place.before, place.horizon[h]], place.then[h], apart);
             }
             place.known = place.known.max(known);
         }
         self.waiting.retain(|place| place.known < place.then.len());
+        self.shares = self.feedback.shares();
     }
 
-    /// Will learn from a place when its truths come: what was missed before and `then`, `[H]`, in units of `unit`.
-    fn await_truth(&mut self, window: &Window, time: i64, missed: &Missed, then: Vec<f64>, unit: f64) {
-        let before = self.last.insert(window.member, window.row);
-        let apart = before.map_or(1, |row| window.row.abs_diff(row).max(1));
-        let scaled = |errors: &[f64]| errors.iter().map(|error| error / unit).collect();
-        let (horizon, then) = (scaled(&missed.horizon), scaled(&then));
-        self.waiting.push(Place { time, apart, known: 0, before: missed.before / unit, horizon, then });
+    /// Will learn from places of one time when their truths come: of each what was missed before, and `then`, `[H]`, in
+    /// units of its series.
+    fn await_truths(&mut self, time: i64, missed: &[(Missed, Vec<f64>)]) {
+        // Series have their ends in common, and what moves one often moves others: together they count as one.
+        let apart = self.last.map_or(f64::INFINITY, |last| (time - last) as f64);
+        self.last = Some(time);
+        let place = |(Missed { before, horizon }, then): &(Missed, Vec<f64>)| Place {
+            time,
+            apart,
+            together: missed.len(),
+            known: 0,
+            before: *before,
+            horizon: horizon.clone(),
+            then: then.clone(),
+        };
+        self.waiting.extend(missed.iter().map(place));
     }
 }
 
@@ -199,8 +227,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         if shares.iter().flatten().all(|share| *share == 0.0) {
             return Ok(());
         }
+        let unfed = self.middles(backend, panel, windows, (quantiles, &levels))?;
         let mut quantiles = quantiles.iter_mut();
-        for missed in self.missed(backend, panel, windows)? {
+        for missed in self.missed(backend, panel, windows, &unfed)? {
             for (h, shares) in shares.iter().enumerate() {
                 let correction = missed.correction(*shares, h);
                 quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
@@ -220,49 +249,82 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
     ) -> Result<()> {
         let horizon = self.config.horizon;
         let all = self.windows(panel, 0, |_, rows| 0..rows);
-        let missed = self.missed(backend, panel, windows)?;
-        let unfed = self.quantiles_unfed(backend, panel, windows, |_| &[0.5])?;
-        let starts: Vec<usize> =
-            (0..horizon).scan(0, |from, h| Some(std::mem::replace(from, *from + levels(h).len()))).collect();
+        let unfed = self.middles(backend, panel, windows, (quantiles, &levels))?;
+        let missed = self.missed(backend, panel, windows, &unfed)?;
         let each = quantiles.len() / windows.len().max(1);
-        let time = |window: &Window| before_end(panel, window);
+        let time = |at: &usize| before_end(panel, &windows[*at]);
         let mut order: Vec<usize> = (0..windows.len()).collect();
-        order.sort_by_key(|at| time(&windows[*at]));
-        for at in order {
-            let (window, missed) = (&windows[at], &missed[at]);
-            in_turn.learn(time(window));
-            let quantiles = &mut quantiles[at * each..][..each];
-            for (h, shares) in in_turn.feedback.shares().into_iter().enumerate() {
-                let correction = missed.correction(shares, h);
-                quantiles[starts[h]..][..levels(h).len()].iter_mut().for_each(|q| *q += correction);
-            }
-            let actual = all.actual(std::slice::from_ref(window));
-            let then = actual.iter().zip(&unfed[at * horizon..]).map(|(y, f)| y - f).collect();
-            in_turn.await_truth(window, time(window), missed, then, all.spread(window.member));
+        order.sort_by_key(time);
+        for together in order.chunk_by(|a, b| time(a) == time(b)) {
+            let now = time(&together[0]);
+            in_turn.learn(now);
+            let learnt_from = together.iter().map(|&at| {
+                let (window, missed) = (&windows[at], &missed[at]);
+                let mut quantiles = quantiles[at * each..][..each].iter_mut();
+                for (h, shares) in in_turn.shares.iter().enumerate() {
+                    let correction = missed.correction(*shares, h);
+                    quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
+                }
+                let unit = all.spread(window.member);
+                let scaled = |errors: &[f64]| errors.iter().map(|error| error / unit).collect();
+                let before = Missed { before: missed.before / unit, horizon: scaled(&missed.horizon) };
+                let actual = all.actual(std::slice::from_ref(window));
+                let then: Vec<f64> = actual.iter().zip(&unfed[at * horizon..]).map(|(y, f)| y - f).collect();
+                (before, scaled(&then))
+            });
+            let learnt_from: Vec<(Missed, Vec<f64>)> = learnt_from.collect();
+            in_turn.await_truths(now, &learnt_from);
         }
         Ok(())
     }
 
-    /// What its forecasts missed before each of these places, in the series' unit.
-    fn missed(&self, backend: &B, panel: &[Member<'_>], windows: &[Window]) -> Result<Vec<Missed>> {
+    /// The middles of quantiles `[windows, H, levels]` without feedback, `[windows, H]`: where the head is a point, all
+    /// quantiles of a step are that.
+    fn middles<'l>(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        (quantiles, levels): (&[f64], &impl Fn(usize) -> &'l [f64]),
+    ) -> Result<Vec<f64>> {
+        let counts: Vec<usize> = (0..self.config.horizon).map(|h| levels(h).len()).collect();
+        if self.config.head != Head::Point || counts.contains(&0) {
+            return self.quantiles_unfed(backend, panel, windows, |_| &[0.5]);
+        }
+        let firsts = windows.iter().flat_map(|_| &counts).scan(0, |next, count| {
+            *next += count;
+            Some(*next - count)
+        });
+        Ok(firsts.map(|first| quantiles[first]).collect())
+    }
+
+    /// What its forecasts missed before each of these places, in the series' unit; `unfed` are those from the places,
+    /// `[windows, H]`.
+    fn missed(
+        &self,
+        backend: &B,
+        panel: &[Member<'_>],
+        windows: &[Window],
+        unfed: &[f64],
+    ) -> Result<Vec<Missed>> {
         let (horizon, reach) = (self.config.horizon, self.config.reach());
         let earlier = |window: &Window, rows: usize| {
             let row = window.row.checked_sub(rows).filter(|row| *row >= reach)?;
             Some(Window { member: window.member, row })
         };
+        let key = |place: &Window| (place.member, place.row);
+        let mut at: HashMap<(usize, usize), &[f64]> =
+            windows.iter().map(key).zip(unfed.chunks_exact(horizon)).collect();
         let mut places: Vec<Window> =
             windows.iter().flat_map(|w| [earlier(w, 1), earlier(w, horizon)]).flatten().collect();
-        places.sort_by_key(|place| (place.member, place.row));
+        places.retain(|place| !at.contains_key(&key(place)));
+        places.sort_by_key(key);
         places.dedup();
         let forecasts = self.quantiles_unfed(backend, panel, &places, |_| &[0.5])?;
-        let at: HashMap<(usize, usize), &[f64]> = places
-            .iter()
-            .map(|place| (place.member, place.row))
-            .zip(forecasts.chunks_exact(horizon))
-            .collect();
+        at.extend(places.iter().map(key).zip(forecasts.chunks_exact(horizon)));
         let errors = |place: Option<Window>| {
             let place = place?;
-            let forecast = at.get(&(place.member, place.row))?;
+            let forecast = at.get(&key(&place))?;
             let values = panel[place.member].values.get(place.row..)?;
             Some(values.iter().zip(*forecast).map(|(y, f)| y - f))
         };
@@ -273,24 +335,23 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         Ok(windows.iter().map(of).collect())
     }
 
-    /// What it learns from forecasts in some rows of each series, of which it must have seen nothing before.
+    /// What it learns from forecasts in the rows of each series from `unseen` on, which its networks have not seen.
     pub(super) fn learnt_feedback(
         &self,
         backend: &B,
         panel: &[Member<'_>],
-        unseen: impl Fn(usize) -> Range<usize>,
+        unseen: Vec<usize>,
+        end: impl Fn(usize) -> usize,
     ) -> Result<Feedback> {
         let horizon = self.config.horizon;
         // The forecasts before a place must lie there too.
-        let part = |_, rows| {
-            let rows = unseen(rows);
-            (rows.start + horizon).min(rows.end)..rows.end
-        };
+        let part = |member: usize, rows| (unseen[member] + horizon).min(end(rows))..end(rows);
         let windows = self.windows(panel, horizon, part).sample(CHECKED);
-        let mut in_turn = InTurn::new(Feedback::new(horizon));
-        self.feed_in_turn(backend, panel, &windows, (&mut [], |_| &[]), &mut in_turn)?;
+        let mut quantiles = self.quantiles_unfed(backend, panel, &windows, |_| &[0.5])?;
+        let mut in_turn = InTurn::from_nothing(horizon);
+        self.feed_in_turn(backend, panel, &windows, (&mut quantiles, |_| &[0.5]), &mut in_turn)?;
         in_turn.learn(i64::MAX);
-        Ok(in_turn.feedback)
+        Ok(Feedback { unseen, ..in_turn.feedback })
     }
 }
 
@@ -303,18 +364,12 @@ mod tests {
     /// What is learnt of 200 places, `apart` rows from one another, where two steps follow by these shares, and noise.
     fn learnt(shares: [[f64; 2]; STEPS], noise: f64, apart: usize) -> Feedback {
         let wave = |n: usize, period: f64| (n as f64 * period).sin();
-        let mut in_turn = InTurn::new(Feedback::new(STEPS));
+        let mut in_turn = InTurn::from_nothing(STEPS);
         for n in 0..200 {
             let missed = Missed { before: wave(n, 1.3), horizon: vec![wave(n, 2.9), wave(n, 0.7)] };
             let then =
                 (0..STEPS).map(|h| missed.correction(shares[h], h) + noise * wave(n * n, 0.37)).collect();
-            in_turn.await_truth(
-                &Window { member: 0, row: n * apart },
-                (n * apart) as i64,
-                &missed,
-                then,
-                2.0,
-            );
+            in_turn.await_truths((n * apart) as i64, &[(missed, then)]);
         }
         in_turn.learn(i64::MAX);
         in_turn.feedback
@@ -348,10 +403,11 @@ mod tests {
 
     #[test]
     fn nothing_is_learnt_before_it_comes() {
-        let mut in_turn = InTurn::new(Feedback::new(STEPS));
-        let place = |in_turn: &mut InTurn, row: usize| {
-            let missed = Missed { before: 1.0, horizon: vec![0.0; STEPS] };
-            in_turn.await_truth(&Window { member: 0, row }, row as i64, &missed, vec![0.5, f64::NAN], 1.0);
+        let mut in_turn = InTurn::from_nothing(STEPS);
+        // Two series, which count as one.
+        let place = |in_turn: &mut InTurn, row: i64| {
+            let missed = || Missed { before: 1.0, horizon: vec![0.0; STEPS] };
+            in_turn.await_truths(row, &[(missed(), vec![0.5, f64::NAN]), (missed(), vec![0.5, f64::NAN])]);
         };
         let known = |in_turn: &InTurn| [0, 1].map(|h| in_turn.feedback.steps[h].count);
         place(&mut in_turn, 10);

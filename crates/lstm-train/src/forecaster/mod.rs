@@ -129,8 +129,11 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         })?;
         forecaster.beside = taken.map(|attempt| attempt.forecaster).collect();
         if forecaster.config.feedback {
-            let unseen = |rows| forecaster.config.parts_of(rows).check;
-            forecaster.feedback = Some(forecaster.learnt_feedback(backend, panel, unseen)?);
+            let parts = |rows| forecaster.config.parts_of(rows);
+            let unseen = panel.iter().map(|member| parts(member.rows()).check.start).collect();
+            let feedback =
+                forecaster.learnt_feedback(backend, panel, unseen, |rows| parts(rows).check.end)?;
+            forecaster.feedback = Some(feedback);
         }
         let held: Vec<usize> =
             panel.iter().map(|member| forecaster.config.parts_of(member.rows()).held.start).collect();
@@ -177,9 +180,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut all = all.into_iter();
         let mut first = all.next().ok_or(Error::NoTruth { values: 0 })?;
         first.beside = all.collect();
-        if held.config.feedback {
-            let unseen = |rows| held.config.parts_of(rows).check.start..rows;
-            first.feedback = Some(held.learnt_feedback(backend, panel, unseen)?);
+        if let Some(before) = &held.feedback {
+            // From the held-out part too, which has been measured.
+            first.feedback = Some(held.learnt_feedback(backend, panel, before.unseen.clone(), |rows| rows)?);
         }
         Ok((first, Outcome::Finished))
     }
@@ -236,7 +239,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             forecasts: combine::mean(&forecasts),
             base: horizons(config, &part.in_units(checked, base)),
             check,
-            horizons: panel.iter().map(|member| parts(member.rows()).check.len() / config.horizon).sum(),
+            horizons: panel.iter().map(|member| parts(member.rows()).check.len() / whole.horizon).sum(),
             reach: config.reach(),
             whole: !last.is_cut_short(),
         };
@@ -441,10 +444,6 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         };
         let ends: Vec<Window> = panel.iter().enumerate().filter_map(end).collect();
         let mut last_forecast = vec![Vec::new(); panel.len()];
-        let forecasts = self.forecast_at(backend, panel, &ends)?;
-        for (window, forecast) in ends.iter().zip(forecasts.chunks_exact(config.horizon)) {
-            last_forecast[window.member] = forecast.to_vec();
-        }
         // Only a model that has not seen the validation part can be calibrated on it.
         let known_scores =
             if known.taken.ways.is_empty() { Vec::new() } else { self.validation_scores(backend, panel)? };
@@ -452,8 +451,13 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             learnt.max(&config.reach()).min(&member.rows()).to_owned()
         };
         let fitted: Vec<usize> = panel.iter().zip(part.learnt).map(before).collect();
-        let mut in_turn = self.in_turn();
+        // As a model that is read forecasts newer rows, it does not learn from them.
+        let mut in_turn = self.in_turn().filter(|_| !known.taken.ways.is_empty());
         let methods = self.methods_at(backend, panel, &held, Some(&fitted), in_turn.as_mut())?;
+        let forecasts = self.lstm_at(backend, panel, &ends, in_turn.as_mut())?.forecasts;
+        for (window, forecast) in ends.iter().zip(forecasts.chunks_exact(config.horizon)) {
+            last_forecast[window.member] = forecast.to_vec();
+        }
         let templates = self.templates(panel, &held, &methods[0]);
         let scale = |at: usize| scales[held[at / config.horizon].member];
         let units = self.scales_at(panel, &held);

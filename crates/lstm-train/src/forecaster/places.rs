@@ -195,7 +195,9 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
         let mut check = check.sample(CHECKED);
         check.sort_by_key(|window| before_end(panel, window));
         let of = |of: OfMethod| (of.method, self.scores(panel, &check, &of));
-        Ok(self.methods_at(backend, panel, &check, None, None)?.into_iter().map(of).collect())
+        // What is fed back was learnt from this very part: here it begins with nothing.
+        let mut in_turn = self.feedback.as_ref().map(|_| InTurn::from_nothing(self.config.horizon));
+        Ok(self.methods_at(backend, panel, &check, None, in_turn.as_mut())?.into_iter().map(of).collect())
     }
 
     /// Tells `each` the index in `[windows, H]` and the edges of every value that a method forecasts at these places,

@@ -43,12 +43,14 @@ pub struct ForecastLoop<'a, B: Backend, F: Float> {
 }
 
 impl<'a, B: Backend, F: Float> ForecastLoop<'a, B, F> {
-    /// A loop around `forecaster`, which forecasts `series` or its like.
+    /// A loop around `forecaster`, which forecasts `series` or its like. Nothing is fed back of errors: in a closed loop
+    /// what came is what was forecast.
     ///
     /// # Errors
     /// [`crate::Error::Invalid`] where `stride` is not within the horizon.
     pub fn new(backend: &'a B, forecaster: Forecaster<B, F>, stride: usize, series: &[f64]) -> Result<Self> {
         within("feed", stride, forecaster.config.horizon)?;
+        let forecaster = Forecaster { feedback: None, ..forecaster };
         Ok(Self { backend, forecaster, stride, unit: moments(series).1 })
     }
 }
