@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use lstm::data::{read_panel, read_table};
 use lstm::nn::{Stream, durable, saved};
-use lstm::train::forecaster::{Member, Prepared, Stage};
+use lstm::train::forecaster::{Feedback, Member, Prepared, Stage};
 use lstm::train::{Checkpoints, Course, Flow, Journal, Keeper, Progress};
 use lstm::{Cpu, ForecastChoices, ForecastConfig, Forecaster};
 use lstm_testkit::alloc::Counting;
@@ -78,6 +78,7 @@ fn live(folder: &Path, threads: usize) -> Outcome<Vec<u64>> {
     let mut extra = saved::Extra::new();
     extra.insert("spreads".into(), trained.prepared.spreads.clone());
     extra.extend(trained.prepared.linear.iter().map(|linear| ("linear".into(), linear.weights().to_vec())));
+    extra.extend(trained.feedback.iter().map(|feedback| ("feedback".into(), feedback.numbers())));
     let task = json!({ "config": trained.config });
     durable::write(&path, &saved::all_to_bytes(&cpu, &trained.models, &extra, &task)?)?;
     let loaded = load(&path, &cpu)?;
@@ -140,7 +141,9 @@ fn load(path: &Path, cpu: &Cpu) -> Outcome<Forecaster<Cpu, f32>> {
     let config: ForecastConfig = serde_json::from_value(file.task["config"].clone())?;
     let linear = file.extra.get("linear").and_then(|weights| config.linear(weights.clone()));
     let prepared = Prepared { linear, spreads: file.extra["spreads"].clone(), columns: Vec::new() };
-    Ok(Forecaster { config, prepared, models: file.load_all(cpu)?, beside: Vec::new(), feedback: None })
+    let numbers = file.extra.get("feedback");
+    let feedback = numbers.and_then(|numbers| Feedback::from_numbers(numbers, config.horizon));
+    Ok(Forecaster { config, prepared, models: file.load_all(cpu)?, beside: Vec::new(), feedback })
 }
 
 /// What the first network answers to a wave, step after step.
