@@ -166,6 +166,7 @@ fn the_gradient_of_the_input_is_that_of_differences() {
 /// that of the series.
 fn forecaster(cpu: &Cpu, panel: &[Member<'_>]) -> Forecaster<Cpu, f64> {
     let choices = ForecastChoices {
+        feedback: Some(false),
         horizon: Some(7),
         lookback: Some(24),
         segment: Some(3),
