@@ -125,6 +125,15 @@ impl Missed {
     fn correction(&self, [a, b]: [f64; 2], h: usize) -> f64 {
         a * self.before + b * self.horizon[h]
     }
+
+    /// Adds what is fed back to the quantiles of a place, `[H, levels]`.
+    fn correct<'l>(&self, shares: &[[f64; 2]], quantiles: &mut [f64], levels: &impl Fn(usize) -> &'l [f64]) {
+        let mut quantiles = quantiles.iter_mut();
+        for (h, shares) in shares.iter().enumerate() {
+            let correction = self.correction(*shares, h);
+            quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
+        }
+    }
 }
 
 /// Feedback that learns from one place after another, as their truths come.
@@ -189,20 +198,21 @@ impl InTurn {
 
     /// Will learn from places of one time when their truths come: of each what was missed before, and `then`, `[H]`, in
     /// units of its series.
-    fn await_truths(&mut self, time: i64, missed: &[(Missed, Vec<f64>)]) {
+    fn await_truths(&mut self, time: i64, missed: Vec<(Missed, Vec<f64>)>) {
         // Series have their ends in common, and what moves one often moves others: together they count as one.
         let apart = self.last.map_or(f64::INFINITY, |last| (time - last) as f64);
         self.last = Some(time);
-        let place = |(Missed { before, horizon }, then): &(Missed, Vec<f64>)| Place {
+        let together = missed.len();
+        let place = |(Missed { before, horizon }, then): (Missed, Vec<f64>)| Place {
             time,
             apart,
-            together: missed.len(),
+            together,
             known: 0,
-            before: *before,
-            horizon: horizon.clone(),
-            then: then.clone(),
+            before,
+            horizon,
+            then,
         };
-        self.waiting.extend(missed.iter().map(place));
+        self.waiting.extend(missed.into_iter().map(place));
     }
 }
 
@@ -228,12 +238,10 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             return Ok(());
         }
         let unfed = self.middles(backend, panel, windows, (quantiles, &levels))?;
-        let mut quantiles = quantiles.iter_mut();
-        for missed in self.missed(backend, panel, windows, &unfed)? {
-            for (h, shares) in shares.iter().enumerate() {
-                let correction = missed.correction(*shares, h);
-                quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
-            }
+        let each = (quantiles.len() / windows.len().max(1)).max(1);
+        let missed = self.missed(backend, panel, windows, &unfed)?;
+        for (missed, quantiles) in missed.iter().zip(quantiles.chunks_exact_mut(each)) {
+            missed.correct(&shares, quantiles, &levels);
         }
         Ok(())
     }
@@ -260,11 +268,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
             in_turn.learn(now);
             let learnt_from = together.iter().map(|&at| {
                 let (window, missed) = (&windows[at], &missed[at]);
-                let mut quantiles = quantiles[at * each..][..each].iter_mut();
-                for (h, shares) in in_turn.shares.iter().enumerate() {
-                    let correction = missed.correction(*shares, h);
-                    quantiles.by_ref().take(levels(h).len()).for_each(|quantile| *quantile += correction);
-                }
+                missed.correct(&in_turn.shares, &mut quantiles[at * each..][..each], &levels);
                 let unit = all.spread(window.member);
                 let scaled = |errors: &[f64]| errors.iter().map(|error| error / unit).collect();
                 let before = Missed { before: missed.before / unit, horizon: scaled(&missed.horizon) };
@@ -273,7 +277,7 @@ impl<B: Backend, F: Float> Forecaster<B, F> {
                 (before, scaled(&then))
             });
             let learnt_from: Vec<(Missed, Vec<f64>)> = learnt_from.collect();
-            in_turn.await_truths(now, &learnt_from);
+            in_turn.await_truths(now, learnt_from);
         }
         Ok(())
     }
@@ -369,7 +373,7 @@ mod tests {
             let missed = Missed { before: wave(n, 1.3), horizon: vec![wave(n, 2.9), wave(n, 0.7)] };
             let then =
                 (0..STEPS).map(|h| missed.correction(shares[h], h) + noise * wave(n * n, 0.37)).collect();
-            in_turn.await_truths((n * apart) as i64, &[(missed, then)]);
+            in_turn.await_truths((n * apart) as i64, vec![(missed, then)]);
         }
         in_turn.learn(i64::MAX);
         in_turn.feedback
@@ -407,7 +411,7 @@ mod tests {
         // Two series, which count as one.
         let place = |in_turn: &mut InTurn, row: i64| {
             let missed = || Missed { before: 1.0, horizon: vec![0.0; STEPS] };
-            in_turn.await_truths(row, &[(missed(), vec![0.5, f64::NAN]), (missed(), vec![0.5, f64::NAN])]);
+            in_turn.await_truths(row, vec![(missed(), vec![0.5, f64::NAN]), (missed(), vec![0.5, f64::NAN])]);
         };
         let known = |in_turn: &InTurn| [0, 1].map(|h| in_turn.feedback.steps[h].count);
         place(&mut in_turn, 10);

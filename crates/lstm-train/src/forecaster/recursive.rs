@@ -84,19 +84,15 @@ fn in_blocks<E>(
     Ok(values.iter().flat_map(|values| &values[reach..reach + horizon]).copied().collect())
 }
 
-/// A series from `reach` rows before a place on, with these values; behind the place nothing is known but what is known in
-/// advance.
+/// A series from `reach` rows before a place on, with these values. It has no columns that are known up to the present only,
+/// as [`ForecastConfig::validate`] sees to.
 fn continued<'v>(panel: &[Member<'v>], window: &Window, values: &'v [f64], reach: usize) -> Member<'v> {
     let member = &panel[window.member];
-    let rows = |columns: Columns<'v>, until: Option<usize>| {
-        let row = |row: usize| (row * columns.width).min(columns.cells.len());
-        let end = until.map_or(columns.cells.len(), row);
-        Columns { cells: &columns.cells[row(window.row - reach)..end], ..columns }
-    };
+    let Columns { cells, width } = member.known;
+    let known = cells.get((window.row - reach) * width..).unwrap_or(&[]);
     Member {
         values,
-        known: rows(member.known, None),
-        past: rows(member.past, Some(window.row)),
+        known: Columns { cells: known, width },
         made: &[],
         index: Some(member.index.unwrap_or(window.member)),
         ..*member
