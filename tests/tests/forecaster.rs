@@ -4,7 +4,7 @@
 
 use lstm_cpu::Cpu;
 use lstm_train::forecaster::{
-    Aim, Base, Columns, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Head, LEVELS, Member,
+    Aim, Base, Columns, Decay, Evaluation, ForecastChoices, ForecastConfig, Forecaster, Head, LEVELS, Member,
     Normalise, OfMethod, Part, Rolling, Window,
 };
 use lstm_train::{Course, Error, Flow};
@@ -58,6 +58,39 @@ fn held_out_rows_reach_neither_settings_nor_weights() {
         assert!(weights(&forecaster) == weights(&blind), "horizon {horizon:?}");
         assert!(changed.scores[0].metrics.mae > evaluation.scores[0].metrics.mae);
     }
+}
+
+#[test]
+fn training_ends_where_patience_says_and_rates_fall_as_asked() {
+    let cpu = Cpu::new(1).unwrap();
+    let values = series(240);
+    let trained = |patience, schedule| {
+        let choices = ForecastChoices {
+            base: Some(Base::Linear),
+            lr: Some(0.03),
+            epochs: Some(40),
+            patience: Some(patience),
+            schedule: Some(schedule),
+            ..choices()
+        };
+        let trials = ForecastConfig::trials(&choices, &[12], &one(&values)).unwrap();
+        let mut last = 0;
+        let mut watch = |_, step, _: Option<&_>| {
+            last = step;
+            Flow::Continue
+        };
+        let course = &mut Course::default();
+        let (forecaster, ..) =
+            Forecaster::<Cpu, f32>::hold_out(&cpu, &trials, &one(&values), course, &mut watch).unwrap();
+        (last, forecaster.models[0].download(&cpu).unwrap())
+    };
+    let (all, cosine) = trained(0, Decay::Cosine);
+    let (few, hasty) = trained(1, Decay::Cosine);
+    assert!(few < all && hasty != cosine, "{few} of {all} steps");
+    let (as_many, exponential) = trained(0, Decay::Exponential);
+    let (_, constant) = trained(0, Decay::Constant);
+    assert_eq!(as_many, all);
+    assert!(cosine != exponential && exponential != constant && constant != cosine);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use lstm_data::panel::{Layout, Panel, PanelOptions};
 use lstm_data::{CsvOptions, DateOrder, Duplicates, Fill, TimeChoice, closest};
-use lstm_train::forecaster::{Aim, Base, Head, Normalise};
+use lstm_train::forecaster::{Aim, Base, Decay, Head, Normalise};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
@@ -228,10 +228,20 @@ pub(crate) struct Training {
     #[arg(long, value_name = "WINDOWS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) batch: Option<Whole<1, 1_048_576>>,
-    /// Learning rate, falling to 0 along a cosine [default: 0.003]
+    /// Learning rate at the beginning [default: 0.003]
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lr: Option<Number<Positive>>,
+    /// How the learning rate falls: to 0 along a cosine, to a hundredth by the same factor in each step, or not at all
+    /// [default: cosine]
+    #[arg(long, value_name = "WHICH", value_parser = words::<Decay>(&["cosine", "exponential", "constant"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) schedule: Option<Decay>,
+    /// Looks at the validation rows without a smaller error after which a training ends early, of some 40 in all; 0 for
+    /// never [default: 12]
+    #[arg(long, value_name = "LOOKS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) patience: Option<Whole<0, 1_000_000>>,
     /// Rule that changes the weights [default: adam]
     #[arg(long, value_name = "RULE")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -462,6 +462,8 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         head: training.head,
         optimizer: training.optimizer.map(|rule| format!("{rule:?}").to_lowercase()),
         lr: training.lr.map(|v| v.get()),
+        schedule: training.schedule,
+        patience: training.patience.map(|v| u32::try_from(v.wide()).unwrap_or(u32::MAX)),
         clip: training.clip.map(|v| v.get()),
         block: training.block.map(|v| v.get()),
         feedback: training.feedback,

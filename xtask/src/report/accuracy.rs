@@ -2,6 +2,7 @@
 //! of docs/forecasting.md from these.
 
 mod cell;
+mod effects;
 mod page;
 mod series;
 
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// Measure on the test part, and write down that it was looked at
     #[arg(long, requires = "data")]
     test: bool,
+    /// Measure what options do, each alone, instead of the program's own choice
+    #[arg(long, requires = "data", conflicts_with = "test")]
+    effects: bool,
     /// Write nothing, and fail if the tables are not what the cells give
     #[arg(long, conflicts_with = "data")]
     check: bool,
@@ -60,10 +64,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         // Every series once before any of them twice.
         for seed in 1..=args.seeds {
             for series in &chosen {
-                bench.cell(series, part, Variant::Whole, seed)?;
-                if seed == 1 {
-                    bench.cell(series, part, Variant::Alone, seed)?;
-                }
+                let variants = match (args.effects, seed) {
+                    (true, _) => effects::of(series),
+                    (false, 1) => vec![Variant::whole(), Variant::alone()],
+                    (false, _) => vec![Variant::whole()],
+                };
+                variants.iter().try_for_each(|variant| bench.cell(series, part, variant, seed))?;
             }
         }
     }
@@ -108,12 +114,12 @@ impl<'a> Bench<'a> {
     }
 
     /// Computes a cell unless it is there and not stale.
-    fn cell(&self, series: &Series, part: Part, variant: Variant, seed: u64) -> Result<()> {
+    fn cell(&self, series: &Series, part: Part, variant: &Variant, seed: u64) -> Result<()> {
         let file = self.work.join(format!("{}-{}.csv", series.name, part.name()));
         series.write(self.data, part, &file)?;
         let made = (cell::configuration(series, part, variant), cell::hash(&fs::read(&file)?));
         let path = cell::path(series, part, variant, seed);
-        let name = format!("{} {} {variant:?} seed {seed}", part.name(), series.name);
+        let name = format!("{} {} {} {seed}", part.name(), series.name, variant.stem);
         if path.exists() {
             let old = cell::read(&path)?;
             if (&old.configuration, &old.data) == (&made.0, &made.1) {
@@ -141,7 +147,7 @@ impl<'a> Bench<'a> {
         let figures = figures(series, &cell);
         println!("{name}: {figures}; {seconds:.0} s");
         if part == Part::Test {
-            looked(&format!("{} {variant:?} seed {seed}", series.name), &self.source.commit, &figures)?;
+            looked(&format!("{} {} {seed}", series.name, variant.stem), &self.source.commit, &figures)?;
         }
         cell.write(&path)
     }

@@ -9,7 +9,7 @@ type Option = (&'static str, &'static str, &'static str, &'static str);
 const TRAIN: &str = "train good.csv --out out";
 const LAB: &str = "lab missing.safetensors good.csv";
 
-const WHOLE: [Option; 20] = [
+const WHOLE: [Option; 21] = [
     (TRAIN, "horizon", "STEPS", "a whole number from 1 to 100000"),
     (TRAIN, "lookback", "STEPS", "a whole number from 1 to 1000000"),
     (TRAIN, "season", "STEPS", "a whole number from 1 to 1000000"),
@@ -25,6 +25,7 @@ const WHOLE: [Option; 20] = [
     (TRAIN, "block", "STEPS", "a whole number from 1 to 100000"),
     (TRAIN, "mase-season", "STEPS", "a whole number from 1 to 1000000"),
     (TRAIN, "seed", "NUMBER", "a whole number, at least 0"),
+    (TRAIN, "patience", "LOOKS", "a whole number from 0 to 1000000"),
     ("backtest good.csv", "origins", "COUNT", "a whole number from 1 to 1000000"),
     (LAB, "steps", "STEPS", "a whole number from 1 to 100000"),
     (LAB, "origins", "COUNT", "a whole number from 1 to 100000"),
@@ -65,7 +66,7 @@ fn refuse_each(options: &[Option], values: &[&str], taken: impl Fn(&str, &str) -
 #[test]
 fn whole_numbers_out_of_range() {
     let values = ["0", "-1", "NaN", "inf", "9223372036854775808", "18446744073709551616", "1.5", "1e3", ""];
-    refuse_each(&WHOLE, &values, |option, value| option == "seed" && value == "0");
+    refuse_each(&WHOLE, &values, |option, value| ["seed", "patience"].contains(&option) && value == "0");
 }
 
 #[test]

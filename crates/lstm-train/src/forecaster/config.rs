@@ -104,6 +104,29 @@ impl Head {
     }
 }
 
+/// How the learning rate falls over the planned steps of a training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// To 0 along half a cosine.
+    #[default]
+    Cosine,
+    /// To a hundredth, by the same factor in each step.
+    Exponential,
+    /// Not at all.
+    Constant,
+}
+
+impl Decay {
+    fn schedule(self, steps: u64) -> Schedule {
+        match self {
+            Self::Cosine => Schedule::Cosine { period: steps, minimum: 0.0 },
+            Self::Exponential => Schedule::Exponential { factor: 0.01f64.powf(1.0 / steps.max(1) as f64) },
+            Self::Constant => Schedule::Constant,
+        }
+    }
+}
+
 /// Everything that a forecast depends on besides the series; fully resolved, plain data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -147,8 +170,15 @@ pub struct ForecastConfig {
     pub head: Head,
     /// Optimizer: `adam`, `adamw`, `sgd`, `rmsprop` or `adagrad`.
     pub optimizer: String,
-    /// Learning rate, falling to 0 along a cosine.
+    /// Learning rate at the beginning.
     pub lr: f64,
+    /// How it falls.
+    #[serde(default)]
+    pub schedule: Decay,
+    /// Looks at the validation part without a smaller error after which a training ends; 0 = none ends early. There are 40
+    /// in a training, more where they would be over 100 steps apart.
+    #[serde(default = "patient")]
+    pub patience: u32,
     /// Bound on the gradient's norm; 0 = none.
     pub clip: f64,
     /// Samples of a step.
@@ -213,6 +243,10 @@ pub struct ForecastChoices {
     pub optimizer: Option<String>,
     /// See [`ForecastConfig`].
     pub lr: Option<f64>,
+    /// See [`ForecastConfig`].
+    pub schedule: Option<Decay>,
+    /// See [`ForecastConfig`].
+    pub patience: Option<u32>,
     /// See [`ForecastConfig`].
     pub clip: Option<f64>,
     /// See [`ForecastConfig`].
@@ -380,6 +414,8 @@ impl ForecastConfig {
             head,
             optimizer: choices.optimizer.clone().unwrap_or_else(|| "adam".into()),
             lr: choices.lr.unwrap_or(3e-3),
+            schedule: choices.schedule.unwrap_or_default(),
+            patience: choices.patience.unwrap_or(patient()),
             clip: choices.clip.unwrap_or(1.0),
             // A correction would make counts of what is none.
             feedback: choices.feedback.unwrap_or(head != Head::NegativeBinomial),
@@ -421,6 +457,8 @@ impl ForecastConfig {
             head: Head::Point,
             optimizer: "adam".into(),
             lr: 3e-3,
+            schedule: Decay::Cosine,
+            patience: patient(),
             clip: 1.0,
             feedback: false,
             lowest: None,
@@ -593,7 +631,7 @@ impl ForecastConfig {
                 });
             }
         };
-        let config = config.schedule(Schedule::Cosine { period: steps, minimum: 0.0 });
+        let config = config.schedule(self.schedule.schedule(steps));
         Ok(if self.clip > 0.0 { config.clip_norm(self.clip) } else { config })
     }
 
@@ -652,6 +690,10 @@ impl ForecastConfig {
 
 const fn one() -> usize {
     1
+}
+
+const fn patient() -> u32 {
+    12
 }
 
 /// The lookback with which the linear forecast errs least in the validation part: fitting it takes no time beside

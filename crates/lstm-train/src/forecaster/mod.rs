@@ -21,7 +21,7 @@ mod windows;
 
 pub use budget::Plan;
 pub use config::{
-    Aim, Base, EFFORT, ForecastChoices, ForecastConfig, Head, Normalise, Purpose, refuse_unless_counts,
+    Aim, Base, Decay, EFFORT, ForecastChoices, ForecastConfig, Head, Normalise, Purpose, refuse_unless_counts,
 };
 pub use evaluation::{
     Edges, Evaluation, Interval, LEVELS, Part, Score, Taken, Trial, Way, outside, quantile_levels,
@@ -622,7 +622,7 @@ fn fit<'a, B: Backend, F: Float>(
     let mut fit_config = FitConfig::new(config.batch, config.optimizer(planned)?, Stop::after(steps));
     fit_config.loss = config.loss();
     fit_config.check_every = (planned / 40).clamp(1, 100);
-    fit_config.stop.patience = patient.then_some(12);
+    fit_config.stop.patience = Some(config.patience).filter(|looks| patient && *looks > 0);
     fit_config.seed = seed;
     Fit::new(backend, model, source, fit_config)
 }

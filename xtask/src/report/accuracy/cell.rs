@@ -15,29 +15,23 @@ use crate::source::Source;
 /// Raise it with a change of the forecaster that changes figures: all cells from before are then stale.
 const REVISION: u32 = 5;
 
-/// What is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
-    /// What the program does by itself: the network corrects what serves best.
-    Whole,
-    /// The network corrects the last value and nothing else, so that all there is to the forecast is its own.
-    Alone,
+/// What is said to the program besides what every run of a series is told.
+pub(super) struct Variant {
+    /// Its files begin with this.
+    pub(super) stem: String,
+    /// Separated by spaces.
+    pub(super) options: String,
 }
 
 impl Variant {
-    /// Its files begin with this.
-    fn stem(self) -> &'static str {
-        match self {
-            Self::Whole => "seed",
-            Self::Alone => "alone",
-        }
+    /// What the program does by itself: the network corrects what serves best.
+    pub(super) fn whole() -> Self {
+        Self { stem: "seed".into(), options: String::new() }
     }
 
-    pub(super) fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Whole => &[],
-            Self::Alone => &["--base", "last"],
-        }
+    /// The network corrects the last value and nothing else, so that all there is to the forecast is its own.
+    pub(super) fn alone() -> Self {
+        Self { stem: "alone".into(), options: "--base last".into() }
     }
 }
 
@@ -91,25 +85,25 @@ impl Errors {
 }
 
 /// All options of a run but file, seed and where the result goes.
-pub(super) fn arguments(series: &Series, part: Part, variant: Variant) -> Vec<String> {
+pub(super) fn arguments(series: &Series, part: Part, variant: &Variant) -> Vec<String> {
     let mut arguments = series.arguments(part);
-    arguments.extend(variant.arguments().iter().map(|&option| option.to_owned()));
+    arguments.extend(variant.options.split_whitespace().map(str::to_owned));
     arguments
 }
 
 /// What a cell must have been made by.
-pub(super) fn configuration(series: &Series, part: Part, variant: Variant) -> String {
+pub(super) fn configuration(series: &Series, part: Part, variant: &Variant) -> String {
     hash(format!("{REVISION} {} {}", series.file, arguments(series, part, variant).join(" ")).as_bytes())
 }
 
 /// The file of a cell.
-pub(super) fn path(series: &Series, part: Part, variant: Variant, seed: u64) -> PathBuf {
+pub(super) fn path(series: &Series, part: Part, variant: &Variant, seed: u64) -> PathBuf {
     let folder = root().join("experiments/accuracy").join(part.name()).join(series.name);
-    folder.join(format!("{}-{seed}.json", variant.stem()))
+    folder.join(format!("{}-{seed}.json", variant.stem))
 }
 
 /// The cells that there are, by seed.
-pub(super) fn all(series: &Series, part: Part, variant: Variant) -> Result<Vec<Cell>> {
+pub(super) fn all(series: &Series, part: Part, variant: &Variant) -> Result<Vec<Cell>> {
     let seeds = (0..100).map(|seed| path(series, part, variant, seed));
     seeds.filter(|path| path.exists()).map(|path| read(&path)).collect()
 }

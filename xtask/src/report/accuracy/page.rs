@@ -3,18 +3,29 @@
 use anyhow::{Context, Result};
 
 use super::cell::{self, Cell, Variant};
+use super::effects;
 use super::series::{ALL, Measure, Part, Series};
-
-const BEGIN: &str = "<!-- tables: begin -->\n";
-const END: &str = "<!-- tables: end -->\n";
 
 /// The page with fresh tables.
 pub(super) fn with_tables(page: &str) -> Result<String> {
-    let (before, rest) =
-        page.split_once(BEGIN).with_context(|| format!("the page has no {}", BEGIN.trim()))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("the page has no {}", END.trim()))?;
     let tables = [Part::Validation, Part::Test].map(table).into_iter().collect::<Result<String>>()?;
-    Ok(format!("{before}{BEGIN}{tables}{END}{after}"))
+    between(&between(page, "tables", &tables)?, "effects", &effects::table()?)
+}
+
+/// The page with another text between its marks of this name.
+fn between(page: &str, name: &str, text: &str) -> Result<String> {
+    let [begin, end] = ["begin", "end"].map(|which| format!("<!-- {name}: {which} -->\n"));
+    let parts = page.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let (before, after) = parts.with_context(|| format!("the page has no marks of {name}"))?;
+    Ok(format!("{before}{begin}{text}{end}{after}"))
+}
+
+/// The cells that there are, by seed, and whether one of them is stale.
+pub(super) fn cells(series: &Series, part: Part, variant: &Variant) -> Result<(Vec<Cell>, bool)> {
+    let cells = cell::all(series, part, variant)?;
+    let configuration = cell::configuration(series, part, variant);
+    let stale = cells.iter().any(|cell| cell.configuration != configuration);
+    Ok((cells, stale))
 }
 
 /// What is known about a series in a part.
@@ -29,13 +40,9 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     /// None where nothing has been measured.
     fn new(series: &'a Series, part: Part) -> Result<Option<Self>> {
-        let of = |variant| cell::all(series, part, variant);
-        let (whole, alone) = (of(Variant::Whole)?, of(Variant::Alone)?);
-        let stale = |cells: &[Cell], variant| {
-            let configuration = cell::configuration(series, part, variant);
-            cells.iter().any(|cell| cell.configuration != configuration)
-        };
-        let stale = stale(&whole, Variant::Whole) || stale(&alone, Variant::Alone);
+        let (whole, old) = cells(series, part, &Variant::whole())?;
+        let (alone, older) = cells(series, part, &Variant::alone())?;
+        let stale = old || older;
         Ok((!whole.is_empty()).then_some(Self { series, whole, alone, stale }))
     }
 
@@ -113,7 +120,7 @@ fn table(part: Part) -> Result<String> {
     Ok(text + &format!("\nMade on: {}.\n", machines.join("; ")))
 }
 
-fn name(measure: Measure) -> &'static str {
+pub(super) fn name(measure: Measure) -> &'static str {
     match measure {
         Measure::Mae => "MAE",
         Measure::ScaledMae => "MAE, scaled",
@@ -128,13 +135,13 @@ fn bold(text: String, bold: bool) -> String {
 }
 
 /// Four significant digits, no exponent.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let digits = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
     format!("{value:.*}", (3 - digits).clamp(0, 6) as usize)
 }
 
 /// The middle value, the mean of the middle two where there are two.
-fn median(values: &[f64]) -> Option<f64> {
+pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let half = sorted.len() / 2;
@@ -160,13 +167,9 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
-        let page = format!("# Title\n{BEGIN}last year\n{END}rest\n");
-        let made = with_tables(&page).unwrap();
-        assert!(
-            made.starts_with("# Title\n") && made.ends_with("rest\n") && !made.contains("last year"),
-            "{made}"
-        );
-        assert_eq!(with_tables(&made).unwrap(), made);
-        assert!(with_tables("# Title\n").is_err());
+        let page = "# Title\n<!-- a: begin -->\nlast year\n<!-- a: end -->\nrest\n";
+        let made = between(page, "a", "new\n").unwrap();
+        assert_eq!(made, page.replace("last year", "new"));
+        assert!(between(page, "b", "new\n").is_err());
     }
 }
