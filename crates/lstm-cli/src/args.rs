@@ -240,6 +240,9 @@ pub(crate) struct Inspect {
     /// Character between fields; `tab` works too [default: found among , ; tab |]
     #[arg(long, value_name = "CHAR", value_parser = crate::settings::delimiter)]
     pub(crate) delimiter: Option<char>,
+    /// What stands before the fraction of a number; where it is a comma, points may part thousands [default: point]
+    #[arg(long, value_name = "WHICH", value_parser = crate::value::words::<lstm_data::Decimal>(&["point", "comma"]))]
+    pub(crate) decimal: Option<lstm_data::Decimal>,
     /// The first row holds data; columns are called c1, c2, …
     #[arg(long)]
     pub(crate) no_header: bool,

@@ -23,6 +23,7 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
         time: args.time.clone(),
         date_order: args.date_order,
         delimiter: args.delimiter,
+        decimal: args.decimal,
         no_header: args.no_header,
         ..Reading::default()
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use lstm_data::panel::{Layout, Panel, PanelOptions};
-use lstm_data::{CsvOptions, DateOrder, Duplicates, Fill, TimeChoice, closest};
+use lstm_data::{CsvOptions, DateOrder, Decimal, Duplicates, Fill, TimeChoice, closest};
 use lstm_train::forecaster::{Aim, Base, Decay, Head, Normalise};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,10 @@ pub(crate) struct Reading {
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<char>,
+    /// What stands before the fraction of a number; where it is a comma, points may part thousands [default: point]
+    #[arg(long, value_name = "WHICH", value_parser = words::<Decimal>(&["point", "comma"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decimal: Option<Decimal>,
     /// The first row holds data; columns are called c1, c2, …
     #[arg(long)]
     #[serde(skip_serializing_if = "is_off")]
@@ -89,6 +93,7 @@ impl Reading {
         CsvOptions {
             delimiter: self.delimiter,
             header: self.no_header.then_some(false),
+            decimal: self.decimal.unwrap_or_default(),
             ..CsvOptions::default()
         }
     }

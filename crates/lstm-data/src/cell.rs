@@ -39,6 +39,22 @@ pub(crate) fn is_missing(cell: &str) -> bool {
     cell.is_empty() || (cell.len() <= 7 && WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word)))
 }
 
+/// A trimmed number with a decimal comma, and perhaps points between its thousands, as a number with a decimal point; none for
+/// all else, and for whole numbers without points, which are the same in both.
+pub(crate) fn with_point(cell: &str) -> Option<String> {
+    let unsigned = cell.strip_prefix(['-', '+']).unwrap_or(cell);
+    let (mantissa, exponent) = unsigned.split_at(unsigned.find(['e', 'E']).unwrap_or(unsigned.len()));
+    let (whole, fraction) = mantissa.split_once(',').unwrap_or((mantissa, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = whole.split('.');
+    let first = groups.next().filter(|first| digits(first))?;
+    let parted = whole.len() > first.len();
+    let grouped = first.len() <= 3 && !first.starts_with('0') && groups.all(|g| g.len() == 3 && digits(g));
+    let changed = mantissa.len() > first.len() && (!parted || grouped) && digits(fraction);
+    let sign = &cell[..cell.len() - unsigned.len()];
+    changed.then(|| format!("{sign}{}.{fraction}{exponent}", whole.replace('.', "")))
+}
+
 /// What to do about a cell that looks like nothing in particular.
 pub(crate) const CORRECT: &str = "correct the cell or remove the row";
 
@@ -53,7 +69,7 @@ pub(crate) fn remedy(cell: &str) -> &'static str {
     let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
     let comma_last = cell.rfind(',') > cell.rfind('.');
     if (comma_last || cell.matches('.').count() > 1) && number(&cell.replace('.', "").replace(',', ".")) {
-        "write decimals with a point and no thousands separator"
+        "pass --decimal comma, or write decimals with a point and no thousands separator"
     } else if number(&cell.replace(',', "")) {
         "write numbers without thousands separators"
     } else if cell.starts_with('(') && cell.ends_with(')') {
@@ -83,6 +99,21 @@ mod tests {
         assert_eq!(read("-1.5e3"), Cell::Number(-1500.0));
         assert_eq!(read("TRUE"), Cell::Boolean(1.0));
         assert_eq!(read("False"), Cell::Boolean(0.0));
+    }
+
+    #[test]
+    fn decimal_commas_become_points() {
+        let same =
+            [("1,5", "1.5"), ("-0,25e-3", "-0.25e-3"), ("1.234,5", "1234.5"), ("+12.345.678", "+12345678.0")];
+        for (cell, number) in same {
+            assert_eq!(with_point(cell).as_deref(), Some(number));
+            assert!(matches!(read(number), Cell::Number(_)));
+        }
+        for other in
+            ["15", "1.5", "0.125", "1234.567", "1.23,5", ",5", "1,", "1,5,5", "2020-01", "31.12.2020", ""]
+        {
+            assert_eq!(with_point(other), None, "{other}");
+        }
     }
 
     #[test]

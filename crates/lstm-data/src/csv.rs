@@ -14,6 +14,17 @@ use crate::table::{Builder, Table};
 /// The delimiters that are looked for, likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
+/// What stands before the fraction of a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decimal {
+    /// A point, and thousands are not parted.
+    #[default]
+    Point,
+    /// A comma; points may part thousands.
+    Comma,
+}
+
 /// How a CSV file is to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,13 +33,15 @@ pub struct CsvOptions {
     pub delimiter: Option<char>,
     /// Whether the first row holds names; `None` expects names and refuses a first row that looks like data.
     pub header: Option<bool>,
+    /// What stands before the fraction of a number.
+    pub decimal: Decimal,
     /// The longest input in bytes that is read into memory.
     pub max_bytes: u64,
 }
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self { delimiter: None, header: None, max_bytes: 4 << 30 }
+        Self { delimiter: None, header: None, decimal: Decimal::Point, max_bytes: 4 << 30 }
     }
 }
 
@@ -71,29 +84,32 @@ fn parse(text: &str, name: &str, options: &CsvOptions) -> Result<Table> {
     let text = &text[skipped..];
     let delimiter = match options.delimiter.or(told) {
         Some(given) => usable(given)?,
-        None => sniff(text, name)?.map_or(b',', |(delimiter, _)| delimiter),
+        None => sniff(text, name, options.decimal)?.map_or(b',', |(delimiter, _)| delimiter),
     };
-    let mut rows = Rows::new(text, name, delimiter, if skipped > 0 { 2 } else { 1 });
+    let mut rows = Rows::new(text, name, (delimiter, options.decimal), if skipped > 0 { 2 } else { 1 });
     let mut first = ::csv::StringRecord::new();
     let Some(first_line) = rows.next(&mut first)? else {
         return Err(Error::Empty { at: Place::file(name) });
     };
-    if let (Some(given), 1, Ok(Some((found, columns)))) = (options.delimiter, first.len(), sniff(text, name))
+    if let (Some(given), 1, Ok(Some((found, columns)))) =
+        (options.delimiter, first.len(), sniff(text, name, options.decimal))
         && found != delimiter
     {
         let at = Place::file(name).line(first_line);
         let (given, found) = (spelt(given), spelt(char::from(found)));
         return Err(Error::WrongDelimiter { at, given, found, columns });
     }
-    rows.columns = first.len();
+    rows.first = first.clone();
     let mut row = ::csv::StringRecord::new();
     let mut line = rows.next(&mut row)?;
     let mut table = if options.header == Some(false) {
         let mut table = Builder::new(name, delimiter, first_line, std::iter::repeat_n("", first.len()))?;
-        table.push(first_line, false, first.iter());
+        table.push(first_line, false, rows.pointed(first.clone(), first_line)?.iter());
         table
     } else {
-        if options.header.is_none() && holds_data(&first, &row) {
+        if options.header.is_none()
+            && holds_data(&rows.pointed(first.clone(), first_line).unwrap_or(first.clone()), &row)
+        {
             let at = Place::file(name).line(first_line);
             let cells: Vec<&str> = first.iter().collect();
             return Err(Error::NoHeader { at, row: shown(&listed(cells.iter())) });
@@ -143,24 +159,35 @@ struct Rows<'a> {
     text: &'a str,
     name: &'a str,
     delimiter: u8,
+    decimal: Decimal,
     reader: ::csv::Reader<&'a [u8]>,
     /// Bytes whose line ends are counted in `line`.
     counted: usize,
     line: u64,
-    /// Fields of the first record, once it was read.
-    columns: usize,
+    /// The first record, once it was read.
+    first: ::csv::StringRecord,
     /// Whether a blank line stands before the last record.
     after_blank: bool,
 }
 
 impl<'a> Rows<'a> {
-    fn new(text: &'a str, name: &'a str, delimiter: u8, line: u64) -> Self {
+    fn new(text: &'a str, name: &'a str, (delimiter, decimal): (u8, Decimal), line: u64) -> Self {
         let reader = ::csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
-        Self { text, name, delimiter, reader, counted: 0, line, columns: 0, after_blank: false }
+        Self {
+            text,
+            name,
+            delimiter,
+            decimal,
+            reader,
+            counted: 0,
+            line,
+            first: ::csv::StringRecord::new(),
+            after_blank: false,
+        }
     }
 
     /// Reads the next record and gives its line, or `None` at the end. Lines of white space are passed over.
@@ -168,13 +195,41 @@ impl<'a> Rows<'a> {
         self.after_blank = false;
         loop {
             let line = self.record(record)?;
-            let white =
-                record.len() == 1 && self.columns != 1 && record.iter().all(|cell| cell.trim().is_empty());
-            if !white || line.is_none() {
-                return Ok(line);
+            let white = record.len() == 1
+                && self.first.len() != 1
+                && record.iter().all(|cell| cell.trim().is_empty());
+            match line {
+                Some(line) if !white && !self.first.is_empty() => {
+                    *record = self.pointed(std::mem::take(record), line)?;
+                    return Ok(Some(line));
+                }
+                line if !white || line.is_none() => return Ok(line),
+                _ => {}
             }
             self.after_blank = true;
         }
+    }
+
+    /// A record with points where the file has decimal commas. There, points part thousands; one that does not is refused, as
+    /// its number would be read wrong.
+    fn pointed(&self, record: ::csv::StringRecord, line: u64) -> Result<::csv::StringRecord> {
+        const REMEDY: &str = "with --decimal comma, points stand between thousands only, as in 1.234,5";
+        if self.decimal == Decimal::Point {
+            return Ok(record);
+        }
+        let mut pointed = ::csv::StringRecord::new();
+        for (at, cell) in record.iter().enumerate() {
+            match cell::with_point(cell.trim()) {
+                Some(number) => pointed.push_field(&number),
+                None if has_point(cell.trim()) => {
+                    let place =
+                        Place::file(self.name).line(line).column(self.first.get(at).unwrap_or("").trim());
+                    return Err(Error::BadNumber { at: place, cell: shown(cell.trim()), remedy: REMEDY });
+                }
+                None => pointed.push_field(cell),
+            }
+        }
+        Ok(pointed)
     }
 
     fn record(&mut self, record: &mut ::csv::StringRecord) -> Result<Option<u64>> {
@@ -195,7 +250,7 @@ impl<'a> Rows<'a> {
         self.line += bytes::line_ends(&bytes[self.counted.min(start)..start]);
         self.counted = start;
         self.after_blank |= behind_blank_line(&bytes[..start]);
-        match quote_fault(&bytes[start..end], self.delimiter, self.columns) {
+        match quote_fault(&bytes[start..end], self.delimiter, self.first.len()) {
             Some((offset, fault)) => {
                 let line = self.line + bytes::line_ends(&bytes[start..start + offset]);
                 Err(Error::Quote { at: Place::file(self.name).line(line), fault })
@@ -203,6 +258,11 @@ impl<'a> Rows<'a> {
             None => Ok(Some(self.line)),
         }
     }
+}
+
+/// Whether a cell is a number with a point in it, and no time.
+fn has_point(cell: &str) -> bool {
+    cell.contains('.') && matches!(cell::read(cell), Cell::Number(_)) && !stamp::looks_like_time(cell)
 }
 
 /// Whether text ends with an empty line.
@@ -287,10 +347,19 @@ fn spelt(delimiter: char) -> String {
 ///
 /// # Errors
 /// [`Error::TwoDelimiters`] when several do, as in `day;load, kW` above `2020-01-01;1,5`.
-fn sniff(text: &str, name: &str) -> Result<Option<(u8, usize)>> {
+fn sniff(text: &str, name: &str, decimal: Decimal) -> Result<Option<(u8, usize)>> {
+    let (comma, others) = DELIMITERS.split_at(1);
+    match decimal {
+        Decimal::Point => sniff_among(&DELIMITERS, text, name),
+        // A comma is one only where there is no other.
+        Decimal::Comma => Ok(sniff_among(others, text, name)?.or(sniff_among(comma, text, name)?)),
+    }
+}
+
+fn sniff_among(delimiters: &[u8], text: &str, name: &str) -> Result<Option<(u8, usize)>> {
     let mut even: Option<(u8, usize)> = None;
     let mut first = None;
-    for delimiter in DELIMITERS {
+    for &delimiter in delimiters {
         let counts = separators(text, delimiter, 20);
         let Some(&count) = counts.first() else { continue };
         if count == 0 {
@@ -393,6 +462,25 @@ mod tests {
 
     fn cells(table: &Table) -> Vec<Vec<&str>> {
         (0..table.rows()).map(|row| table.columns().iter().map(|c| c.cell(row)).collect()).collect()
+    }
+
+    #[test]
+    fn decimal_commas_are_read_where_they_are_said() {
+        let options = CsvOptions { decimal: Decimal::Comma, ..CsvOptions::default() };
+        let read = |text: &str, options: &CsvOptions| read_table_from(text.as_bytes(), "a.csv", options);
+        let table = read("t;a;b\n01.02.2020;1.234,5;x,y\n02.02.2020;7;\n", &options).unwrap();
+        assert_eq!(cells(&table), [["01.02.2020", "1234.5", "x,y"], ["02.02.2020", "7", ""]]);
+        let table = read("t,a\n2020-01,\"1,5\"\n", &options).unwrap();
+        assert_eq!(cells(&table), [["2020-01", "1.5"]]);
+        let error = read("t;a\n2020-01;1,5\n2020-02;2.5\n", &options).unwrap_err().to_string();
+        assert!(
+            error.starts_with("a.csv, line 3, column 'a': '2.5' is not a number; with --decimal comma"),
+            "{error}"
+        );
+        // Rows without a header are told from names as those with points are.
+        assert!(matches!(read("1,5;2,5\n3,5;4,5\n", &options), Err(Error::NoHeader { .. })));
+        let table = read("1,5;2\n3,5;4\n", &CsvOptions { header: Some(false), ..options }).unwrap();
+        assert_eq!(cells(&table), [["1.5", "2"], ["3.5", "4"]]);
     }
 
     fn message(text: &str) -> String {

@@ -50,7 +50,7 @@ pub mod time;
 pub mod window;
 
 pub use crate::calendar::{Calendar, Cycle};
-pub use crate::csv::{CsvOptions, read_table, read_table_from};
+pub use crate::csv::{CsvOptions, Decimal, read_table, read_table_from};
 pub use crate::error::{Doubt, Error, Result, closest};
 pub use crate::generate::{Generator, Sequences};
 pub use crate::inspect::{Summary, summarise};

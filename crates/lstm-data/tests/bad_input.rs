@@ -86,7 +86,7 @@ const FAULTS: &[(&str, &[u8], &str)] = &[
     (
         "decimal comma",
         b"t;v\n2020-01;1,5\n2020-02;2\n2020-03;3\n",
-        ", line 2, column 'v': '1,5' is not a number; write decimals with a point and no thousands separator",
+        ", line 2, column 'v': '1,5' is not a number; pass --decimal comma, or write decimals with a point and no thousands separator",
     ),
     (
         "text",
@@ -200,7 +200,7 @@ const FAULTS: &[(&str, &[u8], &str)] = &[
     (
         "decimal commas",
         b"t;v\n2020-01;1,5\n2020-02;2,5\n",
-        ", line 2, column 'v': '1,5' is not a number; write decimals with a point and no thousands separator",
+        ", line 2, column 'v': '1,5' is not a number; pass --decimal comma, or write decimals with a point and no thousands separator",
     ),
     ("currency", "t,v\n2020-01,€5\n2020-02,€6\n".as_bytes(), ", line 2, column 'v': '€5' is not a number; write plain digits"),
     ("negative in brackets", b"t,v\n2020-01,5\n2020-02,(6)\n2020-03,7\n", ", line 3, column 'v': '(6)' is not a number; write a negative number with a minus sign"),
