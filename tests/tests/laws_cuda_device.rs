@@ -279,8 +279,8 @@ fn routed() -> Vec<StackCase> {
 
 /// Layers of each size that the persistent path tells apart, and one that it leaves to the steps.
 fn mixed() -> Vec<StackCase> {
-    let layers =
-        |rate: f64| [40, 20, 33, 70].map(|hidden| LayerSpec::new(hidden).dropout(0.0, rate)).to_vec();
+    let units = [40, 20, 33, 100, 10, 70, 130];
+    let layers = |rate: f64| units.map(|hidden| LayerSpec::new(hidden).dropout(0.0, rate)).to_vec();
     [(0.0, 3, 2), (0.2, 3, 2), (0.0, 3, 513), (0.0, 1, 2)]
         .map(|(rate, steps, rows)| {
             filled(StackSpec::new(2, layers(rate)), BatchShape::new(steps, rows), 1.0, 6)
@@ -360,7 +360,7 @@ fn routes_launch_what_their_table_says() {
 /// Layers up to the largest that a block holds, with inputs that its kernel multiplies and with more.
 #[test]
 fn sequences_in_one_launch_are_the_reference() {
-    let sizes = (1..=20usize, 1..=64usize, 1..=64usize, 1..=5usize, 1..=3usize, any::<u64>());
+    let sizes = (1..=20usize, 1..=128usize, 1..=64usize, 1..=5usize, 1..=3usize, any::<u64>());
     let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |((inputs, first, second, steps, rows, seed) in sizes)| {
         let stack = StackSpec::new(inputs, vec![LayerSpec::new(first), LayerSpec::new(second).bias(Bias::One)]);
@@ -368,6 +368,24 @@ fn sequences_in_one_launch_are_the_reference() {
         follow::<f32>(&case, KernelChoice::Persistent, &mut Launched::new())?;
         follow::<f64>(&case, KernelChoice::Persistent, &mut Launched::new())?;
     });
+}
+
+/// Where a block cannot have the shared memory that a layer's weights need, the layer takes a launch per step.
+#[test]
+fn layers_too_large_for_a_block_of_this_device_take_steps() {
+    let spec = StackSpec::new(2, vec![LayerSpec::new(100)]);
+    let case = filled(spec, BatchShape::new(3, 2), 1.0, 4);
+    let expected = Expected::new::<f32>(&case).unwrap();
+    for (shared, kernel) in [(48 << 10, "cell_forward_f32"), (160 << 10, "sequence_inside_f32_128")] {
+        let cuda: Device = Cuda::new(Emulator::new(Schedule::InOrder).with_shared(shared)).unwrap();
+        let mut run = Run::<_, f32>::new(&cuda, &case, Mode::Train, KernelChoice::Persistent).unwrap();
+        let _ = cuda.runtime().take_launched();
+        run.forward(By::Backend).unwrap();
+        assert_eq!(cuda.runtime().take_launched(), BTreeSet::from([kernel]));
+        run.backward(By::Backend).unwrap();
+        let (name, error) = expected.judge(&run.outcome().unwrap());
+        assert!(error <= 1.0, "{name}: {error} tolerances");
+    }
 }
 
 /// The laws have launched every kernel of the hot list but those for large layers, which have a law of their own.
@@ -381,6 +399,7 @@ fn laws_launch_every_hot_kernel() {
     let mut large = Launched::new();
     for case in mixed() {
         follow::<f32>(&case, KernelChoice::Persistent, &mut large).unwrap();
+        follow::<f64>(&case, KernelChoice::Persistent, &mut large).unwrap();
     }
     let mut launched = cuda.runtime().take_launched();
     launched.extend(large.into_values().flatten());

@@ -15,11 +15,16 @@ const ALIGNMENT: usize = 256;
 /// What fresh memory holds: every float made of it is NaN.
 const POISON: u8 = 0xFF;
 
+/// Bytes of shared memory that a block of an H100 can have.
+const SHARED: usize = 227 << 10;
+
 /// An emulated device.
 pub struct Emulator {
     schedule: Schedule,
     /// Bytes of memory in all, where there is an end to them.
     memory: Option<usize>,
+    /// Bytes of shared memory that a block can have.
+    shared: usize,
     /// Bytes that are allocated.
     used: Arc<AtomicUsize>,
     /// Held while anything runs, so that the device does one thing after another.
@@ -82,6 +87,7 @@ impl Emulator {
         Self {
             schedule,
             memory: None,
+            shared: SHARED,
             used: Arc::default(),
             recording: Mutex::default(),
             launched: Mutex::default(),
@@ -98,6 +104,12 @@ impl Emulator {
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
         Self { memory: Some(bytes), ..self }
+    }
+
+    /// The same device with so many bytes of shared memory for a block.
+    #[must_use]
+    pub fn with_shared(self, bytes: usize) -> Self {
+        Self { shared: bytes, ..self }
     }
 
     fn recording(&self) -> MutexGuard<'_, Option<Vec<Work>>> {
@@ -127,6 +139,11 @@ impl Emulator {
                 Work::Clear { to, bytes } => std::ptr::write_bytes(to.0 as *mut u8, 0, *bytes),
                 Work::Launch { launch, arguments } => {
                     lock(&self.launched).insert(launch.kernel);
+                    if launch.shared as usize > self.shared {
+                        let message =
+                            format!("{} bytes of shared memory, {} at most", launch.shared, self.shared);
+                        return Err(Error::Device { op: launch.kernel, message });
+                    }
                     kernel::run(launch, arguments, self.schedule)
                         .map_err(|message| Error::Device { op: launch.kernel, message })?;
                 }
@@ -177,6 +194,10 @@ impl Runtime for Emulator {
         unsafe { std::ptr::write_bytes(start, POISON, layout.size()) };
         self.used.fetch_add(layout.size(), Ordering::Relaxed);
         Ok(Memory { start, layout, used: Arc::clone(&self.used) })
+    }
+
+    fn shared_of_block(&self) -> usize {
+        self.shared
     }
 
     fn address(&self, memory: &Memory) -> Address {

@@ -42,6 +42,7 @@ pub struct Driver {
     module: Arc<CudaModule>,
     owner: Arc<Owner>,
     name: String,
+    shared: usize,
 }
 
 /// A kernel that is loaded.
@@ -91,12 +92,15 @@ impl Driver {
         let context = CudaContext::new(ordinal).map_err(|e| refused(op, e))?;
         // SAFETY: all that this context holds is used on one stream, so no event is ever to be waited for.
         unsafe { context.disable_event_tracking() };
+        let most = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        let shared = context.attribute(most).map_err(|e| refused(op, e))?;
+        let shared = usize::try_from(shared).unwrap_or(0);
         let stream = context.new_stream().map_err(|e| refused(op, e))?;
         let module = context.load_module(Ptx::from_binary(image)).map_err(|e| refused("load kernels", e))?;
         let owner = Arc::new(Owner::new(stream));
         let blas = Blas::new(&owner)?;
         let name = format!("cuda:{ordinal}, {}", device.name);
-        Ok(Self { blas: Mutex::new(blas), functions: Mutex::default(), module, owner, name })
+        Ok(Self { blas: Mutex::new(blas), functions: Mutex::default(), module, owner, name, shared })
     }
 
     /// Number and name of the device, `"cuda:0, NVIDIA H200"`.
@@ -142,6 +146,10 @@ impl Runtime for Driver {
 
     fn name(&self) -> &'static str {
         "cuda"
+    }
+
+    fn shared_of_block(&self) -> usize {
+        self.shared
     }
 
     fn allocate(&self, bytes: usize) -> Result<Memory> {

@@ -156,6 +156,8 @@ type Pair = [Kernel; 2];
 pub const FEW_REGISTERS: u32 = 64;
 /// For those that keep weights in registers.
 const MANY_REGISTERS: u32 = 168;
+/// The most that leave room for a block of 512 threads.
+const HALF_REGISTERS: u32 = 128;
 
 const fn exact(name: &'static str) -> Kernel {
     Kernel { name, tensor_cores: false, registers: FEW_REGISTERS }
@@ -163,6 +165,11 @@ const fn exact(name: &'static str) -> Kernel {
 
 const fn holding(name: &'static str) -> Kernel {
     Kernel { name, tensor_cores: false, registers: MANY_REGISTERS }
+}
+
+/// For those that keep half of them in shared memory.
+const fn lending(name: &'static str) -> Kernel {
+    Kernel { name, tensor_cores: false, registers: HALF_REGISTERS }
 }
 
 const CELL_FORWARD: Pair = [exact("cell_forward_f32"), exact("cell_forward_f64")];
@@ -173,16 +180,19 @@ const FILL: Pair = [exact("fill_32"), exact("fill_64")];
 const DROPOUT: Pair = [exact("dropout_f32"), exact("dropout_f64")];
 const RANDOM: Pair = [exact("random_f32"), exact("random_f64")];
 
-/// For layers of up to 32 and of up to 64 units, with few inputs and with more.
+/// For layers of up to 32, 64 and 128 units, with few inputs and with more.
 const SEQUENCES: &[Pair] = &[
     [holding("sequence_inside_f32_32"), holding("sequence_inside_f64_32")],
-    [holding("sequence_inside_f32_64"), holding("sequence_inside_f64_32")],
+    [holding("sequence_inside_f32_64"), holding("sequence_inside_f64_64")],
+    [lending("sequence_inside_f32_128"), holding("sequence_inside_f64_64")],
     [holding("sequence_f32_32"), holding("sequence_f64_32")],
-    [holding("sequence_f32_64"), holding("sequence_f64_32")],
+    [holding("sequence_f32_64"), holding("sequence_f64_64")],
+    [lending("sequence_f32_128"), holding("sequence_f64_64")],
 ];
 const SEQUENCES_BACKWARD: &[Pair] = &[
     [holding("sequence_backward_f32_32"), holding("sequence_backward_f64_32")],
-    [holding("sequence_backward_f32_64"), holding("sequence_backward_f64_32")],
+    [holding("sequence_backward_f32_64"), holding("sequence_backward_f64_64")],
+    [lending("sequence_backward_f32_128"), holding("sequence_backward_f64_64")],
 ];
 
 /// What the reference's loops over steps are made of.

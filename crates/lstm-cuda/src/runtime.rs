@@ -153,6 +153,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Name for people, `"cuda"`.
     fn name(&self) -> &'static str;
 
+    /// Bytes of shared memory that a block can have.
+    fn shared_of_block(&self) -> usize;
+
     /// `bytes` bytes (at least 1) with any contents, aligned to 256 bytes.
     ///
     /// # Errors

@@ -187,9 +187,11 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
 
     /// Sizes of so many steps of a layer that takes one launch for all of them; none where it takes one for each.
     fn persistent(&self, layer: &Layer, steps: usize) -> Option<sequence::Sizes> {
-        let padded =
-            sequence::padded::<F>(layer.hidden).filter(|_| self.plan.kernel == KernelChoice::Persistent)?;
-        Some(sequence::Sizes { steps, rows: self.plan.shape.rows, units: layer.hidden, padded })
+        if self.plan.kernel != KernelChoice::Persistent {
+            return None;
+        }
+        let fit = sequence::Fit::of::<F>(layer.hidden, self.cuda.runtime.shared_of_block())?;
+        Some(sequence::Sizes { steps, rows: self.plan.shape.rows, units: layer.hidden, fit })
     }
 
     /// A workspace of the plan.

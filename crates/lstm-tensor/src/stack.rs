@@ -311,6 +311,6 @@ pub enum KernelChoice {
     Reference,
     /// The backend's own fused kernel.
     Fused,
-    /// One launch for the whole sequence of each layer whose recurrent weights fit into a block's registers; on GPUs alone.
+    /// One launch for the whole sequence of each layer whose recurrent weights fit into a block's registers and shared memory; on GPUs alone.
     Persistent,
 }

@@ -1,10 +1,13 @@
-// A layer's whole sequence in one launch, its recurrent weights in registers. Equations: `lstm_tensor::reference`.
+// A layer's whole sequence in one launch, its recurrent weights on the chip. Equations: `lstm_tensor::reference`.
 //
 // Grid: one block a row of the batch; rows have nothing to say to each other. Block: 4 P threads for a layer of up to P
 // units. Thread 4 u + k belongs to gate k (i f g o) of unit u, so that the four lanes that make a cell are neighbours and
 // meet by shuffles. Forward it holds row k H + u of the recurrent weights, backward rows k H to k H + H of their column u.
 // What all threads need of a step stands twice in shared memory, so that one barrier a step is enough: who writes a step
 // cannot meet who still reads the one before it. Units from H on are zeros that stay zeros.
+//
+// Of its P weights a thread holds the first `HELD` in registers. The others lie in shared memory behind what a step needs,
+// four of one thread beside four of the next, so that a warp reads them without meeting in a bank.
 #include "device.cuh"
 
 // Inputs that are multiplied here at most; of more the library has made the product.
@@ -15,17 +18,41 @@ template <class T> struct alignas(16) Four {
     T at[4];
 };
 
-// The product of P weights and as many shared values, in four sums that do not wait for each other.
-template <class T, unsigned P> DEVICE T weighted(const T* weights, const T* values) {
-    T sums[4] = {T(0), T(0), T(0), T(0)};
+// Adds the products of N weights and as many shared values to four sums that do not wait for each other.
+template <class T, unsigned N> DEVICE void add_weighted(T* sums, const T* weights, const T* values) {
     #pragma unroll
-    for (unsigned k = 0; k < P; k += 4) {
+    for (unsigned k = 0; k < N; k += 4) {
         Four<T> four = *reinterpret_cast<const Four<T>*>(values + k);
         #pragma unroll
         for (unsigned n = 0; n < 4; ++n) sums[n] += weights[k + n] * four.at[n];
     }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
+
+template <class T> DEVICE T sum_of(const T* sums) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); }
+
+// The P weights of a thread.
+template <class T, unsigned P, unsigned HELD> struct Weights {
+    T held[HELD];
+    // Weight HELD + 4 j + n is `lent[4 P j].at[n]`.
+    Four<T>* lent;
+
+    // `of(k)` is weight k; `place` the shared memory of all threads' others.
+    template <class Of> DEVICE void load(T* place, Of of) {
+        lent = reinterpret_cast<Four<T>*>(place) + threadIdx.x;
+        #pragma unroll
+        for (unsigned k = 0; k < HELD; ++k) held[k] = of(k);
+        for (unsigned k = HELD; k < P; ++k) lent[4 * P * ((k - HELD) / 4)].at[k % 4] = of(k);
+    }
+
+    // The product with P shared values.
+    DEVICE T times(const T* values) const {
+        T sums[4] = {T(0), T(0), T(0), T(0)};
+        add_weighted<T, HELD>(sums, held, values);
+        #pragma unroll 2
+        for (unsigned k = HELD; k < P; k += 4) add_weighted<T, 4>(sums, lent[P * (k - HELD)].at, values + k);
+        return sum_of(sums);
+    }
+};
 
 // The value of lane `k` of the four that make a cell.
 template <class T> DEVICE T of_gate(T value, unsigned k) {
@@ -37,7 +64,7 @@ template <class T> DEVICE T of_gate(T value, unsigned k) {
 // be absent.
 //
 // A step multiplies 4 H (H + I) pairs a row, and moves 4 H (or I) + 2 H elements, 4 H more where gates are kept.
-template <class T, unsigned P, bool inside>
+template <class T, unsigned P, unsigned HELD, bool inside>
 DEVICE void sequence_forward(const T* w_ih, const T* w_hh, const T* bias, const T* second_bias, double forget_bias,
                              const T* input, T* gates, const T* hidden_before, const T* cell_before, T* cell, T* hidden,
                              unsigned steps, unsigned rows, unsigned units, unsigned inputs, unsigned keep) {
@@ -46,9 +73,10 @@ DEVICE void sequence_forward(const T* w_ih, const T* w_hh, const T* bias, const 
     unsigned unit = threadIdx.x / 4, gate = threadIdx.x % 4, own = threadIdx.x;
     bool real = unit < units;
     u64 row = blockIdx.x, line = u64(gate) * units + unit;
-    T weights[P], of_input[inside ? SEQUENCE_INPUTS : 1];
-    #pragma unroll
-    for (unsigned k = 0; k < P; ++k) weights[k] = real && k < units ? w_hh[line * units + k] : T(0);
+    T of_input[inside ? SEQUENCE_INPUTS : 1];
+    Weights<T, P, HELD> weights;
+    weights.load(read + 2 * SEQUENCE_INPUTS,
+                 [&](unsigned k) { return real && k < units ? w_hh[line * units + k] : T(0); });
     T shift = T(0);
     if (real) {
         if (bias) shift = bias[line];
@@ -78,8 +106,12 @@ DEVICE void sequence_forward(const T* w_ih, const T* w_hh, const T* bias, const 
                 ahead = gates[(at + rows) * 4 * units + line];
             }
         }
-        if (inside) z += weighted<T, SEQUENCE_INPUTS>(of_input, read + now * SEQUENCE_INPUTS);
-        z += weighted<T, P>(weights, shared + now * P);
+        if (inside) {
+            T sums[4] = {T(0), T(0), T(0), T(0)};
+            add_weighted<T, SEQUENCE_INPUTS>(sums, of_input, read + now * SEQUENCE_INPUTS);
+            z += sum_of(sums);
+        }
+        z += weights.times(shared + now * P);
         T activated = gate == 2 ? tangent(z) : sigmoid(z);
         T i = of_gate(activated, 0), f = of_gate(activated, 1), g = of_gate(activated, 2), o = of_gate(activated, 3);
         c = i * g + f * c;
@@ -95,21 +127,25 @@ DEVICE void sequence_forward(const T* w_ih, const T* w_hh, const T* bias, const 
     }
 }
 
-#define SEQUENCE_FORWARD(T, type, P, name, inside)                                                          \
+#define SEQUENCE_FORWARD(T, type, P, HELD, name, inside)                                                    \
     KERNEL_OF(4 * P, name##_##type##_##P, const T* w_ih, const T* w_hh, const T* bias,                      \
               const T* second_bias, double forget_bias, const T* input, T* gates, const T* hidden_before,   \
               const T* cell_before, T* cell, T* hidden, unsigned steps, unsigned rows, unsigned units,      \
               unsigned inputs, unsigned keep) {                                                             \
-        sequence_forward<T, P, inside>(w_ih, w_hh, bias, second_bias, forget_bias, input, gates,            \
+        sequence_forward<T, P, HELD, inside>(w_ih, w_hh, bias, second_bias, forget_bias, input, gates,      \
                                        hidden_before, cell_before, cell, hidden, steps, rows, units,        \
                                        inputs, keep);                                                       \
     }
-SEQUENCE_FORWARD(float, f32, 32, sequence_inside, true)
-SEQUENCE_FORWARD(float, f32, 64, sequence_inside, true)
-SEQUENCE_FORWARD(double, f64, 32, sequence_inside, true)
-SEQUENCE_FORWARD(float, f32, 32, sequence, false)
-SEQUENCE_FORWARD(float, f32, 64, sequence, false)
-SEQUENCE_FORWARD(double, f64, 32, sequence, false)
+SEQUENCE_FORWARD(float, f32, 32, 32, sequence_inside, true)
+SEQUENCE_FORWARD(float, f32, 64, 64, sequence_inside, true)
+SEQUENCE_FORWARD(float, f32, 128, 56, sequence_inside, true)
+SEQUENCE_FORWARD(double, f64, 32, 32, sequence_inside, true)
+SEQUENCE_FORWARD(double, f64, 64, 24, sequence_inside, true)
+SEQUENCE_FORWARD(float, f32, 32, 32, sequence, false)
+SEQUENCE_FORWARD(float, f32, 64, 64, sequence, false)
+SEQUENCE_FORWARD(float, f32, 128, 56, sequence, false)
+SEQUENCE_FORWARD(double, f64, 32, 32, sequence, false)
+SEQUENCE_FORWARD(double, f64, 64, 24, sequence, false)
 
 // What a step backward reads of the tape.
 template <class T> struct Taken {
@@ -133,7 +169,7 @@ DEVICE Taken<T> taken(const T* gates, const T* cell, const T* cell_before, const
 // one, `[B, H]` each, may be absent.
 //
 // A step multiplies 4 H H pairs a row, and moves 10 H elements.
-template <class T, unsigned P>
+template <class T, unsigned P, unsigned HELD>
 DEVICE void sequence_backward(const T* w_hh, T* gates, const T* cell, const T* cell_before, const T* d_out,
                               const T* d_hidden_last, const T* d_cell_last, T* d_hidden_before, T* d_cell_before,
                               unsigned steps, unsigned rows, unsigned units) {
@@ -143,10 +179,10 @@ DEVICE void sequence_backward(const T* w_hh, T* gates, const T* cell, const T* c
     unsigned unit = threadIdx.x / 4, gate = threadIdx.x % 4;
     bool real = unit < units;
     u64 first = u64(blockIdx.x) * units + unit;
-    T weights[P];
-    #pragma unroll
-    for (unsigned k = 0; k < P; ++k)
-        weights[k] = real && k < units ? w_hh[(u64(gate) * units + k) * units + unit] : T(0);
+    Weights<T, P, HELD> weights;
+    weights.load(shared + 8 * stretch, [&](unsigned k) {
+        return real && k < units ? w_hh[(u64(gate) * units + k) * units + unit] : T(0);
+    });
     T d_cell = real && d_cell_last ? d_cell_last[first] : T(0);
     T d_hidden = real && d_hidden_last ? d_hidden_last[first] : T(0);
     Taken<T> step = {};
@@ -169,7 +205,7 @@ DEVICE void sequence_backward(const T* w_hh, T* gates, const T* cell, const T* c
         told[gate * stretch + unit] = dz;
         if (real) gates[((u64(t) * rows + blockIdx.x) * 4 + gate) * units + unit] = dz;
         sync_threads();
-        T part = weighted<T, P>(weights, told + gate * stretch);
+        T part = weights.times(told + gate * stretch);
         d_hidden = (of_gate(part, 0) + of_gate(part, 1)) + (of_gate(part, 2) + of_gate(part, 3));
         step = earlier;
     }
@@ -177,13 +213,15 @@ DEVICE void sequence_backward(const T* w_hh, T* gates, const T* cell, const T* c
     if (real && gate == 1 && d_cell_before) d_cell_before[first] = d_cell;
 }
 
-#define SEQUENCE_BACKWARD(T, type, P)                                                                       \
+#define SEQUENCE_BACKWARD(T, type, P, HELD)                                                                 \
     KERNEL_OF(4 * P, sequence_backward_##type##_##P, const T* w_hh, T* gates, const T* cell,                \
               const T* cell_before, const T* d_out, const T* d_hidden_last, const T* d_cell_last,           \
               T* d_hidden_before, T* d_cell_before, unsigned steps, unsigned rows, unsigned units) {        \
-        sequence_backward<T, P>(w_hh, gates, cell, cell_before, d_out, d_hidden_last, d_cell_last,          \
+        sequence_backward<T, P, HELD>(w_hh, gates, cell, cell_before, d_out, d_hidden_last, d_cell_last,    \
                                 d_hidden_before, d_cell_before, steps, rows, units);                        \
     }
-SEQUENCE_BACKWARD(float, f32, 32)
-SEQUENCE_BACKWARD(float, f32, 64)
-SEQUENCE_BACKWARD(double, f64, 32)
+SEQUENCE_BACKWARD(float, f32, 32, 32)
+SEQUENCE_BACKWARD(float, f32, 64, 64)
+SEQUENCE_BACKWARD(float, f32, 128, 56)
+SEQUENCE_BACKWARD(double, f64, 32, 32)
+SEQUENCE_BACKWARD(double, f64, 64, 24)

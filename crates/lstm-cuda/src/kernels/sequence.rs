@@ -11,17 +11,46 @@ pub(crate) const INPUTS: usize = 16;
 /// Values between the gates' stretches of shared memory.
 const APART: usize = 8;
 
-/// Units of a block that holds a layer of so many: its weights fill registers. None where they would not fit.
-pub(crate) fn padded<F: Float>(units: usize) -> Option<usize> {
-    match (units, size_of::<F>()) {
-        (0..=32, _) => Some(32),
-        (33..=64, 4) => Some(64),
-        _ => None,
+/// How a block holds a layer's recurrent weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fit {
+    /// Units that it has room for.
+    padded: usize,
+    /// Weights of a thread in registers; the others lie in shared memory.
+    held: usize,
+}
+
+impl Fit {
+    /// The smallest block for so many units whose shared memory has at most so many bytes. None where there is none.
+    pub(crate) fn of<F: Float>(units: usize, shared: usize) -> Option<Self> {
+        let sizes: &[(usize, usize)] = match size_of::<F>() {
+            4 => &[(32, 32), (64, 64), (128, 56)],
+            _ => &[(32, 32), (64, 24)],
+        };
+        let fits = sizes.iter().map(|&(padded, held)| Self { padded, held });
+        let mut wide = fits.filter(|fit| units <= fit.padded);
+        // Backward, more lies in shared memory than forward.
+        wide.find(|fit| fit.backward() * size_of::<F>() <= shared)
+    }
+
+    /// Weights of all threads in shared memory.
+    fn lent(&self) -> usize {
+        (self.padded - self.held) * 4 * self.padded
+    }
+
+    /// Elements of shared memory forward: twice a hidden state and inputs.
+    fn forward(&self) -> usize {
+        2 * (self.padded + INPUTS) + self.lent()
+    }
+
+    /// Elements of shared memory backward: twice the gradients of a step's gates.
+    fn backward(&self) -> usize {
+        8 * (self.padded + APART) + self.lent()
     }
 }
 
-fn over<F: Float>(rows: usize, padded: usize, shared: usize) -> Threads {
-    let block = [4 * padded as u32, 1, 1];
+fn over<F: Float>(rows: usize, fit: Fit, shared: usize) -> Threads {
+    let block = [4 * fit.padded as u32, 1, 1];
     Threads { grid: [rows as u32, 1, 1], block, shared: (shared * size_of::<F>()) as u32 }
 }
 
@@ -31,8 +60,7 @@ pub(crate) struct Sizes {
     pub(crate) steps: usize,
     pub(crate) rows: usize,
     pub(crate) units: usize,
-    /// [`padded`].
-    pub(crate) padded: usize,
+    pub(crate) fit: Fit,
 }
 
 /// Operands of [`forward`]; what may be absent is null then.
@@ -65,14 +93,18 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
     operands: Forward,
 ) -> Result<()> {
     let Forward { weights, biases, forget_bias, input, inputs, gates, keep, before, cell, hidden } = operands;
-    let Sizes { steps, rows, units, padded } = sizes;
-    let kernel = match (input == Address::NULL, size_of::<F>(), padded) {
+    let Sizes { steps, rows, units, fit } = sizes;
+    let kernel = match (input == Address::NULL, size_of::<F>(), fit.padded) {
         (false, 4, 32) => "sequence_inside_f32_32",
-        (false, 4, _) => "sequence_inside_f32_64",
-        (false, ..) => "sequence_inside_f64_32",
+        (false, 4, 64) => "sequence_inside_f32_64",
+        (false, 4, _) => "sequence_inside_f32_128",
+        (false, _, 32) => "sequence_inside_f64_32",
+        (false, ..) => "sequence_inside_f64_64",
         (true, 4, 32) => "sequence_f32_32",
-        (true, 4, _) => "sequence_f32_64",
-        (true, ..) => "sequence_f64_32",
+        (true, 4, 64) => "sequence_f32_64",
+        (true, 4, _) => "sequence_f32_128",
+        (true, _, 32) => "sequence_f64_32",
+        (true, ..) => "sequence_f64_64",
     };
     let args = args![
         weights[0],
@@ -93,7 +125,7 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
         u32::from(keep),
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, over::<F>(rows, padded, 2 * (padded + INPUTS)), &args) }
+    unsafe { cuda.launch(kernel, over::<F>(rows, fit, fit.forward()), &args) }
 }
 
 /// Operands of [`backward`], `[B, H]` unless said otherwise; what may be absent is null then.
@@ -124,11 +156,13 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
     operands: Backward,
 ) -> Result<()> {
     let Backward { w_hh, gates, cell, cell_before, d_out, d_last, d_before } = operands;
-    let Sizes { steps, rows, units, padded } = sizes;
-    let kernel = match (size_of::<F>(), padded) {
+    let Sizes { steps, rows, units, fit } = sizes;
+    let kernel = match (size_of::<F>(), fit.padded) {
         (4, 32) => "sequence_backward_f32_32",
-        (4, _) => "sequence_backward_f32_64",
-        _ => "sequence_backward_f64_32",
+        (4, 64) => "sequence_backward_f32_64",
+        (4, _) => "sequence_backward_f32_128",
+        (_, 32) => "sequence_backward_f64_32",
+        _ => "sequence_backward_f64_64",
     };
     let args = args![
         w_hh,
@@ -145,5 +179,22 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
         units as u32,
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, over::<F>(rows, padded, 8 * (padded + APART)), &args) }
+    unsafe { cuda.launch(kernel, over::<F>(rows, fit, fit.backward()), &args) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_takes_the_smallest_block_that_the_device_has_room_for() {
+        let fit = |units, shared| Fit::of::<f32>(units, shared).map(|fit| (fit.padded, fit.held));
+        assert_eq!(fit(1, 48 << 10), Some((32, 32)));
+        assert_eq!(fit(64, 48 << 10), Some((64, 64)));
+        // Consumer cards lend a block 99 KiB, an A100 163, an H100 227.
+        assert_eq!([99, 163, 227].map(|kib| fit(65, kib << 10)), [None, Some((128, 56)), Some((128, 56))]);
+        assert_eq!(fit(129, 1 << 20), None);
+        assert_eq!(Fit::of::<f64>(33, 99 << 10).map(|fit| fit.padded), Some(64));
+        assert_eq!(Fit::of::<f64>(65, 1 << 20), None);
+    }
 }
