@@ -31,13 +31,17 @@ const LAWS: [(&str, &[&str]); 2] = [
 /// The checks of a compute sanitizer.
 const SANITIZERS: [&str; 4] = ["memcheck", "racecheck", "synccheck", "initcheck"];
 
-/// How PyTorch is measured, by name: options of `bench lstm`.
-const MANNERS: [(&str, &[&str]); 4] = [
+/// How both are measured, by name: options of `bench lstm`. The second is for layers that a block holds.
+const MANNERS: [(&str, &[&str]); 5] = [
     ("eager-f32", &[]),
+    ("persistent-f32", &["--path", "persistent"]),
     ("eager-tf32", &["--tf32"]),
     ("graph-f32", &["--graph"]),
     ("graph-tf32", &["--tf32", "--graph"]),
 ];
+
+/// Units of a layer that takes one launch for a sequence, at most.
+const HELD: usize = 128;
 
 /// What a test program says that found no test of the name asked for.
 const NO_TEST: Option<&str> = Some("running 0 tests");
@@ -66,9 +70,12 @@ impl Folder {
         tasks.extend(SANITIZERS.map(|tool| self.sanitizer(tool)));
         let script = self.at("gpu/latency.py");
         tasks.push(Task { program: self.python.clone(), ..self.task("latency", "", &[&script], SHORT) });
-        for (shapes, manners) in [(core(), &MANNERS[..]), (rest(), &MANNERS[..1])] {
+        for (shapes, manners) in [(core(), &MANNERS[..]), (rest(), &MANNERS[..2])] {
             for shape in &shapes {
-                tasks.extend(self.cells(&shape.name, manners));
+                let small = shape.hidden.iter().all(|units| *units <= HELD);
+                let manners: Vec<_> =
+                    manners.iter().filter(|(name, _)| small || *name != MANNERS[1].0).collect();
+                tasks.extend(self.cells(&shape.name, &manners));
             }
         }
         tasks
@@ -115,7 +122,7 @@ impl Folder {
     }
 
     /// A shape beside PyTorch in each manner, or alone where there is no PyTorch.
-    fn cells(&self, name: &str, manners: &[(&str, &[&str])]) -> Vec<Task> {
+    fn cells(&self, name: &str, manners: &[&(&str, &[&str])]) -> Vec<Task> {
         let (shapes, python) = (self.at("cells.json"), self.python());
         let alone = ["lstm", "--shapes", &shapes, "--only", name, "--device", "cuda", "--length", "cell"];
         let alone = [&alone[..], &["--json", "-"]].concat();
@@ -123,7 +130,7 @@ impl Folder {
             return vec![self.task(&format!("cell-{name}-alone"), "bin/bench", &alone, SHORT)];
         }
         let beside = [&alone[..], &["--peer", "torch", "--python", &python]].concat();
-        let cell = |(manner, options): &(&str, &[&str])| {
+        let cell = |(manner, options): &&(&str, &[&str])| {
             let args = [&beside[..], options].concat();
             self.task(&format!("cell-{name}-{manner}"), "bin/bench", &args, SHORT)
         };
@@ -264,7 +271,7 @@ mod tests {
         let mut names: Vec<_> = tasks.iter().map(|task| task.name.clone()).collect();
         let first_cell = names.iter().position(|name| name.starts_with("cell-")).unwrap();
         assert!(names[..first_cell].iter().any(|name| name == "repeats_200_times"));
-        assert_eq!(names[first_cell..].len(), 24 * 4 + 66);
+        assert_eq!(names[first_cell..].len(), 24 * 4 + 66 + 12 + 36);
         assert_eq!(folder(false).tasks().len() - first_cell, 24 + 66);
         names.sort();
         names.dedup();

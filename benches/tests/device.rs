@@ -54,16 +54,18 @@ fn recorded<F: Float>(cuda: &Cuda<Driver>) {
     let mut compared = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let case = golden::Case::read(&entry.unwrap().path()).unwrap();
-        let report = golden::replay::<_, F>(cuda, &case).unwrap();
-        match &report.verdict {
-            Verdict::Unsupported(option) => println!("{}: unsupported: {option}", report.name),
-            verdict => {
-                assert!(!verdict.failed(), "{} in {}: {verdict:?}", report.name, F::NAME);
-                compared += 1;
+        for kernel in [KernelChoice::Auto, KernelChoice::Persistent] {
+            let report = golden::replay::<_, F>(cuda, &case, kernel).unwrap();
+            match &report.verdict {
+                Verdict::Unsupported(option) => println!("{}: unsupported: {option}", report.name),
+                verdict => {
+                    assert!(!verdict.failed(), "{} in {} by {kernel:?}: {verdict:?}", report.name, F::NAME);
+                    compared += 1;
+                }
             }
         }
     }
-    assert!(compared >= 16, "only {compared} cases were compared");
+    assert!(compared >= 32, "only {compared} cases were compared");
 }
 
 #[test]
@@ -76,9 +78,10 @@ fn recorded_cases_in_f64() {
     recorded::<f64>(&device!());
 }
 
-/// 101 steps; neither 130 units nor 37 are a multiple of a warp.
+/// 101 steps; neither 130 units nor 100 nor 37 are a multiple of a warp.
 fn odd() -> lstm_testkit::case::StackCase {
-    let layers = vec![LayerSpec::new(130).dropout(0.1, 0.2), LayerSpec::new(37).forget_bias(1.0)];
+    let layers = [130, 37, 100].map(LayerSpec::new);
+    let layers = vec![layers[0].dropout(0.1, 0.2), layers[1].forget_bias(1.0), layers[2]];
     filled(StackSpec::new(5, layers).dropout_between(0.3), BatchShape::new(101, 3), 1.0, 41)
 }
 
@@ -86,7 +89,7 @@ fn by_every_path<F: Float>(cuda: &Cuda<Driver>) {
     let case = odd();
     let mut expected = Expected::new::<F>(&case).unwrap();
     expected.tolerance = tolerance::<F>(expected.kappa);
-    for kernel in [KernelChoice::Fused, KernelChoice::Reference] {
+    for kernel in [KernelChoice::Fused, KernelChoice::Persistent, KernelChoice::Reference] {
         for route in Route::pairings(kernel) {
             let (name, error) = expected.judge(&run::<_, F>(cuda, &case, route).unwrap());
             assert!(error <= 1.0, "{name} in {} by {route:?}: {error} tolerances", F::NAME);
@@ -133,24 +136,28 @@ fn repeated<F: Float>(cuda: &Cuda<Driver>, shape: &Shape) {
     }
 }
 
-/// Predictions, losses and the weights after ten steps, 200 times.
+/// Predictions, losses and the weights after ten steps, 200 times by each path.
 #[test]
 fn repeats_200_times_are_bit_equal() {
-    let cuda = device!();
-    repeated::<f32>(&cuda, &shape(5, 7, 3, &[33, 17], Dtype::F32));
-    repeated::<f32>(&cuda, &shape(32, 25, 1, &[128], Dtype::F32));
-    repeated::<f64>(&cuda, &shape(3, 9, 2, &[31], Dtype::F64));
+    for kernel in [KernelChoice::Auto, KernelChoice::Persistent] {
+        let cuda = device!().preferring(kernel);
+        repeated::<f32>(&cuda, &shape(5, 7, 3, &[33, 17], Dtype::F32));
+        repeated::<f32>(&cuda, &shape(32, 25, 1, &[128], Dtype::F32));
+        repeated::<f64>(&cuda, &shape(3, 9, 2, &[31], Dtype::F64));
+    }
 }
 
 /// Small odd sizes, a few steps each: quick enough for a sanitizer.
 #[test]
 fn odd_shapes_train() {
-    let cuda = device!();
     let sizes: [(_, _, _, &[usize]); 4] =
         [(1, 1, 1, &[1]), (3, 2, 5, &[7]), (33, 3, 2, &[9, 5]), (2, 4, 1, &[65])];
-    for (batch, steps, inputs, hidden) in sizes {
-        let single = bits::<f32>(&cuda, &shape(batch, steps, inputs, hidden, Dtype::F32));
-        let double = bits::<f64>(&cuda, &shape(batch, steps, inputs, hidden, Dtype::F64));
-        assert!(single.into_iter().chain(double).all(|bits| f64::from_bits(bits).is_finite()));
+    for kernel in [KernelChoice::Auto, KernelChoice::Persistent] {
+        let cuda = device!().preferring(kernel);
+        for (batch, steps, inputs, hidden) in sizes {
+            let single = bits::<f32>(&cuda, &shape(batch, steps, inputs, hidden, Dtype::F32));
+            let double = bits::<f64>(&cuda, &shape(batch, steps, inputs, hidden, Dtype::F64));
+            assert!(single.into_iter().chain(double).all(|bits| f64::from_bits(bits).is_finite()));
+        }
     }
 }

@@ -4,7 +4,9 @@
 use lstm_cpu::Cpu;
 use lstm_cuda::Cuda;
 use lstm_cuda_emu::{Emulator, Schedule};
-use lstm_tensor::{Backend, Control, Float, LossArgs, LossKind, Rule, Span, View, ViewMut, control_slot};
+use lstm_tensor::{
+    Backend, Control, Float, KernelChoice, LossArgs, LossKind, Rule, Span, View, ViewMut, control_slot,
+};
 use lstm_testkit::Naive;
 use lstm_testkit::golden::{Case, Verdict, replay};
 use lstm_testkit::run::{buffer, fetch};
@@ -37,11 +39,11 @@ fn assert_close(what: &str, got: &[f64], want: &[f64]) {
 /// Options that no backend serves yet; everything else must be compared.
 const UNSUPPORTED: [&str; 3] = ["bidirectional", "lengths", "projection"];
 
-fn stacks<B: Backend, F: Float>(backend: &B) {
+fn stacks<B: Backend, F: Float>(backend: &B, kernel: KernelChoice) {
     let mut compared = 0;
     for entry in std::fs::read_dir(folder().join("cases")).unwrap() {
         let case = Case::read(&entry.unwrap().path()).unwrap();
-        let report = replay::<B, F>(backend, &case).unwrap();
+        let report = replay::<B, F>(backend, &case, kernel).unwrap();
         let name = &report.name;
         match &report.verdict {
             Verdict::Unsupported(why) => assert!(UNSUPPORTED.contains(&name.as_str()), "{name}: {why}"),
@@ -56,15 +58,15 @@ fn stacks<B: Backend, F: Float>(backend: &B) {
 
 #[test]
 fn stacks_on_naive() {
-    stacks::<_, f64>(&Naive);
-    stacks::<_, f32>(&Naive);
+    stacks::<_, f64>(&Naive, KernelChoice::Auto);
+    stacks::<_, f32>(&Naive, KernelChoice::Auto);
 }
 
 #[test]
 fn stacks_on_cpu() {
     let cpu = Cpu::new(2).unwrap();
-    stacks::<_, f64>(&cpu);
-    stacks::<_, f32>(&cpu);
+    stacks::<_, f64>(&cpu, KernelChoice::Auto);
+    stacks::<_, f32>(&cpu, KernelChoice::Auto);
 }
 
 fn cuda() -> Cuda<Emulator> {
@@ -73,8 +75,10 @@ fn cuda() -> Cuda<Emulator> {
 
 #[test]
 fn stacks_on_cuda() {
-    stacks::<_, f64>(&cuda());
-    stacks::<_, f32>(&cuda());
+    for kernel in [KernelChoice::Auto, KernelChoice::Persistent] {
+        stacks::<_, f64>(&cuda(), kernel);
+        stacks::<_, f32>(&cuda(), kernel);
+    }
 }
 
 fn losses<B: Backend>(backend: &B) {

@@ -278,14 +278,14 @@ fn routed() -> Vec<StackCase> {
 }
 
 /// Layers of each size that the persistent path tells apart, and one that it leaves to the steps.
-fn mixed() -> Vec<StackCase> {
-    let units = [40, 20, 33, 100, 10, 70, 130];
-    let layers = |rate: f64| units.map(|hidden| LayerSpec::new(hidden).dropout(0.0, rate)).to_vec();
-    [(0.0, 3, 2), (0.2, 3, 2), (0.0, 3, 513), (0.0, 1, 2)]
-        .map(|(rate, steps, rows)| {
-            filled(StackSpec::new(2, layers(rate)), BatchShape::new(steps, rows), 1.0, 6)
-        })
-        .to_vec()
+fn of_all_sizes(rate: f64, [steps, rows]: [usize; 2]) -> StackCase {
+    let layers = [40, 20, 33, 100, 10, 70, 130].map(|hidden| LayerSpec::new(hidden).dropout(0.0, rate));
+    filled(StackSpec::new(2, layers.to_vec()), BatchShape::new(steps, rows), 1.0, 6)
+}
+
+/// Stacks of these that lead to every route but that of long sequences.
+fn mixed() -> [StackCase; 3] {
+    [of_all_sizes(0.0, [3, 2]), of_all_sizes(0.2, [3, 2]), of_all_sizes(0.0, [1, 2])]
 }
 
 /// Launches of each route.
@@ -295,23 +295,32 @@ type Launched = BTreeMap<Route, BTreeSet<&'static str>>;
 fn follow<F: Float>(case: &StackCase, choice: KernelChoice, launched: &mut Launched) -> Result<()> {
     let cuda = device(Schedule::Skewed(11));
     let expected = Expected::new::<F>(case)?;
-    let mut note = |plan: &Plan, pass| {
-        launched.entry(Route::of::<F>(plan, pass)).or_default().extend(cuda.runtime().take_launched());
-    };
-
     let mut run = Run::<_, F>::new(&cuda, case, Mode::Train, choice)?;
     // What uploading the case has launched belongs to no pass.
     let _ = cuda.runtime().take_launched();
+    let mut note = |plan: &Plan, pass| {
+        launched.entry(Route::of::<F>(plan, pass)).or_default().extend(cuda.runtime().take_launched());
+    };
     run.forward(By::Backend)?;
     note(&run.plan, Pass::Train);
     run.backward(By::Backend)?;
     note(&run.plan, Pass::Backward);
     let (name, error) = expected.judge(&run.outcome()?);
     assert!(error <= 1.0, "{name} in {} by {choice:?}: {error} tolerances", F::NAME);
+    if case.spec.has_dropout() { Ok(()) } else { infer::<F>(case, choice, &expected, launched) }
+}
 
-    if case.spec.has_dropout() {
-        return Ok(());
-    }
+/// The same for inference alone.
+fn infer<F: Float>(
+    case: &StackCase,
+    choice: KernelChoice,
+    expected: &Expected,
+    launched: &mut Launched,
+) -> Result<()> {
+    let cuda = device(Schedule::Skewed(11));
+    let mut note = |plan: &Plan, pass| {
+        launched.entry(Route::of::<F>(plan, pass)).or_default().extend(cuda.runtime().take_launched());
+    };
     let close = |what: &str, got: &[f64], want: &[f64]| {
         let error = distance(Kind::Value, got, want) / expected.tolerance;
         assert!(error <= 1.0, "{what} in {} by {choice:?}: {error} tolerances", F::NAME);
@@ -349,6 +358,10 @@ fn routes_launch_what_their_table_says() {
         follow::<f32>(&case, KernelChoice::Persistent, &mut launched).unwrap();
         follow::<f64>(&case, KernelChoice::Persistent, &mut launched).unwrap();
     }
+    let long = of_all_sizes(0.0, [3, 513]);
+    let (single, double) = (Expected::new::<f32>(&long).unwrap(), Expected::new::<f64>(&long).unwrap());
+    infer::<f32>(&long, KernelChoice::Persistent, &single, &mut launched).unwrap();
+    infer::<f64>(&long, KernelChoice::Persistent, &double, &mut launched).unwrap();
     let names = |route: Route| route.kernels().into_iter().map(|kernel| kernel.name).collect();
     let table: Launched = Route::all().into_iter().map(|route| (route, names(route))).collect();
     for (route, names) in &launched {
@@ -388,6 +401,20 @@ fn layers_too_large_for_a_block_of_this_device_take_steps() {
     }
 }
 
+#[test]
+fn auto_is_the_path_that_is_preferred() {
+    let case = filled(StackSpec::new(2, vec![LayerSpec::new(5)]), BatchShape::new(3, 2), 1.0, 4);
+    for (preferred, kernel) in
+        [(KernelChoice::Auto, "cell_forward_f32"), (KernelChoice::Persistent, "sequence_inside_f32_32")]
+    {
+        let cuda = device(Schedule::InOrder).preferring(preferred);
+        let mut run = Run::<_, f32>::new(&cuda, &case, Mode::Infer, KernelChoice::Auto).unwrap();
+        let _ = cuda.runtime().take_launched();
+        run.forward(By::Backend).unwrap();
+        assert_eq!(cuda.runtime().take_launched(), BTreeSet::from([kernel]));
+    }
+}
+
 /// The laws have launched every kernel of the hot list but those for large layers, which have a law of their own.
 #[test]
 fn laws_launch_every_hot_kernel() {
@@ -397,10 +424,9 @@ fn laws_launch_every_hot_kernel() {
     laws::dropout::masked_pairings_are_the_reference::<_, f32>(&cuda);
     laws::dropout::masked_pairings_are_the_reference::<_, f64>(&cuda);
     let mut large = Launched::new();
-    for case in mixed() {
-        follow::<f32>(&case, KernelChoice::Persistent, &mut large).unwrap();
-        follow::<f64>(&case, KernelChoice::Persistent, &mut large).unwrap();
-    }
+    let case = of_all_sizes(0.0, [3, 2]);
+    follow::<f32>(&case, KernelChoice::Persistent, &mut large).unwrap();
+    follow::<f64>(&case, KernelChoice::Persistent, &mut large).unwrap();
     let mut launched = cuda.runtime().take_launched();
     launched.extend(large.into_values().flatten());
     let missing: Vec<_> = hot().into_keys().filter(|name| !launched.contains(name)).collect();

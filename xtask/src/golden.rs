@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use lstm_cpu::Cpu;
 use lstm_cuda::driver::Driver;
 use lstm_cuda::{Cuda, probe};
-use lstm_tensor::{Backend, Float};
+use lstm_tensor::{Backend, Float, KernelChoice};
 use lstm_testkit::Naive;
 use lstm_testkit::golden::{Case, Report, Verdict, replay, write};
 
@@ -96,16 +96,17 @@ fn replay_all<B: Backend, F: Float>(backend: &B, args: &Args) -> Result<()> {
     println!("{:<28}{:>20}{:>10}  {:<24}verdict", "case", "error / tolerance", "kappa", "worst tensor");
     let (mut passed, mut failed, mut unsupported) = (0, 0, 0);
     for path in &paths {
-        let report = match Case::read(path).and_then(|case| replay::<B, F>(backend, &case)) {
-            Ok(report) => report,
-            // A case that cannot be read must not hide what the others give.
-            Err(error) => {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                println!("{name:<28}{:>20}{:>10}  {:<24}FAIL: {error:#}", "-", "-", "-");
-                failed += 1;
-                continue;
-            }
-        };
+        let report =
+            match Case::read(path).and_then(|case| replay::<B, F>(backend, &case, KernelChoice::Auto)) {
+                Ok(report) => report,
+                // A case that cannot be read must not hide what the others give.
+                Err(error) => {
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    println!("{name:<28}{:>20}{:>10}  {:<24}FAIL: {error:#}", "-", "-", "-");
+                    failed += 1;
+                    continue;
+                }
+            };
         println!("{}", line(&report));
         match &report.verdict {
             Verdict::Unsupported(_) => unsupported += 1,

@@ -164,6 +164,7 @@ impl<R: Runtime> Backend for Cuda<R> {
         mode: Mode,
         choice: KernelChoice,
     ) -> Result<Plan> {
+        let choice = if choice == KernelChoice::Auto { self.preferred } else { choice };
         match Path::of(choice) {
             Path::Reference => reference::plan(spec, shape, mode, choice),
             Path::Steps => stack::plan(spec, shape, mode, KernelChoice::Fused),

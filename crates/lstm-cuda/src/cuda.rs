@@ -3,7 +3,7 @@
 use crate::buffer::CudaBuffer;
 use crate::phase::{Command, Phases};
 use crate::runtime::{Address, Arg, Gemm, Launch, Plain, Runtime};
-use lstm_tensor::{Element, Error, Result, Span};
+use lstm_tensor::{Element, Error, KernelChoice, Result, Span};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,8 @@ pub(crate) const WARP: usize = 32;
 /// All operations go to one stream. Results are the same, bit for bit, in every run.
 pub struct Cuda<R: Runtime> {
     pub(crate) runtime: R,
+    /// What [`KernelChoice::Auto`] means.
+    pub(crate) preferred: KernelChoice,
     /// Parts of sums between their two stages. Locked until both are asked for, so that those of two
     /// threads do not mix.
     parts: Mutex<Parts<R>>,
@@ -42,7 +44,13 @@ impl<R: Runtime> Cuda<R> {
     pub fn new(runtime: R) -> Result<Self> {
         let memory = Arc::new(runtime.allocate(Parts::<R>::BYTES)?);
         let parts = Mutex::new(Parts { address: runtime.address(&memory), memory });
-        Ok(Self { runtime, parts, phases: Mutex::default() })
+        Ok(Self { runtime, preferred: KernelChoice::Auto, parts, phases: Mutex::default() })
+    }
+
+    /// The same device, where [`KernelChoice::Auto`] means this path.
+    #[must_use]
+    pub fn preferring(self, kernel: KernelChoice) -> Self {
+        Self { preferred: kernel, ..self }
     }
 
     /// The device itself.

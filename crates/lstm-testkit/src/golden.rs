@@ -3,7 +3,7 @@
 use crate::case::{HostState, Kind, Outcome, StackCase};
 use crate::run::{Route, run};
 use crate::tolerance::{Expected, distance};
-use lstm_tensor::{Backend, BatchShape, Bias, Direction, Float, LayerSpec, StackSpec};
+use lstm_tensor::{Backend, BatchShape, Bias, Direction, Float, KernelChoice, LayerSpec, StackSpec};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -192,9 +192,9 @@ impl Verdict {
 ///
 /// # Errors
 /// [`Error::Backend`], except [`Unsupported`](lstm_tensor::Error::Unsupported), which is a verdict.
-pub fn replay<B: Backend, F: Float>(backend: &B, case: &Case) -> Result<Report> {
+pub fn replay<B: Backend, F: Float>(backend: &B, case: &Case, kernel: KernelChoice) -> Result<Report> {
     let name = case.name.clone();
-    let outcome = match run::<B, F>(backend, &case.stack, Route::OWN) {
+    let outcome = match run::<B, F>(backend, &case.stack, Route { kernel, ..Route::OWN }) {
         Ok(outcome) => outcome,
         Err(lstm_tensor::Error::Unsupported { option, .. }) => {
             let verdict = Verdict::Unsupported(option.to_owned());
@@ -310,7 +310,7 @@ mod tests {
         stack.draw = None;
         let verdict = |wrong: Option<&str>| {
             let case = Case::new("case", stack.spec.clone(), tensors(&stack, wrong)).unwrap();
-            replay::<_, f64>(&Naive, &case).unwrap().verdict
+            replay::<_, f64>(&Naive, &case, KernelChoice::Auto).unwrap().verdict
         };
         assert!(!verdict(None).failed());
         for (name, _) in names(&stack) {

@@ -14,7 +14,7 @@ use lstm_benches::timing::geometric_mean;
 use lstm_cpu::Cpu;
 use lstm_cuda::driver::Driver;
 use lstm_cuda::{Cuda, probe};
-use lstm_tensor::Backend;
+use lstm_tensor::{Backend, KernelChoice};
 
 use crate::{Time, threads};
 
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// The Python that has PyTorch
     #[arg(long, value_name = "PATH", default_value = "python3", requires = "peer")]
     python: PathBuf,
+    /// Path through a GPU: what routing takes, one launch a sequence where layers fit, or the composed operations
+    #[arg(long, value_enum, default_value_t = Route::Auto)]
+    path: Route,
     /// Let PyTorch compute products of f32 in TF32 on a GPU
     #[arg(long, requires = "peer")]
     tf32: bool,
@@ -66,6 +69,25 @@ enum Library {
     Burn,
     /// candle, built here
     Candle,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Route {
+    Auto,
+    Fused,
+    Persistent,
+    Reference,
+}
+
+impl Route {
+    fn kernel(self) -> KernelChoice {
+        match self {
+            Self::Auto => KernelChoice::Auto,
+            Self::Fused => KernelChoice::Fused,
+            Self::Persistent => KernelChoice::Persistent,
+            Self::Reference => KernelChoice::Reference,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +142,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if manner != Manner::default() && args.device.contains(&Device::Cpu) {
         bail!("--tf32 and --graph are for GPUs: name one by --device cuda");
     }
+    if args.path != Route::Auto && args.device.contains(&Device::Cpu) {
+        bail!("--path is for GPUs: name one by --device cuda");
+    }
     if matches!(args.peer, Some(Library::Burn | Library::Candle)) {
         let on_cpu = args.device == [Device::Cpu] && manner == Manner::default() && args.memory.is_none();
         ensure!(on_cpu, "burn and candle are measured on the CPU alone, without --memory");
@@ -143,7 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rows.extend(match device {
             Device::Cpu => measure_all(&Cpu::new(threads)?, &shapes, args, &setting, peer.as_mut())?,
             Device::Cuda(ordinal) => {
-                let cuda = Cuda::new(Driver::new(ordinal)?)?;
+                let cuda = Cuda::new(Driver::new(ordinal)?)?.preferring(args.path.kernel());
                 println!("{}", cuda.runtime().device_name());
                 measure_all(&cuda, &shapes, args, &setting, peer.as_mut())?
             }
