@@ -60,15 +60,24 @@ pub(super) fn fuzz(door: &str, executions: u32) -> Result<String> {
         "csv" => 512,
         "settings" => 384,
         "model" => 2048,
-        "checkpoint" => 2304,
+        "checkpoint" => 3072,
         _ => 160,
     };
-    let corpus = target().join("fuzz-corpus").join(door);
+    let (corpus, seeds) = (target().join("fuzz-corpus").join(door), root().join("fuzz/seeds").join(door));
     fs::create_dir_all(&corpus)?;
+    for seed in fs::read_dir(&seeds)? {
+        let seed = seed?;
+        // One that is cut off shows the fuzzer no way in.
+        ensure!(
+            seed.metadata()?.len() <= longest,
+            "{} is longer than {longest} bytes",
+            seed.path().display()
+        );
+    }
     let output = cargo()
         .args(["fuzz", "run", "-s", "none", door])
         .arg(&corpus)
-        .arg(root().join("fuzz/seeds").join(door))
+        .arg(&seeds)
         .args(["--", &format!("-runs={executions}"), &format!("-max_len={longest}"), "-timeout=5"])
         .env("RUSTC_BOOTSTRAP", "1")
         // Checkpoints are written and read; a disk would take nine tenths of the time.
