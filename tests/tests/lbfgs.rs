@@ -492,6 +492,40 @@ fn a_gradient_of_zero_ends_the_step_at_once() {
 }
 
 #[test]
+fn what_it_was_told_and_what_it_did_is_counted() {
+    let case = Small::named("quadratic_wolfe");
+    let config = case.options.config();
+    let mut problem = Problem::<Naive, f64>::new(&Naive, &config, &case.start);
+    assert_eq!((problem.lbfgs.config(), problem.lbfgs.evaluations()), (&config, 0));
+    assert_ne!(config, LbfgsConfig::new());
+    let (mut evaluations, mut iterations) = (0, 0);
+    for _ in 0..2 {
+        let done = problem.step(|x| case.value(x), &mut vec![]).unwrap();
+        evaluations += u64::from(done.evaluations);
+        iterations += u64::from(done.iterations);
+        assert_eq!((problem.lbfgs.evaluations(), problem.lbfgs.iterations()), (evaluations, iterations));
+        assert_eq!(problem.lbfgs.state(&Naive).unwrap().evaluations(), evaluations);
+    }
+}
+
+#[test]
+fn parameters_and_gradients_of_another_layout_are_refused() {
+    let (two, hundred) = (vec![1.0; 2], vec![1.0; 100]);
+    let problem = |start: &[f64]| Problem::<Naive, f64>::new(&Naive, &LbfgsConfig::new(), start);
+    let (mut own, mut other) = (problem(&two), problem(&hundred));
+    let before = own.lbfgs.state(&Naive).unwrap();
+    let wrong = [
+        own.lbfgs.advance(&Naive, &mut other.params, &mut own.grads, 1.0),
+        own.lbfgs.advance(&Naive, &mut own.params, &mut other.grads, 1.0),
+    ];
+    for (outcome, what) in wrong.into_iter().zip(["parameters", "gradients"]) {
+        let text = outcome.unwrap_err().to_string();
+        assert!(text.contains(what), "{text}");
+    }
+    assert!(own.lbfgs.state(&Naive).unwrap() == before, "nothing has changed");
+}
+
+#[test]
 fn a_search_takes_one_evaluation_too_many_at_most() {
     let case = Small::named("rosenbrock_wolfe_long_first_step");
     for most in 1..12 {
