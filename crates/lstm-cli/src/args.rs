@@ -269,6 +269,9 @@ pub(crate) struct Export {
     /// Form to write
     #[arg(long, value_name = "FORM")]
     pub(crate) to: Form,
+    /// Which of several networks [default: 1, the first]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) network: Option<Whole<1, 100>>,
     /// File to write [default: FORM.safetensors in the run folder]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -174,11 +174,7 @@ impl View {
             )));
         }
         input::check_ahead(panel, config.horizon.saturating_sub(back))?;
-        let (network, count) = (args.network.map_or(0, |network| network.get() - 1), saved.model.networks());
-        let of_networks = saved.task.of_networks(count).unwrap_or_default();
-        let Some((_, own)) = of_networks.get(network) else {
-            return Err(Failure::usage(format!("--network is {}, but the model has {count}", network + 1)));
-        };
+        let (network, (_, own)) = saved.network(args.network)?;
         let units = args.units.map_or(UNITS, Whole::get);
         let window = Window { member, row: rows - back };
         Ok(Self { window, network, units, segment: own.segment, past: own.lookback / own.segment })

@@ -22,6 +22,7 @@ use crate::failure::{Failure, Result};
 use crate::input::Beside;
 use crate::plot::Figure;
 use crate::settings::{Dtype, Output, Reading};
+use crate::value::Whole;
 
 /// The model.
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -386,7 +387,7 @@ impl Task {
 }
 
 /// Names of the numbers that a model file holds besides its weights.
-mod kept {
+pub(crate) mod kept {
     pub(super) const TEMPLATES: &str = "templates";
     pub(super) const FEEDBACK: &str = "feedback";
     pub(super) const SPREADS: &str = "spreads";
@@ -397,7 +398,7 @@ mod kept {
     pub(super) const FIXED: &str = "static";
 
     /// The linear forecast of one of those whose forecasts are averaged.
-    pub(super) fn linear(way: usize) -> String {
+    pub(crate) fn linear(way: usize) -> String {
         if way == 0 { "linear".into() } else { format!("linear.{way}") }
     }
 }
@@ -457,6 +458,18 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
+    /// The index of the network with this number, of the first without one, and the settings that it belongs to.
+    ///
+    /// # Errors
+    /// A usage failure where there are not so many.
+    pub(crate) fn network(&self, number: Option<Whole<1, 100>>) -> Result<(usize, (usize, &ForecastConfig))> {
+        let (index, count) = (number.map_or(0, |number| number.get() - 1), self.model.networks());
+        let of_networks = self.task.of_networks(count).unwrap_or_default();
+        let own = of_networks.get(index).copied();
+        let missing = || Failure::usage(format!("--network is {}, but the model has {count}", index + 1));
+        Ok((index, own.ok_or_else(missing)?))
+    }
+
     /// Reads the model of a run folder, or a model file.
     ///
     /// # Errors

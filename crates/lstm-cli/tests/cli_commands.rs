@@ -409,6 +409,17 @@ fn an_export_holds_what_torch_takes() {
     place.lstm(&format!("train good.csv --segment 7 --base last --out plain {TINY}")).fine();
     let plain = place.lstm("export plain --to torch-lstm --json").fine().json();
     assert_eq!(plain["constructor"], "torch.nn.LSTM(8, 4, 1)");
+    // Of several networks the second is another.
+    let two = TINY.replace("--ensemble 1", "--ensemble 2");
+    place.lstm(&format!("train good.csv --base last --out two {two}")).fine();
+    let files = ["", "--network 1", "--network 2"].map(|network| {
+        let told = place.lstm(&format!("export two --to torch-lstm --force --json {network}")).fine().json();
+        (told["head"].as_str().unwrap().to_owned(), place.read("two/torch-lstm.safetensors"))
+    });
+    assert!(files[0] == files[1] && files[1].1 != files[2].1);
+    assert!(files[1].0.contains(" head.weight ") && files[2].0.contains(" 1.head.weight "), "{}", files[2].0);
+    let refused = place.lstm("export two --to torch-lstm --network 9 --force");
+    assert_eq!((refused.code, refused.err.contains("--network is 9, but the model has 2")), (2, true));
 }
 
 #[test]

@@ -47,7 +47,8 @@ pub type Extra = BTreeMap<String, Vec<f64>>;
 const EXTRA: &str = "task.";
 
 /// Name of a tensor of the model with this index; those of the first stand under their bare names.
-fn name_of(model: usize, tensor: &str) -> String {
+#[must_use]
+pub fn name_of(model: usize, tensor: &str) -> String {
     if model == 0 { tensor.to_owned() } else { format!("{model}.{tensor}") }
 }
 
@@ -72,7 +73,20 @@ impl SavedModel {
     /// # Errors
     /// [`lstm_tensor::Error::Memory`].
     pub fn load<B: Backend, F: Float>(&self, backend: &B) -> Result<Model<B, F>> {
-        load(backend, &self.models[0])
+        self.load_nth(backend, 0)
+    }
+
+    /// The model with this index.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where there is none, [`lstm_tensor::Error::Memory`].
+    pub fn load_nth<B: Backend, F: Float>(&self, backend: &B, index: usize) -> Result<Model<B, F>> {
+        let model = self.models.get(index).ok_or_else(|| Error::Invalid {
+            what: "index of a model",
+            value: index.to_string(),
+            must: format!("below {}", self.networks()),
+        })?;
+        load(backend, model)
     }
 
     /// Number of models in the file.
