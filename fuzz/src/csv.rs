@@ -3,11 +3,17 @@
 #[path = "../../crates/lstm-data/tests/second_reader/plain.rs"]
 mod plain;
 
-use lstm_data::{CsvOptions, Panel, Table, read_panel, read_table_from};
+use lstm_data::{CsvOptions, Decimal, Panel, Table, read_panel, read_table_from};
 use plain::second_reader;
 
-/// Reads a table, and a panel of it.
+/// Reads a table, and a panel of it; with points and with commas before fractions.
 pub fn check(bytes: &[u8]) -> bool {
+    let commas = CsvOptions { decimal: Decimal::Comma, ..CsvOptions::default() };
+    if let Ok(panel) =
+        read_table_from(bytes, "a.csv", &commas).and_then(|table| read_panel(&table, &Default::default()))
+    {
+        sound(&panel);
+    }
     let Ok(table) = read_table_from(bytes, "a.csv", &CsvOptions::default()) else { return false };
     agrees(bytes, &table);
     let again = read_again(&table);

@@ -5,7 +5,7 @@
 #[path = "second_reader/plain.rs"]
 mod plain;
 
-use lstm_data::{CsvOptions, Duplicates, Fill, PanelOptions, read_panel, read_table_from};
+use lstm_data::{CsvOptions, Decimal, Duplicates, Fill, PanelOptions, read_panel, read_table_from};
 use plain::second_reader;
 use proptest::prelude::*;
 
@@ -152,8 +152,8 @@ fn planted(rows: &[[String; 4]], fault: &Fault, at: prop::sample::Index) -> Stri
 }
 
 /// The values of the column `value`, where nothing may be repaired but the order of rows.
-fn load(text: &str) -> lstm_data::Result<Vec<f64>> {
-    let table = read_table_from(text.as_bytes(), "f.csv", &CsvOptions::default())?;
+fn load(text: &str, decimal: Decimal) -> lstm_data::Result<Vec<f64>> {
+    let table = read_table_from(text.as_bytes(), "f.csv", &CsvOptions { decimal, ..CsvOptions::default() })?;
     let options = PanelOptions {
         targets: vec!["value".to_owned()].into(),
         duplicates: Some(Duplicates::Error),
@@ -193,7 +193,36 @@ proptest! {
 
     #[test]
     fn a_sound_file_gives_its_values((rows, values) in months(), at in any::<prop::sample::Index>()) {
-        prop_assert_eq!(load(&planted(&rows, &Fault::Behind(""), at)).unwrap(), values);
+        prop_assert_eq!(load(&planted(&rows, &Fault::Behind(""), at), Decimal::Point).unwrap(), values);
+    }
+
+    /// As spreadsheets write it in many countries: semicolons, decimal commas, and points between thousands or none.
+    #[test]
+    fn a_file_of_decimal_commas_gives_its_values((rows, values) in months(), scale in 1_u32..9999, parted: bool) {
+        let grouped = |digits: u64| match (digits / 1_000_000, digits / 1000 % 1000, digits % 1000) {
+            (0, 0, ones) => ones.to_string(),
+            (0, thousands, ones) => format!("{thousands}.{ones:03}"),
+            (millions, thousands, ones) => format!("{millions}.{thousands:03}.{ones:03}"),
+        };
+        let tenths = values.iter().map(|value| (value * 10.0).round() as u64 * u64::from(scale));
+        let tenths: Vec<u64> = tenths.collect();
+        let line = |([month, note, other, _], tenths): (&[String; 4], &u64)| {
+            let whole = if parted { grouped(tenths / 10) } else { (tenths / 10).to_string() };
+            format!("{month};{note};{other};-{whole},{}\n", tenths % 10)
+        };
+        let text: String = rows.iter().zip(&tenths).map(line).collect();
+        let loaded = load(&(HEADER.replace(',', ";") + &text), Decimal::Comma).unwrap();
+        let wanted: Vec<f64> = tenths.iter().map(|tenths| format!("-{}.{}", tenths / 10, tenths % 10).parse().unwrap()).collect();
+        prop_assert_eq!(loaded, wanted);
+        // Without being told, nothing is read wrong: no value of these is a number then.
+        prop_assert!(load(&(HEADER.replace(',', ";") + &text), Decimal::Point).is_err());
+    }
+
+    /// And where points are meant, they are not taken for thousands' but where they could be.
+    #[test]
+    fn decimal_points_are_refused_under_decimal_commas((rows, _) in months()) {
+        let text = HEADER.to_owned() + &text_of(&rows);
+        prop_assert!(load(&text, Decimal::Comma).is_err());
     }
 
     #[test]
@@ -203,7 +232,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
     ) {
         let text = planted(&rows, &fault, at);
-        if let Ok(loaded) = load(&text) {
+        if let Ok(loaded) = load(&text, Decimal::Point) {
             // A value that is missing at either end is cut off, and that is said.
             let inner = [&values[1..], &values[..values.len() - 1]];
             let cut = matches!(fault, Fault::Cut) && inner.contains(&loaded.as_slice());
