@@ -128,7 +128,7 @@ const CHECKS: [Check; 21] = [
     }),
     Check::alone("mutants-optimizers", EVERY, |most| {
         let files = &["crates/lstm-optim/src/*.rs", "crates/lstm-optim/src/lbfgs/*.rs"];
-        let tests = "--lib --test schedules --test lbfgs --test golden --test training";
+        let tests = "--lib --test schedules --test lbfgs --test golden --test training --test faults";
         let others = &["lstm-tests"];
         commands::mutants("optimizers", &Mutants { package: "lstm-optim", files, others, tests }, most)
     }),
