@@ -64,6 +64,9 @@ pub(super) fn table() -> Result<String> {
         Ok(median(&measured.collect::<Vec<_>>()))
     };
     let plain = columns.iter().map(|series| error(series, "")).collect::<Result<Vec<_>>>()?;
+    if plain.iter().all(Option::is_none) {
+        return Ok("Nothing has been measured yet.\n".into());
+    }
     let mut row = |option: &str| -> Result<String> {
         let change = |(series, plain): (&&Series, &Option<f64>)| {
             let changed = plain.zip(error(series, option)?).map(|(plain, now)| 100.0 * (now / plain - 1.0));
