@@ -143,6 +143,7 @@ fn repeats_200_times_are_bit_equal() {
         let cuda = device!().preferring(kernel);
         repeated::<f32>(&cuda, &shape(5, 7, 3, &[33, 17], Dtype::F32));
         repeated::<f32>(&cuda, &shape(32, 25, 1, &[128], Dtype::F32));
+        repeated::<f32>(&cuda, &shape(4, 9, 1, &[250, 390], Dtype::F32));
         repeated::<f64>(&cuda, &shape(3, 9, 2, &[31], Dtype::F64));
     }
 }
@@ -150,8 +151,8 @@ fn repeats_200_times_are_bit_equal() {
 /// Small odd sizes, a few steps each: quick enough for a sanitizer.
 #[test]
 fn odd_shapes_train() {
-    let sizes: [(_, _, _, &[usize]); 4] =
-        [(1, 1, 1, &[1]), (3, 2, 5, &[7]), (33, 3, 2, &[9, 5]), (2, 4, 1, &[65])];
+    let sizes: [(_, _, _, &[usize]); 5] =
+        [(1, 1, 1, &[1]), (3, 2, 5, &[7]), (33, 3, 2, &[9, 5]), (2, 4, 1, &[65]), (2, 3, 1, &[130, 300])];
     for kernel in [KernelChoice::Auto, KernelChoice::Persistent] {
         let cuda = device!().preferring(kernel);
         for (batch, steps, inputs, hidden) in sizes {

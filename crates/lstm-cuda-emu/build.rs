@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(2).debug(false).include(emulator).include(kernels).file(unit);
     // The device fuses products and sums where the compiler likes; here nothing may depend on that.
-    build.flag("-ffp-contract=off").flag("-fno-exceptions").define("LSTM_EMULATOR", None);
+    build
+        .flag("-Wno-unknown-pragmas")
+        .flag("-ffp-contract=off")
+        .flag("-fno-exceptions")
+        .define("LSTM_EMULATOR", None);
     if let Err(error) = build.try_compile("lstm_cuda_emulator") {
         return Err(format!(
             "the kernels cannot be compiled for the emulator: {error}\n\

@@ -41,8 +41,11 @@ const END: &str = "<!-- kernels: end -->";
 /// Set to 1, this makes a missing compiler a failure.
 const REQUIRE: &str = "LSTM_REQUIRE_KERNELS";
 
-/// What the compiler made of each kernel, by its name and then in the order of [`ARCHITECTURES`].
-type Table = BTreeMap<String, Vec<Report>>;
+/// Of these, how many have no clusters; they come first.
+const WITHOUT_CLUSTERS: usize = 1;
+
+/// What the compiler made of each kernel, by its name and then in the order of [`ARCHITECTURES`]; none where it has no code.
+type Table = BTreeMap<String, Vec<Option<Report>>>;
 
 /// The kernels that routing launches, by their names.
 type Hot = BTreeMap<&'static str, Kernel>;
@@ -98,15 +101,10 @@ fn compile(toolchain: &Toolchain) -> Result<Table> {
             start.elapsed().as_secs_f64() - compiled
         );
         for (kernel, report) in reports {
-            let row = table.entry(kernel).or_default();
-            row.push(report);
-            anyhow::ensure!(row.len() == index + 1, "{architecture} has other kernels than those before it");
+            let row = table.entry(kernel).or_insert_with(|| vec![None; ARCHITECTURES.len()]);
+            row[index] = Some(report);
         }
     }
-    anyhow::ensure!(
-        table.values().all(|row| row.len() == ARCHITECTURES.len()),
-        "a kernel is missing somewhere"
-    );
     anyhow::ensure!(!table.is_empty(), "there is no kernel");
     Ok(table)
 }
@@ -129,8 +127,13 @@ fn problems(table: &Table, hot: &Hot) -> Vec<String> {
     let mut problems: Vec<String> =
         missing.map(|name| format!("{name}, which routing launches, is not compiled")).collect();
     for (kernel, row) in table {
-        for (report, architecture) in row.iter().zip(ARCHITECTURES) {
-            let faults = faults(report, hot.get(kernel.as_str()));
+        let hot = hot.get(kernel.as_str());
+        for (index, (report, architecture)) in row.iter().zip(ARCHITECTURES).enumerate() {
+            let faults = match report {
+                Some(report) => faults(report, hot),
+                None if hot.is_some_and(|kernel| kernel.clusters) && index < WITHOUT_CLUSTERS => vec![],
+                None => vec!["is missing".to_owned()],
+            };
             problems.extend(faults.into_iter().map(|what| format!("{kernel} on {architecture} {what}")));
         }
     }
@@ -145,9 +148,12 @@ fn faults(report: &Report, hot: Option<&Kernel>) -> Vec<String> {
             faults.push(what);
         }
     };
-    let Report { registers, spills, local_in_loops, fences, tensor_products, .. } = *report;
+    let Report { registers, spills, local_in_loops, tensor_products, .. } = *report;
     say(spills > 0, format!("spills {spills} bytes of registers"));
     say(local_in_loops > 0, format!("has {local_in_loops} accesses to local memory in a loop"));
+    // Blocks of a cluster meet before the first step.
+    let fences =
+        if hot.is_some_and(|kernel| kernel.clusters) { report.fences_in_loops } else { report.fences };
     say(fences > 0, format!("has {fences} memory fences, which nothing here needs"));
     let most = hot.map_or(routing::FEW_REGISTERS, |kernel| kernel.registers);
     say(registers > most, format!("uses {registers} registers, more than {most}"));
@@ -169,8 +175,10 @@ fn markdown(table: &Table, hot: &Hot) -> String {
         format!("|---|---|{}---:|---:|---:|", "---:|".repeat(ARCHITECTURES.len())),
     ];
     for (kernel, row) in table {
-        let registers: Vec<String> = row.iter().map(|report| report.registers.to_string()).collect();
-        let most = |of: fn(&Report) -> u32| row.iter().map(of).max().unwrap_or(0);
+        let registers =
+            |report: &Option<Report>| report.map_or("-".into(), |report| report.registers.to_string());
+        let registers: Vec<String> = row.iter().map(registers).collect();
+        let most = |of: fn(&Report) -> u32| row.iter().flatten().map(of).max().unwrap_or(0);
         lines.push(format!(
             "| `{kernel}` | {} | {} | {} | {} | {} |",
             if hot.contains_key(kernel.as_str()) { "hot" } else { "" },
@@ -205,11 +213,11 @@ mod unit {
     use super::*;
 
     fn table(report: Report) -> Table {
-        [("map_f32".to_owned(), vec![report; ARCHITECTURES.len()])].into()
+        [("map_f32".to_owned(), vec![Some(report); ARCHITECTURES.len()])].into()
     }
 
     fn hot(tensor_cores: bool) -> Hot {
-        [("map_f32", Kernel { name: "map_f32", tensor_cores, registers: 64 })].into()
+        [("map_f32", Kernel { name: "map_f32", tensor_cores, registers: 64, clusters: false })].into()
     }
 
     #[test]
@@ -241,8 +249,24 @@ mod unit {
     }
 
     #[test]
+    fn kernels_of_clusters_are_missing_where_there_are_none() {
+        let report = Some(Report { registers: 32, fences: 2, ..Report::default() });
+        let kernel = |clusters| Kernel { name: "map_f32", tensor_cores: false, registers: 64, clusters };
+        let found = |clusters, row: [Option<Report>; 4]| {
+            problems(&[("map_f32".to_owned(), row.to_vec())].into(), &[("map_f32", kernel(clusters))].into())
+                .len()
+        };
+        assert_eq!(found(true, [None, report, report, report]), 0);
+        assert_eq!(found(true, [None, report, None, report]), 1);
+        assert_eq!(found(false, [None, report, report, report]), 4);
+        let looped = report.map(|report| Report { fences_in_loops: 1, ..report });
+        assert_eq!(found(true, [None, looped, report, report]), 1);
+    }
+
+    #[test]
     fn what_routing_launches_is_compiled() {
-        let absent = [("none_f32", Kernel { name: "none_f32", tensor_cores: false, registers: 64 })].into();
+        let absent = Kernel { name: "none_f32", tensor_cores: false, registers: 64, clusters: false };
+        let absent = [("none_f32", absent)].into();
         let problems = problems(&table(Report::default()), &absent);
         assert_eq!(problems, ["none_f32, which routing launches, is not compiled"]);
     }

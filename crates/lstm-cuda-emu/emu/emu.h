@@ -9,12 +9,23 @@
     static const emu::Call<name> call_##name(#name);                                                        \
     static void name(__VA_ARGS__)
 #define KERNEL_OF(threads, name, ...) KERNEL(name, __VA_ARGS__)
+#define KERNEL_IN_CLUSTER(threads, blocks, name, ...)                                                       \
+    static void name(__VA_ARGS__);                                                                          \
+    static const emu::Call<name> call_##name(#name, blocks);                                                \
+    static void name(__VA_ARGS__)
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(emu::current->block->shared.data())
 
 #define threadIdx (emu::current->index)
 #define blockIdx (emu::current->block->index)
 #define blockDim (emu::grid->threads)
 #define gridDim (emu::grid->blocks)
+
+#define cluster_rank() (emu::current->block->rank)
+#define sync_cluster() emu::cluster_barrier({"sync_cluster", __FILE__, __LINE__})
+#define open_inbox(inbox) emu::open_inbox(inbox, {"open_inbox", __FILE__, __LINE__})
+#define expect_bytes(inbox, bytes) emu::expect_bytes(inbox, bytes, {"expect_bytes", __FILE__, __LINE__})
+#define await_bytes(inbox, parity) emu::await_bytes(inbox, parity, {"await_bytes", __FILE__, __LINE__})
+#define send(value, place, inbox, rank) emu::send(value, place, inbox, rank, {"send", __FILE__, __LINE__})
 
 #define sync_threads() emu::block_barrier({"sync_threads", __FILE__, __LINE__})
 #define shuffle_down(mask, value, by) emu::shuffle_down(mask, value, by, {"shuffle_down", __FILE__, __LINE__})

@@ -33,3 +33,45 @@ KERNEL(emulator_race, float* y) {
     values[threadIdx.x] = float(threadIdx.x);
     y[threadIdx.x] = values[blockDim.x - 1 - threadIdx.x];
 }
+
+// A block waits for bytes that nobody sends.
+KERNEL_IN_CLUSTER(64, 2, emulator_nothing_sent, unsigned bytes) {
+    SHARED(u64, inbox);
+    if (threadIdx.x == 0) {
+        open_inbox(inbox);
+        expect_bytes(inbox, bytes);
+    }
+    sync_cluster();
+    await_bytes(inbox, 0);
+}
+
+// A round of an inbox is begun before the last has ended.
+KERNEL_IN_CLUSTER(64, 2, emulator_expected_twice, unsigned bytes) {
+    SHARED(u64, inbox);
+    if (threadIdx.x == 0) {
+        open_inbox(inbox);
+        expect_bytes(inbox, bytes);
+        expect_bytes(inbox, bytes);
+    }
+}
+
+// Something is sent before anybody can have opened the inbox.
+KERNEL_IN_CLUSTER(64, 2, emulator_inbox_closed, unsigned bytes) {
+    SHARED(u64, inbox);
+    if (cluster_rank() == 0 && threadIdx.x == 0) send(bytes, reinterpret_cast<unsigned*>(inbox + 1), inbox, 1);
+}
+
+// Each block of a cluster reads what the other sends; without waiting for it, if `wait` is 0.
+KERNEL_IN_CLUSTER(64, 2, emulator_sent, unsigned* y, unsigned wait) {
+    SHARED(u64, inbox);
+    unsigned* words = reinterpret_cast<unsigned*>(inbox + 1);
+    if (threadIdx.x == 0) {
+        open_inbox(inbox);
+        expect_bytes(inbox, 64 * sizeof(unsigned));
+    }
+    sync_cluster();
+    send(blockIdx.x * 64 + threadIdx.x, words + threadIdx.x, inbox, 1 - cluster_rank());
+    if (wait) await_bytes(inbox, 0);
+    y[blockIdx.x * 64 + threadIdx.x] = words[63 - threadIdx.x];
+    sync_cluster();
+}

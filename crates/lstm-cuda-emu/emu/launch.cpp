@@ -5,7 +5,7 @@
 namespace emu {
 namespace {
 
-// Blocks that run side by side under a skewed schedule.
+// Blocks that run side by side under a skewed schedule; whole clusters in any case.
 constexpr unsigned RESIDENT = 3;
 
 thread_local std::vector<unsigned char*> free_stacks;
@@ -28,25 +28,54 @@ bool step(Thread& thread) {
     }
     current = &thread;
     switch_to(grid->scheduler, thread.context);
-    if (thread.finished) free_stacks.push_back(thread.stack);
+    if (thread.finished) {
+        free_stacks.push_back(thread.stack);
+        --thread.block->running;
+    }
     return true;
 }
 
-// Some blocks of a grid that run at the same time.
+// A message arrives, and is counted.
+void land(size_t which) {
+    Message message = std::move(grid->mail[which]);
+    grid->mail.erase(grid->mail.begin() + which);
+    auto found = message.to->inboxes.find(message.inbox);
+    if (found == message.to->inboxes.end()) {
+        grid->error = "bytes arrive at an inbox that nobody has opened";
+        return;
+    }
+    if (message.to->running == 0) {
+        grid->error = "bytes arrive at a block that has ended";
+        return;
+    }
+    memcpy(&message.to->shared[message.place], message.bytes.data(), message.bytes.size());
+    found->second.missing -= long(message.bytes.size());
+    settle(found->second);
+}
+
+// Some clusters of a grid that run at the same time.
 struct Wave {
+    std::vector<Cluster> clusters;
     std::vector<Block> blocks;
     std::vector<Thread> threads;
 
-    // Fills in `count` blocks; called again it uses the memory again.
+    // Fills in `count` clusters; called again it uses the memory again.
     void start(const unsigned* order, unsigned count) {
         unsigned per_block = grid->threads.count(), warps = (per_block + WARP - 1) / WARP;
-        blocks.resize(count);
-        threads.assign(size_t(count) * per_block, Thread{});
-        for (unsigned b = 0; b < count; ++b) {
+        unsigned size = grid->cluster;
+        clusters.assign(count, Cluster{});
+        blocks.resize(size_t(count) * size);
+        threads.assign(blocks.size() * per_block, Thread{});
+        for (unsigned b = 0; b < blocks.size(); ++b) {
             Block& block = blocks[b];
-            block.index = grid->blocks.at(order[b]);
+            block.cluster = &clusters[b / size];
+            block.cluster->blocks.push_back(&block);
+            block.rank = b % size;
+            block.index = grid->blocks.at(order[b / size] * size + block.rank);
+            block.running = per_block;
             block.shared.assign(grid->shared_bytes, 0xFF); // NaN
             block.barrier = {};
+            block.inboxes.clear();
             block.warps.assign(warps, Warp{});
             for (unsigned t = 0; t < per_block; ++t) {
                 Thread& thread = threads[size_t(b) * per_block + t];
@@ -75,14 +104,19 @@ struct Wave {
     }
 };
 
-// Threads one after another, each as far as it comes, again and again.
+// Threads one after another, each as far as it comes, again and again. Messages land when nobody can go on without them;
+// in reverse, at once.
 void in_order(Wave& wave, bool reverse) {
     size_t count = wave.threads.size();
     for (bool progress = true; progress && grid->error.empty();) {
         progress = false;
         for (size_t i = 0; i < count && grid->error.empty(); ++i) {
             progress |= step(wave.threads[reverse ? count - 1 - i : i]);
+            while (reverse && !grid->mail.empty() && grid->error.empty()) land(0);
         }
+        if (progress) continue;
+        progress = !grid->mail.empty();
+        while (!grid->mail.empty() && grid->error.empty()) land(grid->mail.size() - 1);
     }
 }
 
@@ -108,7 +142,12 @@ template <class Random> void skewed(Wave& wave, Random random) {
                     again |= step(wave.threads[first + (lane + turn) % lanes]);
                 }
                 progress |= again;
+                if (again && !grid->mail.empty() && random() % 4 == 0) land(random() % grid->mail.size());
             }
+        }
+        if (!progress && !grid->mail.empty() && grid->error.empty()) {
+            land(random() % grid->mail.size());
+            progress = true;
         }
     }
 }
@@ -134,14 +173,14 @@ void run(uint64_t schedule) {
         state ^= state << 17;
         return size_t(state >> 11);
     };
-    unsigned total = grid->blocks.count();
+    unsigned total = grid->blocks.count() / grid->cluster;
     std::vector<unsigned> order(total);
     for (unsigned b = 0; b < total; ++b) order[b] = schedule == 1 ? total - 1 - b : b;
     if (schedule > 1) {
         for (unsigned b = total; b > 1; --b) std::swap(order[b - 1], order[random() % b]);
     }
     thread_local Wave wave;
-    unsigned resident = schedule > 1 ? RESIDENT : 1;
+    unsigned resident = schedule > 1 && grid->cluster < RESIDENT ? RESIDENT / grid->cluster : 1;
     for (unsigned first = 0; first < total && grid->error.empty(); first += resident) {
         wave.start(&order[first], std::min(resident, total - first));
         if (schedule > 1) {
@@ -180,6 +219,8 @@ extern "C" const char* emu_launch(const char* name, const unsigned* blocks, cons
     grid.body = found->second.body;
     grid.arguments = arguments;
     grid.error = emu::check_arguments(found->second, sizes, count);
+    grid.cluster = found->second.cluster;
+    if (grid.blocks.x % grid.cluster != 0) grid.error = "a row of blocks is no whole number of clusters";
     if (grid.threads.count() == 0 || grid.threads.count() > 1024) grid.error = "a block has 1 to 1024 threads";
     if (grid.error.empty()) {
         emu::grid = &grid;

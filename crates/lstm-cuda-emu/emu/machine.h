@@ -45,11 +45,40 @@ struct Warp {
     uint64_t values[2][WARP] = {};
 };
 
+struct Block;
+
+// Blocks that run at the same time and send to each other's shared memory.
+struct Cluster {
+    Meeting barrier;
+    std::vector<Block*> blocks;
+};
+
+// Where bytes that others send are counted: a barrier in shared memory with one arrival.
+struct Inbox {
+    // A round ends when all bytes that were expected have come.
+    Meeting meeting;
+    bool expects = false;
+    // May come before they are expected.
+    long missing = 0;
+};
+
 struct Block {
     Dim index{};
     std::vector<unsigned char> shared;
     Meeting barrier;
     std::vector<Warp> warps;
+    Cluster* cluster = nullptr;
+    unsigned rank = 0;
+    unsigned running = 0; // threads
+    // By their places in shared memory.
+    std::unordered_map<size_t, Inbox> inboxes;
+};
+
+// What was sent and has not landed.
+struct Message {
+    Block* to;
+    size_t place, inbox;
+    std::string bytes;
 };
 
 struct Thread {
@@ -73,7 +102,9 @@ struct Grid {
     unsigned shared_bytes;
     void (*body)(void**);
     void** arguments;
+    unsigned cluster = 1; // blocks
     Context scheduler{};
+    std::vector<Message> mail;
     std::string error;
 };
 
@@ -95,16 +126,74 @@ inline void wait_for(const Meeting& meeting, unsigned round) {
     current->waits = nullptr;
 }
 
-// Waits for all threads of the block, at this very place of the source.
-inline void block_barrier(Site site) {
-    Meeting& meeting = current->block->barrier;
+// Waits for so many threads, all at this very place of the source.
+inline void barrier(Meeting& meeting, unsigned threads, const char* whose, Site site) {
     current->site = site;
     if (meeting.arrived == 0) meeting.site = site;
-    if (!(meeting.site == site)) fail("threads of a block wait at " + meeting.site.text() + " and at " + site.text());
+    if (!(meeting.site == site)) {
+        fail(std::string("threads of a ") + whose + " wait at " + meeting.site.text() + " and at " + site.text());
+    }
     unsigned round = meeting.round;
-    if (++meeting.arrived < grid->threads.count()) return wait_for(meeting, round);
+    if (++meeting.arrived < threads) return wait_for(meeting, round);
     meeting.arrived = 0;
     ++meeting.round;
+}
+
+inline void block_barrier(Site site) { barrier(current->block->barrier, grid->threads.count(), "block", site); }
+
+inline void cluster_barrier(Site site) {
+    barrier(current->block->cluster->barrier, grid->cluster * grid->threads.count(), "cluster", site);
+}
+
+// Offset of a place in the own block's shared memory.
+inline size_t in_shared(const void* place, size_t bytes, Site site) {
+    const std::vector<unsigned char>& shared = current->block->shared;
+    size_t offset = static_cast<const unsigned char*>(place) - shared.data();
+    if (offset > shared.size() || bytes > shared.size() - offset) fail("not in shared memory at " + site.text());
+    return offset;
+}
+
+inline void open_inbox(const void* inbox, Site site) {
+    current->site = site;
+    current->block->inboxes[in_shared(inbox, 8, site)] = {};
+}
+
+inline Inbox& opened(Block& block, size_t inbox, Site site) {
+    auto found = block.inboxes.find(inbox);
+    if (found == block.inboxes.end()) fail("an inbox that nobody has opened at " + site.text());
+    return found->second;
+}
+
+inline void settle(Inbox& inbox) {
+    if (!inbox.expects || inbox.missing != 0) return;
+    inbox.expects = false;
+    ++inbox.meeting.round;
+}
+
+// So many bytes end the round.
+inline void expect_bytes(const void* inbox, unsigned bytes, Site site) {
+    current->site = site;
+    Inbox& own = opened(*current->block, in_shared(inbox, 8, site), site);
+    if (own.expects) fail("a round of an inbox begins before the last has ended at " + site.text());
+    own.expects = true;
+    own.missing += bytes;
+    settle(own);
+}
+
+// Waits for the end of the round of this parity.
+inline void await_bytes(const void* inbox, unsigned parity, Site site) {
+    current->site = site;
+    Inbox& own = opened(*current->block, in_shared(inbox, 8, site), site);
+    if (own.meeting.round % 2 == parity) wait_for(own.meeting, own.meeting.round);
+}
+
+// Sends to the same place of another block's shared memory, and to its inbox; it lands some time later.
+template <class T> void send(T value, const T* place, const void* inbox, unsigned rank, Site site) {
+    current->site = site;
+    Cluster& cluster = *current->block->cluster;
+    if (rank >= cluster.blocks.size()) fail("a cluster has no such block at " + site.text());
+    std::string bytes(reinterpret_cast<const char*>(&value), sizeof(T));
+    grid->mail.push_back({cluster.blocks[rank], in_shared(place, sizeof(T), site), in_shared(inbox, 8, site), bytes});
 }
 
 // Brings `value`, waits for the lanes of `mask`, and answers what each lane has brought.
@@ -153,6 +242,7 @@ template <class T> T shuffle_down(unsigned mask, T value, unsigned by, Site site
 struct Entry {
     void (*body)(void**);
     std::vector<unsigned> sizes;
+    unsigned cluster; // blocks
 };
 
 inline std::unordered_map<std::string, Entry>& entries() {
@@ -166,7 +256,7 @@ template <class... A, void (*kernel)(A...)> struct Call<kernel> {
         kernel(*static_cast<std::remove_const_t<A>*>(arguments[I])...);
     }
     static void body(void** arguments) { with(arguments, std::index_sequence_for<A...>{}); }
-    explicit Call(const char* name) { entries()[name] = {body, {sizeof(A)...}}; }
+    explicit Call(const char* name, unsigned cluster = 1) { entries()[name] = {body, {sizeof(A)...}, cluster}; }
 };
 
 } // namespace emu

@@ -3,7 +3,7 @@
 use crate::gemm;
 use crate::kernel::{self, Argument, Schedule};
 use lstm_cuda::Runtime;
-use lstm_cuda::runtime::{Address, Arg, Gemm, Launch};
+use lstm_cuda::runtime::{Address, Arg, Gemm, Launch, Room};
 use lstm_tensor::{Error, Result};
 use std::alloc::Layout;
 use std::collections::BTreeSet;
@@ -15,16 +15,15 @@ const ALIGNMENT: usize = 256;
 /// What fresh memory holds: every float made of it is NaN.
 const POISON: u8 = 0xFF;
 
-/// Bytes of shared memory that a block of an H100 can have.
-const SHARED: usize = 227 << 10;
+/// That of an H100.
+const ROOM: Room = Room { shared: 227 << 10, cluster: 16 };
 
 /// An emulated device.
 pub struct Emulator {
     schedule: Schedule,
     /// Bytes of memory in all, where there is an end to them.
     memory: Option<usize>,
-    /// Bytes of shared memory that a block can have.
-    shared: usize,
+    room: Room,
     /// Bytes that are allocated.
     used: Arc<AtomicUsize>,
     /// Held while anything runs, so that the device does one thing after another.
@@ -87,7 +86,7 @@ impl Emulator {
         Self {
             schedule,
             memory: None,
-            shared: SHARED,
+            room: ROOM,
             used: Arc::default(),
             recording: Mutex::default(),
             launched: Mutex::default(),
@@ -106,10 +105,10 @@ impl Emulator {
         Self { memory: Some(bytes), ..self }
     }
 
-    /// The same device with so many bytes of shared memory for a block.
+    /// The same device with as much room on the chip.
     #[must_use]
-    pub fn with_shared(self, bytes: usize) -> Self {
-        Self { shared: bytes, ..self }
+    pub fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     fn recording(&self) -> MutexGuard<'_, Option<Vec<Work>>> {
@@ -139,9 +138,9 @@ impl Emulator {
                 Work::Clear { to, bytes } => std::ptr::write_bytes(to.0 as *mut u8, 0, *bytes),
                 Work::Launch { launch, arguments } => {
                     lock(&self.launched).insert(launch.kernel);
-                    if launch.shared as usize > self.shared {
+                    if launch.shared as usize > self.room.shared {
                         let message =
-                            format!("{} bytes of shared memory, {} at most", launch.shared, self.shared);
+                            format!("{} bytes of shared memory, {} at most", launch.shared, self.room.shared);
                         return Err(Error::Device { op: launch.kernel, message });
                     }
                     kernel::run(launch, arguments, self.schedule)
@@ -196,8 +195,8 @@ impl Runtime for Emulator {
         Ok(Memory { start, layout, used: Arc::clone(&self.used) })
     }
 
-    fn shared_of_block(&self) -> usize {
-        self.shared
+    fn room(&self) -> Room {
+        self.room
     }
 
     fn address(&self, memory: &Memory) -> Address {

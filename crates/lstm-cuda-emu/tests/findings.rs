@@ -63,3 +63,49 @@ fn races_differ_between_schedules() {
     let bits = |schedule| written("emulator_race", schedule).unwrap().map(f32::to_bits);
     assert_ne!(bits(Schedule::InOrder), bits(Schedule::Reverse));
 }
+
+/// What two blocks of a cluster write, 64 threads each.
+fn sent(schedule: Schedule, wait: u32) -> Result<Vec<u32>> {
+    let device = Emulator::new(schedule);
+    let memory = device.allocate(512)?;
+    let launch = Launch { kernel: "emulator_sent", grid: [2, 1, 1], block: [64, 1, 1], shared: 8 + 256 };
+    let mut bytes = [0; 512];
+    // SAFETY: the kernel writes 128 numbers to the memory it is given.
+    unsafe {
+        device.launch(&launch, &[Arg::new(device.address(&memory)), Arg::new(wait)])?;
+        device.download(device.address(&memory), &mut bytes)?;
+    }
+    Ok(bytes.as_chunks().0.iter().map(|bytes| u32::from_ne_bytes(*bytes)).collect())
+}
+
+#[test]
+fn what_blocks_of_a_cluster_send_arrives() {
+    let expected: Vec<u32> = (64..128).rev().chain((0..64).rev()).collect();
+    for schedule in SCHEDULES {
+        assert_eq!(sent(schedule, 1).unwrap(), expected, "{schedule:?}");
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_is_noticed() {
+    let error = sent(Schedule::InOrder, 0).unwrap_err().to_string();
+    assert!(error.contains("bytes arrive at a block that has ended"), "{error}");
+}
+
+#[test]
+fn misused_inboxes_are_named() {
+    for schedule in SCHEDULES {
+        for (kernel, blocks, finding) in [
+            ("emulator_nothing_sent", 2, "deadlock: 128 of 128 threads"),
+            ("emulator_expected_twice", 2, "a round of an inbox begins before the last has ended"),
+            ("emulator_inbox_closed", 2, "an inbox that nobody has opened"),
+            ("emulator_inbox_closed", 3, "no whole number of clusters"),
+        ] {
+            let launch = Launch { kernel, grid: [blocks, 1, 1], block: [64, 1, 1], shared: 64 };
+            // SAFETY: the kernels take a number.
+            let result = unsafe { Emulator::new(schedule).launch(&launch, &[Arg::new(4u32)]) };
+            let answer = result.unwrap_err().to_string();
+            assert!(answer.contains(kernel) && answer.contains(finding), "{schedule:?}: {answer}");
+        }
+    }
+}

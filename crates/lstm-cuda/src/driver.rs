@@ -24,7 +24,7 @@ use lstm_tensor::{Error, Result};
 use self::blas::Blas;
 pub use self::memory::Memory;
 use self::memory::Owner;
-use crate::runtime::{Address, Arg, Gemm, Launch, Runtime};
+use crate::runtime::{Address, Arg, Gemm, Launch, Room, Runtime};
 use crate::{kernels, probe};
 
 /// Arguments that a kernel may have.
@@ -32,6 +32,9 @@ const MOST_ARGS: usize = 64;
 
 /// Shared memory that a block may have without asking for more.
 const PLAIN_SHARED: u32 = 48 * 1024;
+
+/// Blocks of a cluster, where a kernel asks for more than every device allows.
+const WIDE_CLUSTER: usize = 16;
 
 /// A GPU.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub struct Driver {
     module: Arc<CudaModule>,
     owner: Arc<Owner>,
     name: String,
-    shared: usize,
+    room: Room,
 }
 
 /// A kernel that is loaded.
@@ -94,13 +97,19 @@ impl Driver {
         unsafe { context.disable_event_tracking() };
         let most = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         let shared = context.attribute(most).map_err(|e| refused(op, e))?;
-        let shared = usize::try_from(shared).unwrap_or(0);
+        // Clusters came with 9.0; chips for servers allow 16 blocks, others 8.
+        let cluster = match device.capability {
+            (..9, _) => 1,
+            (9 | 10, 0) => WIDE_CLUSTER,
+            _ => 8,
+        };
+        let room = Room { shared: usize::try_from(shared).unwrap_or(0), cluster };
         let stream = context.new_stream().map_err(|e| refused(op, e))?;
         let module = context.load_module(Ptx::from_binary(image)).map_err(|e| refused("load kernels", e))?;
         let owner = Arc::new(Owner::new(stream));
         let blas = Blas::new(&owner)?;
         let name = format!("cuda:{ordinal}, {}", device.name);
-        Ok(Self { blas: Mutex::new(blas), functions: Mutex::default(), module, owner, name, shared })
+        Ok(Self { blas: Mutex::new(blas), functions: Mutex::default(), module, owner, name, room })
     }
 
     /// Number and name of the device, `"cuda:0, NVIDIA H200"`.
@@ -124,6 +133,12 @@ impl Driver {
         let mut functions = lock(&self.functions);
         if !functions.contains_key(launch.kernel) {
             let function = self.module.load_function(launch.kernel).map_err(|e| failed(launch, e))?;
+            if self.room.cluster == WIDE_CLUSTER {
+                // Without it a cluster has 8 blocks at most.
+                let attribute =
+                    sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED;
+                function.set_attribute(attribute, 1).map_err(|e| failed(launch, e))?;
+            }
             functions.insert(launch.kernel, Function { function, shared: PLAIN_SHARED });
         }
         let Some(entry) = functions.get_mut(launch.kernel) else {
@@ -148,8 +163,8 @@ impl Runtime for Driver {
         "cuda"
     }
 
-    fn shared_of_block(&self) -> usize {
-        self.shared
+    fn room(&self) -> Room {
+        self.room
     }
 
     fn allocate(&self, bytes: usize) -> Result<Memory> {

@@ -20,7 +20,9 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("reduce.cu", include_str!("kernels/reduce.cu")),
     ("random.cu", include_str!("kernels/random.cu")),
     ("cell.cu", include_str!("kernels/cell.cu")),
+    ("sequence.cuh", include_str!("kernels/sequence.cuh")),
     ("sequence.cu", include_str!("kernels/sequence.cu")),
+    ("cluster.cu", include_str!("kernels/cluster.cu")),
     ("loss.cu", include_str!("kernels/loss.cu")),
     ("optimizer.cu", include_str!("kernels/optimizer.cu")),
 ];

@@ -4,7 +4,7 @@
 //! what was launched with [`Route::kernels`]; the gate over machine code takes its hot list from here. A new
 //! path, kernel or bucket of sizes is caught by both until it stands in these tables.
 
-use crate::runtime::Precision;
+use crate::runtime::{Precision, Room};
 use lstm_tensor::{Float, KernelChoice, Mode, Plan};
 use std::collections::BTreeMap;
 
@@ -66,15 +66,18 @@ pub struct Route {
     pub size: Size,
     /// Whether masks are drawn.
     pub dropout: bool,
+    /// Whether the device has clusters of 16 blocks, which one path alone asks for.
+    pub clusters: bool,
 }
 
 impl Route {
     /// The route of a pass that this plan is made for.
     #[must_use]
-    pub fn of<F: Float>(plan: &Plan, pass: Pass) -> Self {
+    pub fn of<F: Float>(plan: &Plan, pass: Pass, room: Room) -> Self {
         let rows = plan.tape.steps.iter().copied().max().unwrap_or(0) + plan.shape.rows;
         Self {
             path: Path::of(plan.kernel),
+            clusters: plan.kernel == KernelChoice::Persistent && room.cluster >= WIDEST,
             pass,
             precision: Precision::of::<F>(),
             size: if rows < plan.shape.steps * plan.shape.rows { Size::Ring } else { Size::Whole },
@@ -86,7 +89,13 @@ impl Route {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for path in [Path::Steps, Path::Persistent, Path::Reference] {
+        let paths = [
+            (Path::Steps, false),
+            (Path::Persistent, false),
+            (Path::Persistent, true),
+            (Path::Reference, false),
+        ];
+        for (path, clusters) in paths {
             for (pass, size, dropout) in [
                 (Pass::Train, Size::Whole, false),
                 (Pass::Train, Size::Whole, true),
@@ -97,7 +106,7 @@ impl Route {
                 (Pass::Step, Size::Whole, false),
             ] {
                 for precision in [Precision::F32, Precision::F64] {
-                    all.push(Self { path, pass, precision, size, dropout });
+                    all.push(Self { path, pass, precision, size, dropout, clusters });
                 }
             }
         }
@@ -107,11 +116,12 @@ impl Route {
     /// The kernels that it launches, each for some options of the stack at least.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
+        let wide = if self.clusters { [CLUSTERS, CLUSTERS_BACKWARD] } else { [LENDING, LENDING_BACKWARD] };
         let pairs: &[&[Pair]] = match (self.path, self.pass) {
             (Path::Steps, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS]],
             (Path::Steps, _) => &[&[CELL_FORWARD]],
-            (Path::Persistent, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD],
-            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES],
+            (Path::Persistent, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD, wide[1]],
+            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES, wide[0]],
             (Path::Reference, Pass::Backward) => &[LOOPS, &[FILL, SUM_ROWS]],
             // A step has a state before it, so no zeros in the place of one.
             (Path::Reference, Pass::Step) => &[LOOPS, &[ADD_ROW]],
@@ -124,7 +134,8 @@ impl Route {
         let pairs = pairs.iter().copied().flatten().copied().chain(self.dropout.then_some(masks));
         let double = usize::from(self.precision == Precision::F64);
         let mut kernels: Vec<Kernel> = pairs.map(|pair| pair[double]).collect();
-        // Of f64 fewer weights fit, so two sizes share a kernel.
+        // Of f64 fewer weights fit, so sizes share a kernel.
+        kernels.sort_by_key(|kernel| kernel.name);
         kernels.dedup();
         kernels
     }
@@ -140,6 +151,8 @@ pub struct Kernel {
     pub tensor_cores: bool,
     /// Registers of a thread at most.
     pub registers: u32,
+    /// Whether it needs clusters, which came with compute capability 9.0.
+    pub clusters: bool,
 }
 
 /// Every kernel that a route launches, by its name.
@@ -158,18 +171,30 @@ pub const FEW_REGISTERS: u32 = 64;
 const MANY_REGISTERS: u32 = 168;
 /// The most that leave room for a block of 512 threads.
 const HALF_REGISTERS: u32 = 128;
+/// All that a thread can have; a block of 256 threads has room for them.
+const ALL_REGISTERS: u32 = 255;
+/// Blocks of the widest cluster.
+const WIDEST: usize = 16;
 
 const fn exact(name: &'static str) -> Kernel {
-    Kernel { name, tensor_cores: false, registers: FEW_REGISTERS }
+    Kernel { name, tensor_cores: false, registers: FEW_REGISTERS, clusters: false }
 }
 
 const fn holding(name: &'static str) -> Kernel {
-    Kernel { name, tensor_cores: false, registers: MANY_REGISTERS }
+    Kernel { registers: MANY_REGISTERS, ..exact(name) }
 }
 
 /// For those that keep half of them in shared memory.
 const fn lending(name: &'static str) -> Kernel {
-    Kernel { name, tensor_cores: false, registers: HALF_REGISTERS }
+    Kernel { registers: HALF_REGISTERS, ..exact(name) }
+}
+
+const fn spread(name: &'static str) -> Kernel {
+    Kernel { registers: ALL_REGISTERS, clusters: true, ..exact(name) }
+}
+
+const fn spread_and_lending(name: &'static str) -> Kernel {
+    Kernel { registers: HALF_REGISTERS, clusters: true, ..exact(name) }
 }
 
 const CELL_FORWARD: Pair = [exact("cell_forward_f32"), exact("cell_forward_f64")];
@@ -180,19 +205,36 @@ const FILL: Pair = [exact("fill_32"), exact("fill_64")];
 const DROPOUT: Pair = [exact("dropout_f32"), exact("dropout_f64")];
 const RANDOM: Pair = [exact("random_f32"), exact("random_f64")];
 
-/// For layers of up to 32, 64 and 128 units, with few inputs and with more.
+/// For layers of up to 32 and 64 units, with few inputs and with more.
 const SEQUENCES: &[Pair] = &[
     [holding("sequence_inside_f32_32"), holding("sequence_inside_f64_32")],
     [holding("sequence_inside_f32_64"), holding("sequence_inside_f64_64")],
-    [lending("sequence_inside_f32_128"), holding("sequence_inside_f64_64")],
     [holding("sequence_f32_32"), holding("sequence_f64_32")],
     [holding("sequence_f32_64"), holding("sequence_f64_64")],
-    [lending("sequence_f32_128"), holding("sequence_f64_64")],
 ];
 const SEQUENCES_BACKWARD: &[Pair] = &[
     [holding("sequence_backward_f32_32"), holding("sequence_backward_f64_32")],
     [holding("sequence_backward_f32_64"), holding("sequence_backward_f64_64")],
-    [lending("sequence_backward_f32_128"), holding("sequence_backward_f64_64")],
+];
+
+/// For layers of up to 128 units of f32, where there are no clusters.
+const LENDING: &[Pair] = &[
+    [lending("sequence_inside_f32_128"), holding("sequence_inside_f64_64")],
+    [lending("sequence_f32_128"), holding("sequence_f64_64")],
+];
+const LENDING_BACKWARD: &[Pair] =
+    &[[lending("sequence_backward_f32_128"), holding("sequence_backward_f64_64")]];
+
+/// For layers of up to 128, 256 and 512 units of f32, where there are.
+const CLUSTERS: &[Pair] = &[
+    [spread("cluster_f32_128"), holding("sequence_f64_64")],
+    [spread("cluster_f32_256"), holding("sequence_f64_64")],
+    [spread_and_lending("cluster_f32_512"), holding("sequence_f64_64")],
+];
+const CLUSTERS_BACKWARD: &[Pair] = &[
+    [spread("cluster_backward_f32_128"), holding("sequence_backward_f64_64")],
+    [spread("cluster_backward_f32_256"), holding("sequence_backward_f64_64")],
+    [spread_and_lending("cluster_backward_f32_512"), holding("sequence_backward_f64_64")],
 ];
 
 /// What the reference's loops over steps are made of.

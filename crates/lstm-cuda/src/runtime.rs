@@ -3,6 +3,7 @@
 //! Everything asked for runs in the order in which it was asked for (one stream). Only
 //! [`Runtime::download`] and [`Runtime::synchronize`] wait.
 
+pub use crate::kernels::sequence::Room;
 use lstm_tensor::{Float, Result};
 
 /// A place in device memory, in bytes.
@@ -153,8 +154,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Name for people, `"cuda"`.
     fn name(&self) -> &'static str;
 
-    /// Bytes of shared memory that a block can have.
-    fn shared_of_block(&self) -> usize;
+    /// What blocks and clusters can have.
+    fn room(&self) -> Room;
 
     /// `bytes` bytes (at least 1) with any contents, aligned to 256 bytes.
     ///

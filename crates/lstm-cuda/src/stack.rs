@@ -190,7 +190,7 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
         if self.plan.kernel != KernelChoice::Persistent {
             return None;
         }
-        let fit = sequence::Fit::of::<F>(layer.hidden, self.cuda.runtime.shared_of_block())?;
+        let fit = sequence::Fit::of::<F>(layer.hidden, self.cuda.runtime.room())?;
         Some(sequence::Sizes { steps, rows: self.plan.shape.rows, units: layer.hidden, fit })
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) local_in_loops: u32,
     /// Memory fences (`MEMBAR`).
     pub(super) fences: u32,
+    /// Those inside loops.
+    pub(super) fences_in_loops: u32,
     /// Products of matrices on tensor cores.
     pub(super) tensor_products: u32,
 }
@@ -39,6 +41,7 @@ pub(super) fn read(log: &str, disassembly: &str) -> Result<BTreeMap<String, Repo
         let code = Code::new(&lines);
         report.local_in_loops = code.count_in_loops(&["LDL", "STL"]);
         report.fences = code.count(&["MEMBAR"]);
+        report.fences_in_loops = code.count_in_loops(&["MEMBAR"]);
         report.tensor_products = code.count(&TENSOR_PRODUCTS);
     }
     Ok(reports)
@@ -93,34 +96,44 @@ fn functions(disassembly: &str) -> BTreeMap<String, Vec<&str>> {
 struct Code<'a> {
     /// Name of each instruction with its modifiers, `"LDG.E"`.
     names: Vec<&'a str>,
-    /// Whether each lies between the target of a backward branch and the branch.
+    /// Whether each can be reached from itself.
     looped: Vec<bool>,
 }
 
 impl<'a> Code<'a> {
     fn new(lines: &[&'a str]) -> Self {
         let mut labels = BTreeMap::new();
-        let (mut names, mut branches) = (Vec::new(), Vec::new());
+        let (mut names, mut branches, mut next) = (Vec::new(), Vec::new(), Vec::new());
         for line in lines {
             if let Some(label) = line.strip_suffix(':') {
                 labels.insert(label, names.len());
             }
-            let Some(text) = line.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) else { continue };
-            let mut words =
-                text.1.split_whitespace().skip_while(|word| word.starts_with('@') || *word == "{");
+            let Some((_, text)) = line.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) else {
+                continue;
+            };
+            let mut words = text.split_whitespace().skip_while(|word| word.starts_with('@') || *word == "{");
             let Some(name) = words.next() else { continue };
+            let ends =
+                ["BRA", "EXIT", "RET"].iter().any(|stem| name.starts_with(stem)) && !text.contains('@');
+            next.push(if ends { vec![] } else { vec![names.len() + 1] });
             if name.starts_with("BRA") {
-                let target = text.1.split_once("`(").and_then(|(_, rest)| rest.split(')').next());
+                let target = text.split_once("`(").and_then(|(_, rest)| rest.split(')').next());
                 branches.extend(target.map(|target| (names.len(), target)));
             }
             names.push(name.trim_end_matches(';'));
         }
+        let branches = branches.into_iter().filter_map(|(from, target)| Some((from, *labels.get(target)?)));
+        let branches: Vec<(usize, usize)> = branches.filter(|(_, to)| *to < names.len()).collect();
+        next.push(vec![]);
+        branches.iter().for_each(|&(from, to)| next[from].push(to));
+        let mut before = vec![vec![]; next.len()];
+        next.iter().enumerate().for_each(|(from, next)| next.iter().for_each(|&to| before[to].push(from)));
+        // A way back has a backward branch in it: all between its target and itself goes round.
         let mut looped = vec![false; names.len()];
-        for (from, target) in branches {
-            let Some(&to) = labels.get(target) else { continue };
-            if let Some(body) = looped.get_mut(to..=from) {
-                body.fill(true);
-            }
+        for (from, to) in branches.into_iter().filter(|(from, to)| to <= from) {
+            let (ahead, behind) = (reached(to, &next), reached(from, &before));
+            let between = ahead.iter().zip(&behind).map(|(ahead, behind)| *ahead && *behind);
+            looped.iter_mut().zip(between).for_each(|(looped, between)| *looped |= between);
         }
         Self { names, looped }
     }
@@ -133,6 +146,18 @@ impl<'a> Code<'a> {
         let inside = self.names.iter().zip(&self.looped).filter(|(_, looped)| **looped);
         tally(inside.map(|(name, _)| *name), stems)
     }
+}
+
+/// What can be reached from a place by these edges, itself too.
+fn reached(from: usize, edges: &[Vec<usize>]) -> Vec<bool> {
+    let mut seen = vec![false; edges.len()];
+    let mut open = vec![from];
+    while let Some(place) = open.pop() {
+        if !std::mem::replace(&mut seen[place], true) {
+            open.extend(&edges[place]);
+        }
+    }
+    seen
 }
 
 /// Instructions whose name without modifiers is one of `stems`.
@@ -182,6 +207,30 @@ plain:
         /*0010*/                   BRA `(.L_x_2);
 ";
 
+    /// A wait whose repetition lies behind the end of the kernel, as ptxas writes what is rare.
+    const WAIT: &str = "\
+.text.wait:
+.L_x_0:
+        /*0000*/              @!P1 BRA `(.L_x_2) ;
+.L_x_1:
+        /*0010*/                   CCTL.IVALL ;
+        /*0020*/               @P2 BRA `(.L_x_0) ;
+        /*0030*/                   MEMBAR.ALL.GPU ;
+        /*0040*/                   EXIT ;
+.L_x_2:
+        /*0050*/                   SYNCS.PHASECHK.TRANS64.TRYWAIT P1, [R4+UR6], R5 ;
+        /*0060*/              @!P1 BRA `(.L_x_2) ;
+        /*0070*/                   BRA `(.L_x_1) ;
+";
+
+    #[test]
+    fn only_what_can_come_again_is_in_a_loop() {
+        let lines: Vec<&str> = WAIT.lines().map(str::trim).collect();
+        let code = Code::new(&lines);
+        assert_eq!((code.count(&["MEMBAR"]), code.count_in_loops(&["MEMBAR"])), (1, 0));
+        assert_eq!((code.count_in_loops(&["CCTL"]), code.count_in_loops(&["SYNCS"])), (1, 1));
+    }
+
     #[test]
     fn log_and_disassembly_are_read() {
         let reports = read(LOG, DISASSEMBLY).unwrap();
@@ -192,6 +241,7 @@ plain:
             stack: 24,
             local_in_loops: 1,
             fences: 1,
+            fences_in_loops: 0,
             tensor_products: 0,
         };
         assert_eq!(reports["power"], power);

@@ -5,54 +5,10 @@
 // meet by shuffles. Forward it holds row k H + u of the recurrent weights, backward rows k H to k H + H of their column u.
 // What all threads need of a step stands twice in shared memory, so that one barrier a step is enough: who writes a step
 // cannot meet who still reads the one before it. Units from H on are zeros that stay zeros.
-//
-// Of its P weights a thread holds the first `HELD` in registers. The others lie in shared memory behind what a step needs,
-// four of one thread beside four of the next, so that a warp reads them without meeting in a bank.
-#include "device.cuh"
+#include "sequence.cuh"
 
 // Inputs that are multiplied here at most; of more the library has made the product.
 #define SEQUENCE_INPUTS 16
-
-// Four neighbours, read at once.
-template <class T> struct alignas(16) Four {
-    T at[4];
-};
-
-// Adds the products of N weights and as many shared values to four sums that do not wait for each other.
-template <class T, unsigned N> DEVICE void add_weighted(T* sums, const T* weights, const T* values) {
-    #pragma unroll
-    for (unsigned k = 0; k < N; k += 4) {
-        Four<T> four = *reinterpret_cast<const Four<T>*>(values + k);
-        #pragma unroll
-        for (unsigned n = 0; n < 4; ++n) sums[n] += weights[k + n] * four.at[n];
-    }
-}
-
-template <class T> DEVICE T sum_of(const T* sums) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); }
-
-// The P weights of a thread.
-template <class T, unsigned P, unsigned HELD> struct Weights {
-    T held[HELD];
-    // Weight HELD + 4 j + n is `lent[4 P j].at[n]`.
-    Four<T>* lent;
-
-    // `of(k)` is weight k; `place` the shared memory of all threads' others.
-    template <class Of> DEVICE void load(T* place, Of of) {
-        lent = reinterpret_cast<Four<T>*>(place) + threadIdx.x;
-        #pragma unroll
-        for (unsigned k = 0; k < HELD; ++k) held[k] = of(k);
-        for (unsigned k = HELD; k < P; ++k) lent[4 * P * ((k - HELD) / 4)].at[k % 4] = of(k);
-    }
-
-    // The product with P shared values.
-    DEVICE T times(const T* values) const {
-        T sums[4] = {T(0), T(0), T(0), T(0)};
-        add_weighted<T, HELD>(sums, held, values);
-        #pragma unroll 2
-        for (unsigned k = HELD; k < P; k += 4) add_weighted<T, 4>(sums, lent[P * (k - HELD)].at, values + k);
-        return sum_of(sums);
-    }
-};
 
 // The value of lane `k` of the four that make a cell.
 template <class T> DEVICE T of_gate(T value, unsigned k) {
@@ -74,7 +30,7 @@ DEVICE void sequence_forward(const T* w_ih, const T* w_hh, const T* bias, const 
     bool real = unit < units;
     u64 row = blockIdx.x, line = u64(gate) * units + unit;
     T of_input[inside ? SEQUENCE_INPUTS : 1];
-    Weights<T, P, HELD> weights;
+    Weights<T, 4 * P, P, HELD> weights;
     weights.load(read + 2 * SEQUENCE_INPUTS,
                  [&](unsigned k) { return real && k < units ? w_hh[line * units + k] : T(0); });
     T shift = T(0);
@@ -147,23 +103,6 @@ SEQUENCE_FORWARD(float, f32, 128, 56, sequence, false)
 SEQUENCE_FORWARD(double, f64, 32, 32, sequence, false)
 SEQUENCE_FORWARD(double, f64, 64, 24, sequence, false)
 
-// What a step backward reads of the tape.
-template <class T> struct Taken {
-    T gates[4], cell, before, d_hidden;
-};
-
-template <class T>
-DEVICE Taken<T> taken(const T* gates, const T* cell, const T* cell_before, const T* d_out, u64 t, unsigned rows,
-                      unsigned units, unsigned unit) {
-    u64 at = t * rows + blockIdx.x;
-    Taken<T> step;
-    for (unsigned k = 0; k < 4; ++k) step.gates[k] = gates[(at * 4 + k) * units + unit];
-    step.cell = cell[at * units + unit];
-    step.d_hidden = d_out[at * units + unit];
-    step.before = t ? cell[(at - rows) * units + unit] : cell_before ? cell_before[at * units + unit] : T(0);
-    return step;
-}
-
 // Turns `gates [T, B, 4H]` into the gradients of their pre-activations in place, from the last step to the first; `d_out
 // [T, B, H]` are those of the outputs. `cell_before`, the gradients of the last state and those that are wanted of the first
 // one, `[B, H]` each, may be absent.
@@ -179,19 +118,19 @@ DEVICE void sequence_backward(const T* w_hh, T* gates, const T* cell, const T* c
     unsigned unit = threadIdx.x / 4, gate = threadIdx.x % 4;
     bool real = unit < units;
     u64 first = u64(blockIdx.x) * units + unit;
-    Weights<T, P, HELD> weights;
+    Weights<T, 4 * P, P, HELD> weights;
     weights.load(shared + 8 * stretch, [&](unsigned k) {
         return real && k < units ? w_hh[(u64(gate) * units + k) * units + unit] : T(0);
     });
     T d_cell = real && d_cell_last ? d_cell_last[first] : T(0);
     T d_hidden = real && d_hidden_last ? d_hidden_last[first] : T(0);
     Taken<T> step = {};
-    if (real) step = taken(gates, cell, cell_before, d_out, u64(steps) - 1, rows, units, unit);
+    if (real) step = taken(gates, cell, cell_before, d_out, u64(steps) - 1, blockIdx.x, rows, units, unit);
     // The gates of a step are written only after all four lanes of a cell have read them.
     sync_threads();
     for (unsigned t = steps; t-- > 0;) {
         Taken<T> earlier = {};
-        if (real && t) earlier = taken(gates, cell, cell_before, d_out, u64(t) - 1, rows, units, unit);
+        if (real && t) earlier = taken(gates, cell, cell_before, d_out, u64(t) - 1, blockIdx.x, rows, units, unit);
         T i = step.gates[0], f = step.gates[1], g = step.gates[2], o = step.gates[3];
         T d = step.d_hidden + d_hidden;
         T squashed = tangent(step.cell);

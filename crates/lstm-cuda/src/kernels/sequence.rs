@@ -11,47 +11,78 @@ pub(crate) const INPUTS: usize = 16;
 /// Values between the gates' stretches of shared memory.
 const APART: usize = 8;
 
-/// How a block holds a layer's recurrent weights.
+/// Weights of a thread of a cluster.
+const STRETCH: usize = 128;
+
+/// How the chip holds a layer's recurrent weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fit {
-    /// Units that it has room for.
+    /// Units that there is room for.
     padded: usize,
+    /// Blocks that share a layer.
+    blocks: usize,
     /// Weights of a thread in registers; the others lie in shared memory.
     held: usize,
 }
 
-impl Fit {
-    /// The smallest block for so many units whose shared memory has at most so many bytes. None where there is none.
-    pub(crate) fn of<F: Float>(units: usize, shared: usize) -> Option<Self> {
-        let sizes: &[(usize, usize)] = match size_of::<F>() {
-            4 => &[(32, 32), (64, 64), (128, 56)],
-            _ => &[(32, 32), (64, 24)],
-        };
-        let fits = sizes.iter().map(|&(padded, held)| Self { padded, held });
-        let mut wide = fits.filter(|fit| units <= fit.padded);
-        // Backward, more lies in shared memory than forward.
-        wide.find(|fit| fit.backward() * size_of::<F>() <= shared)
-    }
-
-    /// Weights of all threads in shared memory.
-    fn lent(&self) -> usize {
-        (self.padded - self.held) * 4 * self.padded
-    }
-
-    /// Elements of shared memory forward: twice a hidden state and inputs.
-    fn forward(&self) -> usize {
-        2 * (self.padded + INPUTS) + self.lent()
-    }
-
-    /// Elements of shared memory backward: twice the gradients of a step's gates.
-    fn backward(&self) -> usize {
-        8 * (self.padded + APART) + self.lent()
-    }
+/// What a device has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of shared memory of a block.
+    pub shared: usize,
+    /// Blocks of a cluster; 1 where there are no clusters.
+    pub cluster: usize,
 }
 
-fn over<F: Float>(rows: usize, fit: Fit, shared: usize) -> Threads {
-    let block = [4 * fit.padded as u32, 1, 1];
-    Threads { grid: [rows as u32, 1, 1], block, shared: (shared * size_of::<F>()) as u32 }
+impl Fit {
+    /// The smallest that holds so many units. None where there is none.
+    pub(crate) fn of<F: Float>(units: usize, room: Room) -> Option<Self> {
+        let fits: &[[usize; 3]] = match size_of::<F>() {
+            4 => &[[32, 1, 32], [64, 1, 64], [128, 2, 128], [128, 1, 56], [256, 8, 128], [512, 16, 56]],
+            _ => &[[32, 1, 32], [64, 1, 24]],
+        };
+        let mut fits = fits.iter().map(|&[padded, blocks, held]| Self { padded, blocks, held });
+        // Backward, more lies in shared memory than forward.
+        let roomy = |fit: &Self| fit.blocks <= room.cluster && fit.backward() * size_of::<F>() <= room.shared;
+        fits.find(|fit| units <= fit.padded && roomy(fit))
+    }
+
+    /// Whether the kernel multiplies so many inputs itself.
+    pub(crate) fn inside(self, inputs: usize) -> bool {
+        self.blocks == 1 && inputs <= INPUTS
+    }
+
+    /// Weights of a thread.
+    fn weights(self) -> usize {
+        if self.blocks == 1 { self.padded } else { STRETCH }
+    }
+
+    /// Threads of a block.
+    fn threads(self) -> usize {
+        4 * self.padded * self.padded / (self.blocks * self.weights())
+    }
+
+    /// Elements of shared memory of a block: weights of all threads, and `values` that are received, twice.
+    fn elements(self, values: usize) -> usize {
+        // Between stretches lies room, and in front of all are two inboxes of 8 bytes.
+        let received = if self.blocks == 1 { values } else { values / STRETCH * (STRETCH + APART) + 2 };
+        2 * received + self.threads() * (self.weights() - self.held)
+    }
+
+    /// Forward, a hidden state is received, and inputs.
+    fn forward(self) -> usize {
+        self.elements(if self.blocks == 1 { self.padded + INPUTS } else { self.padded })
+    }
+
+    /// Backward, the gradients of a step's gates.
+    fn backward(self) -> usize {
+        self.elements(if self.blocks == 1 { 4 * (self.padded + APART) } else { 4 * self.padded })
+    }
+
+    fn over<F: Float>(self, rows: usize, shared: usize) -> Threads {
+        let grid = [(rows * self.blocks) as u32, 1, 1];
+        Threads { grid, block: [self.threads() as u32, 1, 1], shared: (shared * size_of::<F>()) as u32 }
+    }
 }
 
 /// Sizes of a layer's sequence.
@@ -94,18 +125,40 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
 ) -> Result<()> {
     let Forward { weights, biases, forget_bias, input, inputs, gates, keep, before, cell, hidden } = operands;
     let Sizes { steps, rows, units, fit } = sizes;
-    let kernel = match (input == Address::NULL, size_of::<F>(), fit.padded) {
-        (false, 4, 32) => "sequence_inside_f32_32",
-        (false, 4, 64) => "sequence_inside_f32_64",
-        (false, 4, _) => "sequence_inside_f32_128",
-        (false, _, 32) => "sequence_inside_f64_32",
+    let kernel = match (input == Address::NULL, size_of::<F>(), fit.padded, fit.blocks) {
+        (_, _, 128, 2..) => "cluster_f32_128",
+        (_, _, 256, _) => "cluster_f32_256",
+        (_, _, 512, _) => "cluster_f32_512",
+        (false, 4, 32, _) => "sequence_inside_f32_32",
+        (false, 4, 64, _) => "sequence_inside_f32_64",
+        (false, 4, ..) => "sequence_inside_f32_128",
+        (false, _, 32, _) => "sequence_inside_f64_32",
         (false, ..) => "sequence_inside_f64_64",
-        (true, 4, 32) => "sequence_f32_32",
-        (true, 4, 64) => "sequence_f32_64",
-        (true, 4, _) => "sequence_f32_128",
-        (true, _, 32) => "sequence_f64_32",
+        (true, 4, 32, _) => "sequence_f32_32",
+        (true, 4, 64, _) => "sequence_f32_64",
+        (true, 4, ..) => "sequence_f32_128",
+        (true, _, 32, _) => "sequence_f64_32",
         (true, ..) => "sequence_f64_64",
     };
+    if fit.blocks > 1 {
+        let args = args![
+            weights[1],
+            biases[0],
+            biases[1],
+            forget_bias,
+            gates,
+            before[0],
+            before[1],
+            cell,
+            hidden,
+            steps as u32,
+            rows as u32,
+            units as u32,
+            u32::from(keep),
+        ];
+        // SAFETY: the kernel's parameters; the caller's promise.
+        return unsafe { cuda.launch(kernel, fit.over::<F>(rows, fit.forward()), &args) };
+    }
     let args = args![
         weights[0],
         weights[1],
@@ -125,7 +178,7 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
         u32::from(keep),
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, over::<F>(rows, fit, fit.forward()), &args) }
+    unsafe { cuda.launch(kernel, fit.over::<F>(rows, fit.forward()), &args) }
 }
 
 /// Operands of [`backward`], `[B, H]` unless said otherwise; what may be absent is null then.
@@ -158,6 +211,9 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
     let Backward { w_hh, gates, cell, cell_before, d_out, d_last, d_before } = operands;
     let Sizes { steps, rows, units, fit } = sizes;
     let kernel = match (size_of::<F>(), fit.padded) {
+        (_, 128) if fit.blocks > 1 => "cluster_backward_f32_128",
+        (_, 256) => "cluster_backward_f32_256",
+        (_, 512) => "cluster_backward_f32_512",
         (4, 32) => "sequence_backward_f32_32",
         (4, 64) => "sequence_backward_f32_64",
         (4, _) => "sequence_backward_f32_128",
@@ -179,7 +235,7 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
         units as u32,
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, over::<F>(rows, fit, fit.backward()), &args) }
+    unsafe { cuda.launch(kernel, fit.over::<F>(rows, fit.backward()), &args) }
 }
 
 #[cfg(test)]
@@ -188,13 +244,30 @@ mod tests {
 
     #[test]
     fn a_layer_takes_the_smallest_block_that_the_device_has_room_for() {
-        let fit = |units, shared| Fit::of::<f32>(units, shared).map(|fit| (fit.padded, fit.held));
-        assert_eq!(fit(1, 48 << 10), Some((32, 32)));
-        assert_eq!(fit(64, 48 << 10), Some((64, 64)));
+        let room = |kib: usize, cluster| Room { shared: kib << 10, cluster };
+        let fit = |units, room| Fit::of::<f32>(units, room).map(|fit| (fit.padded, fit.blocks));
+        assert_eq!(fit(1, room(48, 1)), Some((32, 1)));
+        assert_eq!(fit(64, room(48, 16)), Some((64, 1)));
         // Consumer cards lend a block 99 KiB, an A100 163, an H100 227.
-        assert_eq!([99, 163, 227].map(|kib| fit(65, kib << 10)), [None, Some((128, 56)), Some((128, 56))]);
-        assert_eq!(fit(129, 1 << 20), None);
-        assert_eq!(Fit::of::<f64>(33, 99 << 10).map(|fit| fit.padded), Some(64));
-        assert_eq!(Fit::of::<f64>(65, 1 << 20), None);
+        assert_eq!([99, 163].map(|kib| fit(65, room(kib, 1))), [None, Some((128, 1))]);
+        assert_eq!([8, 16].map(|most| fit(65, room(227, most))), [Some((128, 2)); 2]);
+        assert_eq!([1, 8, 16].map(|most| fit(129, room(227, most))), [None, Some((256, 8)), Some((256, 8))]);
+        assert_eq!([1, 8, 16].map(|most| fit(257, room(227, most))), [None, None, Some((512, 16))]);
+        assert_eq!(fit(513, room(1000, 16)), None);
+        let double = |units, room| Fit::of::<f64>(units, room).map(|fit| fit.padded);
+        assert_eq!([33, 65].map(|units| double(units, room(99, 16))), [Some(64), None]);
+    }
+
+    #[test]
+    fn a_block_has_threads_for_all_weights() {
+        for (padded, blocks, held, threads) in
+            [(64, 1, 64, 256), (128, 2, 128, 256), (256, 8, 128, 256), (512, 16, 56, 512)]
+        {
+            let fit = Fit { padded, blocks, held };
+            assert_eq!(
+                (fit.threads(), fit.threads() * fit.weights() * blocks),
+                (threads, 4 * padded * padded)
+            );
+        }
     }
 }

@@ -116,7 +116,7 @@ impl<R: Runtime, F: Float> Pass<'_, R, F> {
         input: Address,
         before: Option<StateAt>,
     ) -> Result<()> {
-        let inside = layer.input <= sequence::INPUTS;
+        let inside = sizes.fit.inside(layer.input);
         if !inside {
             // SAFETY: the caller's promise.
             unsafe { self.input_product(layer, input, sizes.steps * sizes.rows)? };
