@@ -131,7 +131,8 @@ fn the_gradient_of_the_input_is_that_of_differences() {
     let cpu = Cpu::new(2).unwrap();
     let (steps, rows) = (6, 2);
     let without_head = Network { head: None, ..network(Readout::Last) };
-    for network in [network(Readout::Every), network(Readout::Last), without_head] {
+    let behind_an_embedding = network(Readout::Every).embed(7);
+    for network in [network(Readout::Every), network(Readout::Last), without_head, behind_an_embedding] {
         let outputs = network.output_rows(steps, rows) * network.outputs();
         let model = Model::<Cpu, f64>::new(&cpu, network, &InitSpec::torch(), 8).unwrap();
         let (x, d_out) = (normal(steps * rows * 3, 2), normal(outputs, 3));

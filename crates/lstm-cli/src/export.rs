@@ -84,7 +84,7 @@ impl<'a> Chosen<'a> {
     fn constructor(&self) -> String {
         let ForecastConfig { hidden, layers, .. } = self.config;
         let dtype = if self.saved.dtype() == Dtype::F64 { ", dtype=torch.float64" } else { "" };
-        format!("torch.nn.LSTM({}, {hidden}, {layers}{dtype})", self.config.network().inputs())
+        format!("torch.nn.LSTM({}, {hidden}, {layers}{dtype})", self.config.network().stack.input)
     }
 
     /// What the columns of a step are, as [`lstm_train::forecaster`] makes them.
@@ -105,11 +105,22 @@ impl<'a> Chosen<'a> {
             Base::Season => format!("the value {} steps before", config.season),
             Base::Linear => format!("the linear forecast (task.{})", kept::linear(self.way)),
         };
+        let embedded = if config.embedding > 0 {
+            let [weight, bias] = self.tensors("embedding");
+            format!("max(0, W x + b), with W and b {weight} and {bias} in {}, of ", self.saved.path.display())
+        } else {
+            String::new()
+        };
         format!(
-            "steps of {}, the last value subtracted, over {by}; in the steps ahead {base} takes the place of the \
+            "{embedded}steps of {}, the last value subtracted, over {by}; in the steps ahead {base} takes the place of the \
              values; then covariates, the share of the horizon, and which series it is",
             values(config.segment)
         )
+    }
+
+    /// Names of a part's weight and bias in the model file.
+    fn tensors(&self, part: &str) -> [String; 2] {
+        ["weight", "bias"].map(|name| saved::name_of(self.index, &format!("{part}.{name}")))
     }
 
     /// What is left out.
@@ -129,7 +140,7 @@ impl<'a> Chosen<'a> {
                 }
             ),
         };
-        let [weight, bias] = ["head.weight", "head.bias"].map(|name| saved::name_of(self.index, name));
+        let [weight, bias] = self.tensors("head");
         let fed = if config.feedback {
             " So is what the last forecasts missed, which the program feeds back."
         } else {

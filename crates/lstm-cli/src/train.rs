@@ -454,6 +454,7 @@ pub(crate) fn choices(training: &Training, reading: &Reading) -> ForecastChoices
         base: training.base,
         normalise: training.normalise,
         segment: training.segment.map(|v| v.get()),
+        embedding: training.embedding.map(|v| v.get()),
         hidden: training.hidden.map(|v| v.get()),
         layers: training.layers.map(|v| v.get()),
         dropout: training.dropout.map(|v| v.get()),

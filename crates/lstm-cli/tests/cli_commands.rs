@@ -409,6 +409,12 @@ fn an_export_holds_what_torch_takes() {
     place.lstm(&format!("train good.csv --segment 7 --base last --out plain {TINY}")).fine();
     let plain = place.lstm("export plain --to torch-lstm --json").fine().json();
     assert_eq!(plain["constructor"], "torch.nn.LSTM(8, 4, 1)");
+    place.lstm(&format!("train good.csv --embedding 6 --base last --out deep {TINY}")).fine();
+    let deep = place.lstm("export deep --to torch-lstm --json").fine().json();
+    assert_eq!(deep["constructor"], "torch.nn.LSTM(6, 4, 1)");
+    let embedding = "max(0, W x + b), with W and b embedding.weight and embedding.bias in deep/model.safetensors, of steps";
+    assert!(deep["inputs"].as_str().unwrap().starts_with(embedding), "{deep}");
+    place.lstm("forecast --model deep").fine();
     // Of several networks the second is another.
     let two = TINY.replace("--ensemble 1", "--ensemble 2");
     place.lstm(&format!("train good.csv --base last --out two {two}")).fine();

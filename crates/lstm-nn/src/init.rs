@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Init {
-    /// Uniform in `±1/√H` (in a head: `±1/√inputs`), as PyTorch does.
+    /// Uniform in `±1/√H` (in a head or embedding: `±1/√inputs`), as PyTorch does.
     Torch,
     /// Uniform in `±√(6 / (fan_in + fan_out))` of the tensor itself (Glorot and Bengio 2010).
     Glorot,
@@ -37,11 +37,11 @@ pub enum Init {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct InitSpec {
-    /// `weight_ih`.
+    /// `weight_ih`, and the weight of an embedding.
     pub input: Init,
     /// `weight_hh`.
     pub recurrent: Init,
-    /// `bias_ih` and `bias_hh`.
+    /// `bias_ih` and `bias_hh`, and the bias of an embedding.
     pub bias: Init,
     /// Stored forget bias: replaces what `bias` put into the forget gate's part of `bias_ih`, and
     /// zeroes that of `bias_hh`. Unlike the run-time forget bias of a cell it is trained, saved and
@@ -143,6 +143,11 @@ impl InitSpec {
         if let Some(part) = name.strip_prefix("head.") {
             let init = if part == "weight" { self.head_weight } else { self.head_bias };
             let inputs = network.stack.output();
+            return fill(init, rows, cols, [inputs, inputs + rows, inputs + rows], stream);
+        }
+        if let Some(part) = name.strip_prefix("embedding.") {
+            let init = if part == "weight" { self.input } else { self.bias };
+            let inputs = network.inputs();
             return fill(init, rows, cols, [inputs, inputs + rows, inputs + rows], stream);
         }
         let hidden = rows / 4;

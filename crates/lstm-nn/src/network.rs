@@ -1,4 +1,4 @@
-//! The shape of a model: a stack, which of its outputs are read, and a linear head.
+//! The shape of a model: an embedding, a stack, which of its outputs are read, and a linear head.
 
 use crate::{Error, Result};
 use lstm_tensor::{LayerSpec, ParamLayout, StackSpec};
@@ -27,6 +27,10 @@ pub enum Readout {
 pub struct Network {
     /// LSTM layers.
     pub stack: StackSpec,
+    /// Columns of the input where an embedding turns each step into what the stack reads, `max(0, W x + b)`; without one
+    /// the stack reads the input itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<usize>,
     /// Steps that are read.
     pub readout: Readout,
     /// Columns of the linear head; without one the hidden state itself is the output.
@@ -37,7 +41,16 @@ impl Network {
     /// A network over `inputs` columns, without layers yet, reading the last step without a head.
     #[must_use]
     pub fn new(inputs: usize) -> Self {
-        Self { stack: StackSpec::new(inputs, Vec::new()), readout: Readout::Last, head: None }
+        let stack = StackSpec::new(inputs, Vec::new());
+        Self { stack, embedding: None, readout: Readout::Last, head: None }
+    }
+
+    /// Sets an embedding of `units` columns between input and stack.
+    #[must_use]
+    pub fn embed(mut self, units: usize) -> Self {
+        self.embedding = Some(self.inputs());
+        self.stack.input = units;
+        self
     }
 
     /// Adds a layer of `hidden` units.
@@ -71,7 +84,7 @@ impl Network {
     /// Input columns `I`.
     #[must_use]
     pub fn inputs(&self) -> usize {
-        self.stack.input
+        self.embedding.unwrap_or(self.stack.input)
     }
 
     /// Output columns `O`.
@@ -95,24 +108,32 @@ impl Network {
     /// [`Error::Invalid`], or [`lstm_tensor::Error::Invalid`] for the stack.
     pub fn validate(&self) -> Result<()> {
         self.stack.validate()?;
-        match self.head {
-            Some(outputs @ (0 | 1_048_577..)) => Err(Error::Invalid {
-                what: "outputs of the head",
-                value: outputs.to_string(),
-                must: "from 1 to 1048576".into(),
-            }),
-            _ => Ok(()),
+        for (what, columns) in
+            [("inputs of the embedding", self.embedding), ("outputs of the head", self.head)]
+        {
+            if let Some(columns @ (0 | 1_048_577..)) = columns {
+                return Err(Error::Invalid {
+                    what,
+                    value: columns.to_string(),
+                    must: "from 1 to 1048576".into(),
+                });
+            }
         }
+        Ok(())
     }
 
     /// Names, shapes and places of all parameters: `lstm.*` under PyTorch's names, `head.weight
-    /// [O, H]`, `head.bias [O]`.
+    /// [O, H]`, `head.bias [O]`, `embedding.weight [E, I]`, `embedding.bias [E]`.
     #[must_use]
     pub fn param_layout(&self) -> ParamLayout {
         let mut layout = self.stack.param_layout("lstm.");
         if let Some(outputs) = self.head {
             layout.push("head.weight", &[outputs, self.stack.output()]);
             layout.push("head.bias", &[outputs]);
+        }
+        if let Some(inputs) = self.embedding {
+            layout.push("embedding.weight", &[self.stack.input, inputs]);
+            layout.push("embedding.bias", &[self.stack.input]);
         }
         layout
     }

@@ -4,17 +4,20 @@ use crate::{Answer, Error, Loss, Measure, Model, Network, Readout, Result};
 use lstm_tensor::philox::{Place, Site};
 use lstm_tensor::{
     Arena, Backend, Backward, BatchShape, Binary, Distribution, Draw, Float, Forward, KernelChoice,
-    LinearGrad, LossArgs, LossKind, Mode, Operand, Packed, Plan, Scratch, Span, State, View, ViewMut,
+    LinearGrad, LossArgs, LossKind, Mode, Operand, Packed, Plan, Scratch, Span, State, Unary, View, ViewMut,
     Weights,
 };
 
-/// What passes and streams share: the stack's memory and the head.
+/// What passes and streams share: the stack's memory, the embedding and the head.
 pub(crate) struct Body<B: Backend, F: Float> {
     network: Network,
     pub(crate) plan: Plan,
     pub(crate) packed: Packed<B, F>,
     pub(crate) scratch: Scratch<B, F>,
+    /// Input of the network, `[T, B, I]`.
     pub(crate) x: B::Buffer<F>,
+    /// What the stack reads in its place where there is an embedding, `[T, B, E]`; and its gradient, in training.
+    embedded: Option<[B::Buffer<F>; 2]>,
     /// Output of the stack, `[T, B, P]`.
     pub(crate) y: B::Buffer<F>,
     /// Output of the head, `[R, O]`; empty without one.
@@ -33,7 +36,15 @@ impl<B: Backend, F: Float> Body<B, F> {
         let network = model.network().clone();
         let plan = backend.plan::<F>(&network.stack, &BatchShape::new(steps, rows), mode, kernel)?;
         let head = network.head.unwrap_or(0);
+        let embedded = match network.embedding {
+            None => None,
+            Some(_) => {
+                let len = steps * rows * network.stack.input;
+                Some([backend.alloc(len)?, backend.alloc(if mode == Mode::Train { len } else { 0 })?])
+            }
+        };
         Ok(Self {
+            embedded,
             packed: Packed::empty(backend, plan.packed)?,
             scratch: plan.scratch(backend)?,
             x: backend.alloc(steps * rows * network.inputs())?,
@@ -60,6 +71,47 @@ impl<B: Backend, F: Float> Body<B, F> {
         Some((layout.get("head.weight")?.span(), layout.get("head.bias")?.span()))
     }
 
+    /// The same of the embedding.
+    fn embedding(&self, params: &Arena<B, F>) -> Option<(Span, Span)> {
+        let layout = params.layout();
+        Some((layout.get("embedding.weight")?.span(), layout.get("embedding.bias")?.span()))
+    }
+
+    /// Takes the input through the embedding, if there is one.
+    pub(crate) fn embed(&mut self, backend: &B, params: &Arena<B, F>) -> Result<()> {
+        let places = self.embedding(params);
+        let (Some((weight, bias)), Some([embedded, _])) = (places, &mut self.embedded) else { return Ok(()) };
+        let rows = self.plan.shape.steps * self.plan.shape.rows;
+        let (x, y) = (Span::dense(0, rows, weight.cols), Span::dense(0, rows, weight.rows));
+        let (weight, bias) = (View::new(params.values(), weight), View::new(params.values(), bias));
+        backend.linear_forward(View::new(&self.x, x), weight, Some(bias), ViewMut::new(embedded, y))?;
+        let positive = Unary::Clamp { low: 0.0, high: f64::INFINITY };
+        Ok(backend.map(positive, Operand::Here(y), ViewMut::new(embedded, y))?)
+    }
+
+    /// Takes the gradient of what the stack read back through the embedding, whose output is lost.
+    fn embed_backward(
+        &mut self,
+        backend: &B,
+        params: &Arena<B, F>,
+        grads: &mut Arena<B, F>,
+        d_x: Option<&mut B::Buffer<F>>,
+    ) -> Result<()> {
+        let places = self.embedding(params);
+        let (Some((weight, bias)), Some([embedded, slope])) = (places, &mut self.embedded) else {
+            return Ok(());
+        };
+        let rows = self.plan.shape.steps * self.plan.shape.rows;
+        let (x, y) = (Span::dense(0, rows, weight.cols), Span::dense(0, rows, weight.rows));
+        // 1 where the output is above 0.
+        backend.map(Unary::Sign, Operand::Here(y), ViewMut::new(embedded, y))?;
+        backend.zip(Binary::Mul, Operand::Here(y), Operand::of(&*embedded, y), ViewMut::new(slope, y))?;
+        let grad = LinearGrad { d_params: grads.values_mut(), weight, bias: Some(bias) };
+        let weight = View::new(params.values(), weight);
+        let d_x = d_x.map(|d_x| ViewMut::new(d_x, x));
+        Ok(backend.linear_backward(View::new(&self.x, x), weight, View::new(slope, y), grad, d_x)?)
+    }
+
     /// The network's output, `[R, O]`.
     pub(crate) fn output(&self) -> View<'_, B, F> {
         match self.network.head {
@@ -78,8 +130,10 @@ impl<B: Backend, F: Float> Body<B, F> {
     ) -> Result<()> {
         let params = model.params();
         self.prepare(backend, params)?;
+        self.embed(backend, params)?;
         let weights = Weights { params, packed: &self.packed };
-        let args = Forward { weights, draw, x: &self.x, initial, y: &mut self.y, last };
+        let x = self.embedded.as_ref().map_or(&self.x, |[embedded, _]| embedded);
+        let args = Forward { weights, draw, x, initial, y: &mut self.y, last };
         backend.stack_forward(&self.plan, args, &mut self.scratch)?;
         self.apply_head(backend, params)
     }
@@ -103,18 +157,30 @@ impl<B: Backend, F: Float> Body<B, F> {
             let (x, weight) = (View::new(&self.y, read), View::new(params.values(), weight));
             backend.linear_backward(x, weight, d_out, grad, Some(ViewMut::new(d_y, read)))?;
         }
+        let (x, stack_d_x, d_x) = match &mut self.embedded {
+            None => (&self.x, d_x, None),
+            Some([embedded, slope]) => (&*embedded, Some(slope), d_x),
+        };
         let args = Backward {
             weights: Weights { params, packed: &self.packed },
             draw,
-            x: &self.x,
+            x,
             initial: None,
             d_y: Some(d_y),
             d_last: None,
             d_params: grads.values_mut(),
-            d_x,
+            d_x: stack_d_x,
             d_initial: None,
         };
-        Ok(backend.stack_backward(&self.plan, args, &mut self.scratch)?)
+        backend.stack_backward(&self.plan, args, &mut self.scratch)?;
+        self.embed_backward(backend, params, grads, d_x)
+    }
+
+    /// One step of the stack, over what [`Body::embed`] left.
+    pub(crate) fn step(&mut self, backend: &B, params: &Arena<B, F>, state: &mut State<B, F>) -> Result<()> {
+        let weights = Weights { params, packed: &self.packed };
+        let x = self.embedded.as_ref().map_or(&self.x, |[embedded, _]| embedded);
+        Ok(backend.step(&self.plan, weights, x, state, &mut self.y, &mut self.scratch)?)
     }
 
     /// Packs the weights if they have changed.

@@ -11,8 +11,19 @@ use std::path::Path;
 
 /// What kind of sealed file it is.
 const KIND: &str = "model";
-/// Versions of its form that are read; 1 had no digest, and 2 holds networks of one shape only.
-const VERSIONS: RangeInclusive<u32> = 2..=3;
+/// Versions of its form that are read; 1 had no digest.
+const VERSIONS: RangeInclusive<u32> = 2..=4;
+/// The least that says all: networks of one shape are in 2, of several in 3, those with embeddings in 4.
+fn version(networks: &[&Network]) -> u32 {
+    if networks.iter().any(|network| network.embedding.is_some()) {
+        4
+    } else if networks.windows(2).any(|pair| pair[0] != pair[1]) {
+        3
+    } else {
+        2
+    }
+}
+
 /// More networks than anybody averages.
 const MOST_MODELS: usize = 10_000;
 
@@ -133,8 +144,7 @@ pub fn to_bytes<B: Backend, F: Float>(
     all_to_bytes(backend, std::slice::from_ref(model), &Extra::new(), task)
 }
 
-/// The bytes of a file with several models, at least one, and what is kept beside them. Where their networks differ, only
-/// versions of this program from 3 of the form on can read it.
+/// The bytes of a file with several models, at least one, and what is kept beside them; in the oldest form that can say it.
 ///
 /// # Errors
 /// [`Error::Invalid`] for no models, [`Error::Format`] for a task that is no plain JSON.
@@ -150,7 +160,6 @@ pub fn all_to_bytes<'a, B: Backend + 'a, F: Float + 'a>(
     };
     let alike = rest.iter().all(|model| model.network() == first.network());
     let others = if alike { Vec::new() } else { rest.iter().map(|m| m.network().clone()).collect() };
-    let version = if alike { *VERSIONS.start() } else { *VERSIONS.end() };
     let header =
         Header { network: first.network().clone(), models: models.len(), others, task: task.clone() };
     let header = serde_json::to_value(&header).map_err(|error| Error::Invalid {
@@ -158,7 +167,8 @@ pub fn all_to_bytes<'a, B: Backend + 'a, F: Float + 'a>(
         value: error.to_string(),
         must: "plain JSON".into(),
     })?;
-    let mut file = Sealed::new(KIND, version, header);
+    let networks: Vec<&Network> = models.iter().map(|model| model.network()).collect();
+    let mut file = Sealed::new(KIND, version(&networks), header);
     for (index, model) in models.iter().enumerate() {
         for entry in model.params().layout().entries() {
             let values = model.params().get(backend, &entry.name)?;
@@ -248,7 +258,7 @@ fn finite(file: &Sealed, name: &str) -> std::result::Result<Vec<f64>, String> {
     }
 }
 
-/// The stack alone, under the bare names that `torch.nn.LSTM.load_state_dict` takes. A run-time forget
+/// The stack alone, without embedding and head, under the bare names that `torch.nn.LSTM.load_state_dict` takes. A run-time forget
 /// bias is added to `bias_ih`; a missing second bias becomes zeros.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::pass::Body;
 use crate::{Model, Result};
-use lstm_tensor::{Backend, Error, Float, KernelChoice, Mode, State, Storage, Weights};
+use lstm_tensor::{Backend, Error, Float, KernelChoice, Mode, State, Storage};
 
 /// A model that is fed one step at a time and remembers.
 pub struct Stream<B: Backend, F: Float> {
@@ -31,8 +31,8 @@ impl<B: Backend, F: Float> Stream<B, F> {
         Error::check_shape("push", "out", &[outputs], &[out.len()])?;
         body.prepare(backend, params)?;
         backend.upload(x, &mut body.x, 0)?;
-        let weights = Weights { params, packed: &body.packed };
-        backend.step(&body.plan, weights, &body.x, &mut self.state, &mut body.y, &mut body.scratch)?;
+        body.embed(backend, params)?;
+        body.step(backend, params, &mut self.state)?;
         body.apply_head(backend, params)?;
         let output = body.output();
         Ok(backend.download(output.buffer, output.span.offset, out)?)

@@ -173,17 +173,6 @@ impl<B: Backend, F: Float> Optimizer<B, F> {
         Ok((step[0] != 0).then_some(u64::from(step[0]) + self.skipped))
     }
 
-    /// Norm of the last gradient, after clipping by value and before clipping by norm. Waits for the
-    /// device.
-    ///
-    /// # Errors
-    /// [`Error::Backend`].
-    pub fn grad_norm(&self, backend: &B) -> Result<f64> {
-        let mut square = [0.0];
-        backend.download(&self.control.values, control_slot::SQUARE_NORM, &mut square)?;
-        Ok(square[0].sqrt())
-    }
-
     /// Counters and moments, on the host.
     ///
     /// # Errors

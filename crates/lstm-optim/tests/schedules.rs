@@ -38,3 +38,27 @@ fn rates_are_pytorchs() {
         }
     }
 }
+
+#[test]
+fn every_schedule_has_its_limits() {
+    let good = [
+        Schedule::Constant,
+        Schedule::Step { every: 1, factor: 0.5, unit: Unit::Steps },
+        Schedule::Exponential { factor: f64::MIN_POSITIVE },
+        Schedule::Cosine { period: 1, minimum: 0.0 },
+    ];
+    good.into_iter().for_each(|schedule| schedule.validate().unwrap());
+    let refused = |schedule: Schedule, option: &str| {
+        let error = schedule.validate().unwrap_err().to_string();
+        assert!(error.contains(option), "{error}");
+    };
+    refused(Schedule::Step { every: 0, factor: 0.5, unit: Unit::Steps }, "schedule.every");
+    refused(Schedule::Cosine { period: 0, minimum: 0.0 }, "schedule.period");
+    for wrong in [0.0, -0.5, f64::NAN, f64::INFINITY] {
+        refused(Schedule::Step { every: 1, factor: wrong, unit: Unit::Samples }, "schedule.factor");
+        refused(Schedule::Exponential { factor: wrong }, "schedule.factor");
+    }
+    for wrong in [-0.5, f64::NAN, f64::INFINITY] {
+        refused(Schedule::Cosine { period: 1, minimum: wrong }, "schedule.minimum");
+    }
+}

@@ -117,7 +117,7 @@ fn wrong_models() {
             &bad(with_entry(&good, |entry| entry["version"] = 99.into())),
             run,
             4,
-            "it has version 99, this program reads versions 2 to 3",
+            "it has version 99, this program reads versions 2 to 4",
         ),
         (
             "no forecaster",

@@ -9,11 +9,12 @@ type Option = (&'static str, &'static str, &'static str, &'static str);
 const TRAIN: &str = "train good.csv --out out";
 const LAB: &str = "lab missing.safetensors good.csv";
 
-const WHOLE: [Option; 21] = [
+const WHOLE: [Option; 22] = [
     (TRAIN, "horizon", "STEPS", "a whole number from 1 to 100000"),
     (TRAIN, "lookback", "STEPS", "a whole number from 1 to 1000000"),
     (TRAIN, "season", "STEPS", "a whole number from 1 to 1000000"),
     (TRAIN, "segment", "VALUES", "a whole number from 1 to 10000"),
+    (TRAIN, "embedding", "UNITS", "a whole number from 0 to 16384"),
     (TRAIN, "hidden", "UNITS", "a whole number from 1 to 16384"),
     (TRAIN, "layers", "COUNT", "a whole number from 1 to 64"),
     (TRAIN, "ensemble", "COUNT", "a whole number from 1 to 100"),
@@ -66,7 +67,9 @@ fn refuse_each(options: &[Option], values: &[&str], taken: impl Fn(&str, &str) -
 #[test]
 fn whole_numbers_out_of_range() {
     let values = ["0", "-1", "NaN", "inf", "9223372036854775808", "18446744073709551616", "1.5", "1e3", ""];
-    refuse_each(&WHOLE, &values, |option, value| ["seed", "patience"].contains(&option) && value == "0");
+    refuse_each(&WHOLE, &values, |option, value| {
+        ["seed", "patience", "embedding"].contains(&option) && value == "0"
+    });
 }
 
 #[test]

@@ -155,6 +155,9 @@ pub struct ForecastConfig {
     pub fixed: usize,
     /// Series that the network tells apart; 0 where it treats all alike.
     pub told_apart: usize,
+    /// Units of the embedding through which a step passes before the LSTM reads it; 0 = none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub embedding: usize,
     /// Hidden units of each layer.
     pub hidden: usize,
     /// Layers.
@@ -227,6 +230,8 @@ pub struct ForecastChoices {
     pub normalise: Option<Normalise>,
     /// See [`ForecastConfig`].
     pub segment: Option<usize>,
+    /// See [`ForecastConfig`].
+    pub embedding: Option<usize>,
     /// See [`ForecastConfig`].
     pub hidden: Option<usize>,
     /// See [`ForecastConfig`].
@@ -406,6 +411,7 @@ impl ForecastConfig {
             past: first.past.width,
             fixed: first.fixed.len(),
             told_apart: if (2..=32).contains(&panel.len()) { panel.len() } else { 0 },
+            embedding: choices.embedding.unwrap_or(0),
             hidden: choices.hidden.unwrap_or(if small { 32 } else { 64 }),
             layers: choices.layers.unwrap_or(1),
             dropout: choices.dropout.unwrap_or(if small { 0.2 } else { 0.0 }),
@@ -449,6 +455,7 @@ impl ForecastConfig {
             past: 0,
             fixed: 0,
             told_apart: 0,
+            embedding: 0,
             hidden: 1,
             layers: 1,
             dropout: 0.0,
@@ -502,6 +509,7 @@ impl ForecastConfig {
         range("season", self.season, 1_000_000)?;
         range("mase-season", self.mase_season.unwrap_or(1), 1_000_000)?;
         range("segment", self.segment, 10_000)?;
+        range("embedding", self.embedding.max(1), 1 << 14)?;
         range("hidden", self.hidden, 1 << 14)?;
         range("layers", self.layers, 64)?;
         range("batch", self.batch, 1 << 20)?;
@@ -554,12 +562,14 @@ impl ForecastConfig {
         Ok(self.optimizer(1)?.validate()?)
     }
 
-    /// The network: `layers` LSTM layers over past and future segments, and a head that answers each with the
-    /// segment's values.
+    /// The network: an embedding if there is one, `layers` LSTM layers over past and future segments, and a head that
+    /// answers each with the segment's values.
     #[must_use]
     pub fn network(&self) -> Network {
         let layer = LayerSpec::new(self.hidden).forget_bias(self.forget_bias).dropout(0.0, self.dropout);
-        let network = (0..self.layers).fold(Network::new(self.inputs()), |network, _| network.layer(layer));
+        let network = Network::new(self.inputs());
+        let network = if self.embedding > 0 { network.embed(self.embedding) } else { network };
+        let network = (0..self.layers).fold(network, |network, _| network.layer(layer));
         network.head(Readout::Every, self.segment * self.parameters())
     }
 
@@ -673,10 +683,11 @@ impl ForecastConfig {
 
     /// Floating-point operations of a training step.
     pub(super) fn operations(&self) -> f64 {
-        let width = self.hidden as f64;
-        let below = |layer: usize| if layer == 0 { self.inputs() as f64 } else { width };
+        let (inputs, embedding, width) = (self.inputs() as f64, self.embedding as f64, self.hidden as f64);
+        let read = if self.embedding > 0 { embedding } else { inputs };
+        let below = |layer: usize| if layer == 0 { read } else { width };
         let per_row: f64 = (0..self.layers).map(|layer| 4.0 * (width + below(layer))).sum();
-        let multiplied = (per_row + (self.segment * self.parameters()) as f64) * width;
+        let multiplied = (per_row + (self.segment * self.parameters()) as f64) * width + inputs * embedding;
         6.0 * multiplied * (self.all_steps() * self.batch) as f64
     }
 
@@ -690,6 +701,11 @@ impl ForecastConfig {
 
 const fn one() -> usize {
     1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 const fn patient() -> u32 {

@@ -14,7 +14,7 @@ const LONG: &[&str] = &["taxi", "yosemite", "etth1-96", "m4-hourly"];
 const FREE: &[&str] = &["sunspots", "births", "taxi", "yosemite", "m4-hourly"];
 
 /// Options, and the series that they are for.
-const EFFECTS: [(&str, &[&str]); 23] = [
+const EFFECTS: [(&str, &[&str]); 24] = [
     ("--base linear", &MEASURED),
     ("--base season", &MEASURED),
     ("--base last", &MEASURED),
@@ -36,6 +36,7 @@ const EFFECTS: [(&str, &[&str]); 23] = [
     ("--loss mse", FREE),
     ("--head quantile", FREE),
     ("--dropout 0.3", &MEASURED),
+    ("--embedding 64", &MEASURED),
     ("--hidden 128", &MEASURED),
     ("--layers 2", &MEASURED),
 ];
