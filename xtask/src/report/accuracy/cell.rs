@@ -21,17 +21,19 @@ pub(super) struct Variant {
     pub(super) stem: String,
     /// Separated by spaces.
     pub(super) options: String,
+    /// Whether what was chosen for the series is said too.
+    pub(super) chosen: bool,
 }
 
 impl Variant {
     /// What the program does by itself: the network corrects what serves best.
     pub(super) fn whole() -> Self {
-        Self { stem: "seed".into(), options: String::new() }
+        Self { stem: "seed".into(), options: String::new(), chosen: true }
     }
 
     /// The network corrects the last value and nothing else, so that all there is to the forecast is its own.
     pub(super) fn alone() -> Self {
-        Self { stem: "alone".into(), options: "--base last".into() }
+        Self { stem: "alone".into(), options: "--base last".into(), chosen: true }
     }
 }
 
@@ -87,7 +89,9 @@ impl Errors {
 /// All options of a run but file, seed and where the result goes.
 pub(super) fn arguments(series: &Series, part: Part, variant: &Variant) -> Vec<String> {
     let mut arguments = series.arguments(part);
-    arguments.extend(variant.options.split_whitespace().map(str::to_owned));
+    let chosen = if variant.chosen { series.chosen } else { "" };
+    arguments
+        .extend([chosen, &variant.options].into_iter().flat_map(str::split_whitespace).map(str::to_owned));
     arguments
 }
 

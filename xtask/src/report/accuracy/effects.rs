@@ -10,8 +10,6 @@ use super::series::{ALL, Part, Series};
 const MEASURED: [&str; 6] = ["sunspots", "births", "taxi", "yosemite", "etth1-96", "m4-hourly"];
 /// Those whose forecast is longer than the block.
 const LONG: &[&str] = &["taxi", "yosemite", "etth1-96", "m4-hourly"];
-/// Those without a loss by protocol.
-const FREE: &[&str] = &["sunspots", "births", "taxi", "yosemite", "m4-hourly"];
 
 /// Options, and the series that they are for.
 const EFFECTS: [(&str, &[&str]); 24] = [
@@ -32,9 +30,9 @@ const EFFECTS: [(&str, &[&str]); 24] = [
     ("--average 1", &MEASURED),
     ("--ensemble 3", &MEASURED),
     ("--feedback false", &MEASURED),
-    ("--loss mae", FREE),
-    ("--loss mse", FREE),
-    ("--head quantile", FREE),
+    ("--loss mae", &MEASURED),
+    ("--loss mse", &MEASURED),
+    ("--head quantile", &MEASURED),
     ("--dropout 0.3", &MEASURED),
     ("--embedding 64", &MEASURED),
     ("--hidden 128", &MEASURED),
@@ -44,7 +42,11 @@ const EFFECTS: [(&str, &[&str]); 24] = [
 /// A quarter of the default effort, the same for all; the plain training has an empty option.
 fn variant(option: &str) -> Variant {
     let words: Vec<&str> = option.split([' ', '-']).filter(|word| !word.is_empty()).collect();
-    Variant { stem: format!("effect-{}", words.join("-")), options: format!("--effort 500 {option}") }
+    Variant {
+        stem: format!("effect-{}", words.join("-")),
+        options: format!("--effort 500 {option}"),
+        chosen: false,
+    }
 }
 
 /// All that is trained on a series.
