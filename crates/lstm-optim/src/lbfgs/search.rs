@@ -325,4 +325,19 @@ mod tests {
         let (found, tried) = search(|t| (-t, -1.0), 1.0, 4);
         assert_eq!((found.t, tried.len()), (1e4, 5));
     }
+
+    #[test]
+    fn a_loss_that_rises_again_encloses_a_minimum_whatever_its_slope() {
+        let mut search = Search::new(point(0.0, 0.0, -1.0), 1.0, 1.0, 1e-9, 25);
+        let mut tried = |loss| match search.tell(loss, -0.95, 1.0) {
+            (Verdict::Try(t), _) => t,
+            (Verdict::Accept(point), _) => panic!("{point:?}"),
+        };
+        let second = tried(-0.5);
+        let third = tried(-1.0);
+        assert!(1.0 < second && second < third);
+        // As in PyTorch, a rise counts from the third evaluation on.
+        let fourth = tried(-0.9);
+        assert!(second < fourth && fourth < third, "{second} {fourth} {third}");
+    }
 }
