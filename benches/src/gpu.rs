@@ -31,7 +31,7 @@ const LAWS: [(&str, &[&str]); 2] = [
 /// The checks of a compute sanitizer.
 const SANITIZERS: [&str; 4] = ["memcheck", "racecheck", "synccheck", "initcheck"];
 
-/// How both are measured, by name: options of `bench lstm`. The second is for layers that a block holds.
+/// How both are measured, by name: options of `bench lstm`. The second is for layers that a block or a cluster holds.
 const MANNERS: [(&str, &[&str]); 5] = [
     ("eager-f32", &[]),
     ("persistent-f32", &["--path", "persistent"]),
@@ -41,7 +41,7 @@ const MANNERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Units of a layer that takes one launch for a sequence, at most.
-const HELD: usize = 128;
+const HELD: usize = 512;
 
 /// What a test program says that found no test of the name asked for.
 const NO_TEST: Option<&str> = Some("running 0 tests");
@@ -271,7 +271,7 @@ mod tests {
         let mut names: Vec<_> = tasks.iter().map(|task| task.name.clone()).collect();
         let first_cell = names.iter().position(|name| name.starts_with("cell-")).unwrap();
         assert!(names[..first_cell].iter().any(|name| name == "repeats_200_times"));
-        assert_eq!(names[first_cell..].len(), 24 * 4 + 66 + 12 + 36);
+        assert_eq!(names[first_cell..].len(), 24 * 4 + 66 + 18 + 54);
         assert_eq!(folder(false).tasks().len() - first_cell, 24 + 66);
         names.sort();
         names.dedup();

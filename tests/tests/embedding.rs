@@ -84,11 +84,16 @@ fn gradients<B: Backend>(backend: &B, model: &Model<B, f64>) -> (f64, Vec<f64>) 
     let x = normal(STEPS * ROWS * INPUTS, 1);
     let target = normal(STEPS * ROWS * 2, 2);
     let mut pass = TrainPass::new(backend, model, STEPS, ROWS, TrainOptions::new(Loss::mse())).unwrap();
-    let mut grads = model.gradients(backend).unwrap();
-    pass.accumulate(backend, model, &mut grads, &x, &target, (0, &[0, 1]), ROWS).unwrap();
-    let mut all = vec![0.0; model.params().layout().len()];
-    backend.download(grads.values(), 0, &mut all).unwrap();
-    (pass.take_loss(backend).unwrap(), all)
+    let mut accumulated = || {
+        let mut grads = model.gradients(backend).unwrap();
+        pass.accumulate(backend, model, &mut grads, &x, &target, (0, &[0, 1]), ROWS).unwrap();
+        let mut all = vec![0.0; model.params().layout().len()];
+        backend.download(grads.values(), 0, &mut all).unwrap();
+        (pass.take_loss(backend).unwrap(), all)
+    };
+    let first = accumulated();
+    assert_eq!(first, accumulated(), "a pass that is used again says something else");
+    first
 }
 
 #[test]

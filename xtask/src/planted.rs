@@ -76,6 +76,7 @@ fn judges(patch: &Path) -> &'static [&'static str] {
         Some("cpu") => &["laws_cpu", "golden", "kernels"],
         // A race may show between schedules alone.
         Some("cuda") => &["laws_cuda", "laws_cuda_device", "golden"],
+        Some("network") => &["embedding"],
         // A mistake in the reference shows on the backend that has nothing else.
         _ => &["laws_naive", "golden"],
     }

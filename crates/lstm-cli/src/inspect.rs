@@ -11,6 +11,7 @@ use crate::failure::Result;
 use crate::forecast::refuse;
 use crate::run::Saved;
 use crate::settings::Reading;
+use crate::train::in_words;
 use crate::{input, output};
 
 /// Prints what the file holds.
@@ -182,10 +183,9 @@ fn model(run: &Path, json: bool) -> Result<()> {
         count => format!(" in each of {count} networks"),
     };
     let mut text = format!(
-        "{}: LSTM of {} x {} units, {parameters} parameters{networks} ({})\nforecasts {}, {} steps from {}",
+        "{}: {}, {parameters} parameters{networks} ({})\nforecasts {}, {} steps from {}",
         saved.path.display(),
-        config.layers,
-        config.hidden,
+        in_words(config),
         saved.model.dtype,
         whose,
         config.horizon,

@@ -13,13 +13,15 @@ use crate::settings::{Dtype, Training};
 pub(crate) fn check(training: &Training, dtype: Option<Dtype>) -> Result<()> {
     let hidden = training.hidden.map_or(1, |hidden| hidden.get());
     let layers = training.layers.map_or(1, |layers| layers.get());
-    let (weights, bytes) = needed(hidden, layers, dtype.unwrap_or_default());
+    let embedding = training.embedding.map_or(0, |embedding| embedding.get());
+    let (weights, bytes) = needed((hidden, layers), embedding, dtype.unwrap_or_default());
     match free() {
         Some(free) if bytes > free => Err(Failure::device(format!(
             "a network of {layers} x {hidden} units has {weights} weights and needs {} to train them, {} are free; lower \
-             --hidden or --layers",
+             --hidden{}",
             size(bytes),
-            size(free)
+            size(free),
+            if embedding > 0 { ", --embedding or --layers" } else { " or --layers" }
         ))),
         _ => Ok(()),
     }
@@ -43,15 +45,16 @@ pub(crate) fn check_samples(samples: Option<usize>, series: usize, horizon: usiz
     }
 }
 
-/// Weights of the layers, which read one number at least, and the bytes of these, of their gradients, and of the two
+/// Weights of the layers, which read one number at least, and of an embedding in front of them, and the bytes of these, of their gradients, and of the two
 /// moments of each that Adam keeps.
-fn needed(hidden: usize, layers: usize, dtype: Dtype) -> (usize, usize) {
+fn needed((hidden, layers): (usize, usize), embedding: usize, dtype: Dtype) -> (usize, usize) {
     let width = match dtype {
         Dtype::F32 => 4,
         Dtype::F64 => 8,
     };
     let gates = hidden.saturating_mul(4);
-    let first = gates.saturating_mul(hidden.saturating_add(3));
+    let first =
+        gates.saturating_mul(hidden.saturating_add(embedding.max(1) + 2)).saturating_add(2 * embedding);
     let other = gates.saturating_mul(hidden.saturating_mul(2).saturating_add(2));
     let weights = first.saturating_add(other.saturating_mul(layers.saturating_sub(1)));
     (weights, weights.saturating_mul(4 * width))
@@ -79,7 +82,9 @@ mod tests {
     #[test]
     fn weights_are_counted() {
         // As torch.nn.LSTM(1, 3, 2): 4 x 3 x (1 + 3 + 2), then 4 x 3 x (3 + 3 + 2).
-        assert_eq!(needed(3, 2, Dtype::F32), (72 + 96, 4 * 4 * 168));
-        assert_eq!(needed(usize::MAX, 64, Dtype::F64), (usize::MAX, usize::MAX));
+        assert_eq!(needed((3, 2), 0, Dtype::F32), (72 + 96, 4 * 4 * 168));
+        // Of one input to 5 units 10, and then 12 rows of 5 + 3 + 2.
+        assert_eq!(needed((3, 1), 5, Dtype::F32), (130, 4 * 4 * 130));
+        assert_eq!(needed((usize::MAX, 64), 0, Dtype::F64), (usize::MAX, usize::MAX));
     }
 }

@@ -168,7 +168,7 @@ pub(crate) struct Training {
     #[arg(long, value_name = "VALUES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) segment: Option<Whole<1, 10_000>>,
-    /// Units with max(0, x) through which the values of a step pass before the LSTM reads them; 0 for none [default: 0]
+    /// Units with max(0, x) through which all columns of a step pass before the LSTM reads them; 0 for none [default: 0]
     #[arg(long, value_name = "UNITS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) embedding: Option<Whole<0, 16_384>>,

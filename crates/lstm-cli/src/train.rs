@@ -510,17 +510,24 @@ pub(crate) fn in_file(error: lstm_train::Error, file: &str) -> Failure {
     }
 }
 
+/// The layers of a network, in words.
+pub(crate) fn in_words(config: &ForecastConfig) -> String {
+    let ForecastConfig { layers, hidden, embedding, .. } = config;
+    let embedded =
+        if *embedding > 0 { format!(" behind an embedding of {embedding}") } else { String::new() };
+    format!("LSTM of {layers} x {hidden} units{embedded}")
+}
+
 fn announced(panel: &Panel, trials: &[ForecastConfig]) -> String {
     let config = &trials[0];
     let season = if config.season > 1 { config.season.to_string() } else { "none".into() };
     let tried = if trials.len() > 1 { format!("; {} ways are tried", trials.len()) } else { String::new() };
     format!(
-        "{}horizon {}, lookback {}, season {season}; LSTM of {} x {} units, seed {}{tried}\n",
+        "{}horizon {}, lookback {}, season {season}; {}, seed {}{tried}\n",
         input::described(panel),
         config.horizon,
         config.lookback,
-        config.layers,
-        config.hidden,
+        in_words(config),
         config.seed
     )
 }

@@ -82,6 +82,10 @@ fn write_seeds() {
     let model = Model::<Cpu, f32>::new(&cpu, network.clone(), &init, 1).unwrap();
     let one = saved::to_bytes(&cpu, &model, &json!({ "lookback": 2 })).unwrap();
     fs::write(corpus("model").join("good-one"), one).unwrap();
+    let embedded = Network::new(1).embed(1).lstm(1).head(Readout::Last, 1);
+    let model = Model::<Cpu, f32>::new(&cpu, embedded, &init, 1).unwrap();
+    let one = saved::to_bytes(&cpu, &model, &json!({ "lookback": 2 })).unwrap();
+    fs::write(corpus("model").join("good-embedded"), one).unwrap();
     let models: Vec<_> =
         (1..3).map(|seed| Model::<Cpu, f64>::new(&cpu, network.clone(), &init, seed).unwrap()).collect();
     let extra = [("spreads".to_owned(), vec![1.5, 2.0])].into();

@@ -27,6 +27,7 @@
 #define await_bytes(inbox, parity) emu::await_bytes(inbox, parity, {"await_bytes", __FILE__, __LINE__})
 #define send(value, place, inbox, rank) emu::send(value, place, inbox, rank, {"send", __FILE__, __LINE__})
 
+#define sync_warp() emu::exchange(0xFFFFFFFFu, 0, {"sync_warp", __FILE__, __LINE__})
 #define sync_threads() emu::block_barrier({"sync_threads", __FILE__, __LINE__})
 #define shuffle_down(mask, value, by) emu::shuffle_down(mask, value, by, {"shuffle_down", __FILE__, __LINE__})
 #define shuffle_from(mask, value, lane) emu::shuffle_from(mask, value, lane, {"shuffle_from", __FILE__, __LINE__})

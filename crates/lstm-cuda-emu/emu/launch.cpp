@@ -204,7 +204,7 @@ void run(uint64_t schedule) {
 // Runs a kernel; answers null or what went wrong, valid until the next launch on this thread of the host.
 extern "C" const char* emu_launch(const char* name, const unsigned* blocks, const unsigned* threads,
                                   unsigned shared_bytes, void** arguments, const unsigned* sizes, unsigned count,
-                                  uint64_t schedule) {
+                                  uint64_t schedule, unsigned widest) {
     thread_local std::string answer;
     auto found = emu::entries().find(name);
     if (found == emu::entries().end()) {
@@ -220,6 +220,7 @@ extern "C" const char* emu_launch(const char* name, const unsigned* blocks, cons
     grid.arguments = arguments;
     grid.error = emu::check_arguments(found->second, sizes, count);
     grid.cluster = found->second.cluster;
+    if (grid.cluster > widest) grid.error = "the device has no clusters of so many blocks";
     if (grid.blocks.x % grid.cluster != 0) grid.error = "a row of blocks is no whole number of clusters";
     if (grid.threads.count() == 0 || grid.threads.count() > 1024) grid.error = "a block has 1 to 1024 threads";
     if (grid.error.empty()) {

@@ -124,6 +124,8 @@ inline void wait_for(const Meeting& meeting, unsigned round) {
     current->round = round;
     while (meeting.round == round) leave();
     current->waits = nullptr;
+    // A device that looks at parities would wait on.
+    if (meeting.round - round > 1) fail("a round ended before somebody who waited for the one before it went on");
 }
 
 // Waits for so many threads, all at this very place of the source.

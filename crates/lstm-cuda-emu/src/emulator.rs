@@ -143,7 +143,7 @@ impl Emulator {
                             format!("{} bytes of shared memory, {} at most", launch.shared, self.room.shared);
                         return Err(Error::Device { op: launch.kernel, message });
                     }
-                    kernel::run(launch, arguments, self.schedule)
+                    kernel::run(launch, arguments, self.schedule, self.room.cluster)
                         .map_err(|message| Error::Device { op: launch.kernel, message })?;
                 }
                 Work::Gemm(product) => gemm::gemm(product),

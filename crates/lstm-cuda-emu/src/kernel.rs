@@ -54,17 +54,23 @@ unsafe extern "C" {
         sizes: *const c_uint,
         count: c_uint,
         schedule: u64,
+        widest: c_uint,
     ) -> *const c_char;
 }
 
-/// Runs a kernel to its end.
+/// Runs a kernel to its end, in clusters of `widest` blocks at most.
 ///
 /// # Errors
 /// What the emulator found: no such kernel, other arguments than its own, a deadlock, divergence.
 ///
 /// # Safety
 /// All that the kernel reads and writes through its arguments is memory that lives.
-pub(crate) unsafe fn run(launch: &Launch, arguments: &[Argument], schedule: Schedule) -> Result<(), String> {
+pub(crate) unsafe fn run(
+    launch: &Launch,
+    arguments: &[Argument],
+    schedule: Schedule,
+    widest: usize,
+) -> Result<(), String> {
     let name = CString::new(launch.kernel).map_err(|e| e.to_string())?;
     let mut pointers: Vec<*mut c_void> =
         arguments.iter().map(|a| a.words.as_ptr().cast_mut().cast()).collect();
@@ -75,7 +81,8 @@ pub(crate) unsafe fn run(launch: &Launch, arguments: &[Argument], schedule: Sche
         let (grid, block) = (launch.grid.as_ptr(), launch.block.as_ptr());
         let count = sizes.len() as c_uint;
         let (pointers, sizes) = (pointers.as_mut_ptr(), sizes.as_ptr());
-        emu_launch(name.as_ptr(), grid, block, launch.shared, pointers, sizes, count, schedule.number())
+        let (shared, schedule, widest) = (launch.shared, schedule.number(), widest as c_uint);
+        emu_launch(name.as_ptr(), grid, block, shared, pointers, sizes, count, schedule, widest)
     };
     if answer.is_null() {
         return Ok(());

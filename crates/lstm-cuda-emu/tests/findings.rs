@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "launches; each block says why it is sound")]
 
 use lstm_cuda::Runtime;
-use lstm_cuda::runtime::{Arg, Launch};
+use lstm_cuda::runtime::{Arg, Launch, Room};
 use lstm_cuda_emu::{Emulator, Schedule};
 use lstm_tensor::Result;
 
@@ -90,6 +90,15 @@ fn what_blocks_of_a_cluster_send_arrives() {
 fn what_nobody_waits_for_is_noticed() {
     let error = sent(Schedule::InOrder, 0).unwrap_err().to_string();
     assert!(error.contains("bytes arrive at a block that has ended"), "{error}");
+}
+
+#[test]
+fn clusters_wider_than_the_device_allows_are_refused() {
+    let narrow = Emulator::new(Schedule::InOrder).with_room(Room { shared: 1 << 10, cluster: 1 });
+    let launch = Launch { kernel: "emulator_nothing_sent", grid: [2, 1, 1], block: [64, 1, 1], shared: 64 };
+    // SAFETY: the kernel takes a number.
+    let answer = unsafe { narrow.launch(&launch, &[Arg::new(4u32)]) }.unwrap_err().to_string();
+    assert!(answer.contains("no clusters of so many blocks"), "{answer}");
 }
 
 #[test]

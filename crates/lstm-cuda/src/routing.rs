@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub enum Path {
     /// A library product and a pointwise kernel per step.
     Steps,
-    /// One launch for the sequence of each layer that fits into a block; the others as [`Path::Steps`].
+    /// One launch for the sequence of each layer that fits into a block or a cluster; the others as [`Path::Steps`].
     Persistent,
     /// The operations of [`lstm_tensor::reference`] on this backend's primitives.
     Reference,
@@ -66,8 +66,8 @@ pub struct Route {
     pub size: Size,
     /// Whether masks are drawn.
     pub dropout: bool,
-    /// Whether the device has clusters of 16 blocks, which one path alone asks for.
-    pub clusters: bool,
+    /// Blocks of the device's widest cluster, which one path alone asks for: 1, 8 or 16.
+    pub cluster: usize,
 }
 
 impl Route {
@@ -77,7 +77,7 @@ impl Route {
         let rows = plan.tape.steps.iter().copied().max().unwrap_or(0) + plan.shape.rows;
         Self {
             path: Path::of(plan.kernel),
-            clusters: plan.kernel == KernelChoice::Persistent && room.cluster >= WIDEST,
+            cluster: if plan.kernel == KernelChoice::Persistent { room.cluster } else { 1 },
             pass,
             precision: Precision::of::<F>(),
             size: if rows < plan.shape.steps * plan.shape.rows { Size::Ring } else { Size::Whole },
@@ -90,12 +90,13 @@ impl Route {
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         let paths = [
-            (Path::Steps, false),
-            (Path::Persistent, false),
-            (Path::Persistent, true),
-            (Path::Reference, false),
+            (Path::Steps, 1),
+            (Path::Persistent, 1),
+            (Path::Persistent, 8),
+            (Path::Persistent, 16),
+            (Path::Reference, 1),
         ];
-        for (path, clusters) in paths {
+        for (path, cluster) in paths {
             for (pass, size, dropout) in [
                 (Pass::Train, Size::Whole, false),
                 (Pass::Train, Size::Whole, true),
@@ -106,7 +107,7 @@ impl Route {
                 (Pass::Step, Size::Whole, false),
             ] {
                 for precision in [Precision::F32, Precision::F64] {
-                    all.push(Self { path, pass, precision, size, dropout, clusters });
+                    all.push(Self { path, pass, precision, size, dropout, cluster });
                 }
             }
         }
@@ -116,7 +117,11 @@ impl Route {
     /// The kernels that it launches, each for some options of the stack at least.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
-        let wide = if self.clusters { [CLUSTERS, CLUSTERS_BACKWARD] } else { [LENDING, LENDING_BACKWARD] };
+        let wide = match self.cluster {
+            1 => [LENDING, LENDING_BACKWARD],
+            8 => [&CLUSTERS[..2], &CLUSTERS_BACKWARD[..2]],
+            _ => [CLUSTERS, CLUSTERS_BACKWARD],
+        };
         let pairs: &[&[Pair]] = match (self.path, self.pass) {
             (Path::Steps, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS]],
             (Path::Steps, _) => &[&[CELL_FORWARD]],
@@ -173,8 +178,6 @@ const MANY_REGISTERS: u32 = 168;
 const HALF_REGISTERS: u32 = 128;
 /// All that a thread can have; a block of 256 threads has room for them.
 const ALL_REGISTERS: u32 = 255;
-/// Blocks of the widest cluster.
-const WIDEST: usize = 16;
 
 const fn exact(name: &'static str) -> Kernel {
     Kernel { name, tensor_cores: false, registers: FEW_REGISTERS, clusters: false }

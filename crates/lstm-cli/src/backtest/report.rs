@@ -9,6 +9,7 @@ use crate::device::Place;
 use crate::input;
 use crate::output::{self, bold, percent, short, spoken};
 use crate::picture::label;
+use crate::train::in_words;
 
 /// Series that the table shows at most.
 const SERIES: usize = 12;
@@ -27,13 +28,12 @@ pub(super) fn announced(panel: &Panel, plan: &Plan) -> String {
     };
     let count = plan.origins.offsets.len();
     format!(
-        "{}horizon {}, lookback {}, season {season}; LSTM of {} x {} units, seed {}{tried}\n\
+        "{}horizon {}, lookback {}, season {season}; {}, seed {}{tried}\n\
          {count} origin{} in the last {} rows{learns}\n",
         input::described(panel),
         config.horizon,
         config.lookback,
-        config.layers,
-        config.hidden,
+        in_words(config),
         config.seed,
         if count == 1 { "" } else { "s" },
         plan.origins.held_out,

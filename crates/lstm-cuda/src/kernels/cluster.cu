@@ -15,7 +15,7 @@
 // Weights of a thread.
 #define STRETCH 128u
 // From one stretch of received values to the next: lanes that read different ones meet in no bank.
-#define STRIDE (STRETCH + 8)
+#define STRIDE (STRETCH + 4)
 
 // Where received value j lies.
 DEVICE unsigned received(unsigned j) { return j / STRETCH * STRIDE + j % STRETCH; }
@@ -92,6 +92,8 @@ DEVICE void cluster_forward(const T* w_hh, const T* bias, const T* second_bias, 
         c = i * g + f * c;
         T h = o * tangent(c);
         if (part < BLOCKS && t + 1 < steps) send(h, shared + t % 2 * state + received(unit), &inboxes[t % 2], part);
+        // All lanes of a unit have read what one of them overwrites.
+        sync_warp();
         if (real && stretch == 0) {
             if (keep) gates[at * 4 * units + line] = activated;
             if (gate == 0) hidden[at * units + unit] = h;
@@ -150,6 +152,8 @@ DEVICE void cluster_backward(const T* w_hh, T* gates, const T* cell, const T* ce
         d_cell *= f;
         T* here = shared + n % 2 * told;
         if (part < BLOCKS) send(dz, reinterpret_cast<Four<T>*>(here + received(4 * unit)), &inboxes[n % 2], part);
+        // All lanes of a unit have read what some of them overwrite.
+        sync_warp();
         if (real && part % stretches == 0) gates[((u64(t) * rows + row) * 4 + gate) * units + unit] = own;
         receive(inboxes, n, bytes);
         d_hidden = sum_of_lanes<T, LANES>(weights.times(here + part * STRIDE));

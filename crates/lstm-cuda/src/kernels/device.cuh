@@ -29,6 +29,7 @@ template <class T> struct alignas(16) Four {
     type* name = reinterpret_cast<type*>(shared_memory)
 
 #define sync_threads() __syncthreads()
+#define sync_warp() __syncwarp()
 #define shuffle_down(mask, value, by) __shfl_down_sync(mask, value, by)
 #define shuffle_from(mask, value, lane) __shfl_sync(mask, value, lane)
 

@@ -11,8 +11,9 @@ pub(crate) const INPUTS: usize = 16;
 /// Values between the gates' stretches of shared memory.
 const APART: usize = 8;
 
-/// Weights of a thread of a cluster.
+/// Weights of a thread of a cluster, and values between the stretches that it receives.
 const STRETCH: usize = 128;
+const APART_IN_CLUSTERS: usize = 4;
 
 /// How the chip holds a layer's recurrent weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(crate) struct Fit {
 pub struct Room {
     /// Bytes of shared memory of a block.
     pub shared: usize,
-    /// Blocks of a cluster; 1 where there are no clusters.
+    /// Blocks of a cluster: 8, 16, or 1 where there are no clusters.
     pub cluster: usize,
 }
 
@@ -65,7 +66,8 @@ impl Fit {
     /// Elements of shared memory of a block: weights of all threads, and `values` that are received, twice.
     fn elements(self, values: usize) -> usize {
         // Between stretches lies room, and in front of all are two inboxes of 8 bytes.
-        let received = if self.blocks == 1 { values } else { values / STRETCH * (STRETCH + APART) + 2 };
+        let received =
+            if self.blocks == 1 { values } else { values / STRETCH * (STRETCH + APART_IN_CLUSTERS) + 2 };
         2 * received + self.threads() * (self.weights() - self.held)
     }
 

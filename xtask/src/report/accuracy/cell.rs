@@ -147,15 +147,26 @@ impl Cell {
             };
             Ok((score["method"].as_str().unwrap_or_default().to_owned(), errors))
         });
-        let kept = ["base", "lookback", "segment", "normalise", "hidden", "ensemble", "effort", "season"];
-        let setting = |name: &str| (name.to_owned(), metrics["config"][name].clone());
+        let kept = [
+            "base",
+            "lookback",
+            "segment",
+            "normalise",
+            "embedding",
+            "hidden",
+            "ensemble",
+            "effort",
+            "season",
+        ];
+        // What is left at none is not said.
+        let setting = |name: &str| Some((name.to_owned(), metrics["config"].get(name)?.clone()));
         Ok(Self {
             configuration: made.0,
             data: made.1,
             commit: source.commit.clone(),
             machine: source.machine.clone(),
             seconds: rounded(seconds),
-            settings: kept.map(setting).into(),
+            settings: kept.into_iter().filter_map(setting).collect(),
             averaged,
             gain: rounded(
                 1.0 - number(&taken["validation"], "validation")? / number(&taken["simple"], "simple")?,
