@@ -8,7 +8,8 @@ use std::error::Error;
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::Path;
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use lstm::data::{read_panel, read_table};
 use lstm::nn::{Stream, durable, saved};
@@ -27,6 +28,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const TEAM: u64 = 10;
 /// Steps that a stream is fed in each round.
 const STREAMED: usize = 500;
+/// A thread that is listed for longer is alive.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -166,6 +169,12 @@ fn of_process() -> Outcome<String> {
     let field = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).ok_or("no resident memory")?;
     let kilobytes: u64 = field.trim().trim_end_matches(" kB").parse()?;
     let count = |folder: &str| fs::read_dir(folder).map(Iterator::count);
+    // A thread that has been joined is listed until the kernel has cleared it away, which takes longer under load.
+    let (asked, mut threads) = (Instant::now(), count("/proc/self/task")?);
+    while threads > 1 && asked.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(1));
+        threads = count("/proc/self/task")?;
+    }
     // The folder that is being counted is open too.
-    Ok(format!("{} {} {}", 1024 * kilobytes, count("/proc/self/fd")? - 1, count("/proc/self/task")?))
+    Ok(format!("{} {} {threads}", 1024 * kilobytes, count("/proc/self/fd")? - 1))
 }
