@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a broken assumption ends the test")]
 
 use lstm_cuda::Cuda;
-use lstm_cuda::routing::{Pass, Route, Size, hot};
+use lstm_cuda::routing::{Pass, Path, Route, Size, hot};
 use lstm_cuda::runtime::Room;
 use lstm_cuda_emu::{Emulator, Schedule};
 use lstm_tensor::{
@@ -280,17 +280,18 @@ fn routed() -> Vec<StackCase> {
 
 /// Devices without clusters, as an A100, with narrow ones, as an RTX 5090, and with wide ones, as an H100.
 const ROOMS: [Room; 3] = [
-    Room { shared: 163 << 10, cluster: 1 },
-    Room { shared: 99 << 10, cluster: 8 },
-    Room { shared: 227 << 10, cluster: 16 },
+    Room { shared: 163 << 10, cluster: 1, blocks: 108 },
+    Room { shared: 99 << 10, cluster: 8, blocks: 170 },
+    Room { shared: 227 << 10, cluster: 16, blocks: 132 },
 ];
 
-/// Layers of each size that the persistent path tells apart on such a device, and one that it leaves to the steps.
+/// Layers of each size that the persistent path tells apart on such a device, and one that it leaves to the steps, as the
+/// device could not run its blocks at once.
 fn of_all_sizes(room: Room, rate: f64, [steps, rows]: [usize; 2]) -> StackCase {
     let larger: &[usize] = match room.cluster {
-        1 => &[],
-        8 => &[260],
-        _ => &[300, 520],
+        1 => &[520, 9, 780, 9, 870],
+        8 => &[260, 520, 9, 780, 9, 1030],
+        _ => &[260, 520, 9, 780, 9, 1030],
     };
     let sizes = [40, 20, 33, 100, 10, 70, 130].iter().chain(larger);
     let layers = sizes.map(|hidden| LayerSpec::new(*hidden).dropout(0.0, rate));
@@ -300,8 +301,7 @@ fn of_all_sizes(room: Room, rate: f64, [steps, rows]: [usize; 2]) -> StackCase {
 /// Stacks of these that lead to every route but that of long sequences.
 fn mixed(room: Room) -> [StackCase; 3] {
     // Of large layers two steps of one row already take the oracle seconds.
-    let several = if room.cluster > 1 { [2, 1] } else { [3, 2] };
-    [(0.0, several), (0.2, several), (0.0, [1, 1])].map(|(rate, shape)| of_all_sizes(room, rate, shape))
+    [(0.0, [2, 1]), (0.2, [2, 1]), (0.0, [1, 1])].map(|(rate, shape)| of_all_sizes(room, rate, shape))
 }
 
 /// Launches of each route.
@@ -380,13 +380,8 @@ fn routes_launch_what_their_table_says() {
             follow::<f64>(&case, by.0, room, &mut launched).unwrap();
         }
         // Many rows on large layers would take the emulator minutes.
-        let long = match room.cluster {
-            1 => of_all_sizes(room, 0.0, [3, 513]),
-            _ => {
-                let layers = [20, 66].map(LayerSpec::new).to_vec();
-                filled(StackSpec::new(2, layers), BatchShape::new(3, 513), 1.0, 6)
-            }
-        };
+        let layers = [20, 66].map(LayerSpec::new).to_vec();
+        let long = filled(StackSpec::new(2, layers), BatchShape::new(3, 513), 1.0, 6);
         let (single, double) = (Expected::new::<f32>(&long).unwrap(), Expected::new::<f64>(&long).unwrap());
         infer::<f32>(&long, by, &single, &mut launched).unwrap();
         infer::<f64>(&long, by, &double, &mut launched).unwrap();
@@ -395,7 +390,7 @@ fn routes_launch_what_their_table_says() {
     let table: Launched = Route::all().into_iter().map(|route| (route, names(route))).collect();
     for (route, names) in &launched {
         // There, of many rows only small layers were run.
-        if route.cluster > 1 && route.size == Size::Ring {
+        if route.path == Path::Persistent && route.size == Size::Ring {
             assert!(names.is_subset(&table[route]), "{route:?}: {names:?}");
         } else {
             assert_eq!(table.get(route), Some(names), "{route:?}");
@@ -404,7 +399,7 @@ fn routes_launch_what_their_table_says() {
     assert_eq!(launched.len(), table.len(), "routes that nothing led to");
 }
 
-/// Layers up to the largest that a block holds, with inputs that its kernel multiplies and with more; and on a cluster.
+/// Layers up to the largest that a block holds, with inputs that its kernel multiplies and with more; on a cluster; on the grid.
 #[test]
 fn sequences_in_one_launch_are_the_reference() {
     let sizes = (1..=20usize, 1..=140usize, 1..=64usize, 1..=5usize, 1..=3usize, any::<u64>());
@@ -414,6 +409,26 @@ fn sequences_in_one_launch_are_the_reference() {
         let case = filled(stack, BatchShape::new(steps, rows), 1.0, seed);
         follow::<f32>(&case, KernelChoice::Persistent, room, &mut Launched::new())?;
         follow::<f64>(&case, KernelChoice::Persistent, room, &mut Launched::new())?;
+    });
+}
+
+/// More rows than a launch over the grid takes, rows that fill no lane of it, with all operands and with few; f32 on a device
+/// without clusters, f64 on any. Under every schedule the bits are the same.
+#[test]
+fn grids_give_the_reference_and_the_same_bits() {
+    let sizes = (129..=150usize, 1..=4usize, 1..=40usize, any::<u64>(), any::<u32>(), any::<bool>());
+    let config = ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |((units, steps, rows, seed, schedule, bare) in sizes)| {
+        let case = filled(StackSpec::new(3, vec![LayerSpec::new(units)]), BatchShape::new(steps, rows), 1.0, seed);
+        let case = if bare { StackCase { initial: None, d_y: None, ..case } } else { case };
+        let choice = KernelChoice::Persistent;
+        follow::<f32>(&case, choice, ROOMS[0], &mut Launched::new())?;
+        follow::<f64>(&case, choice, ROOMS[2], &mut Launched::new())?;
+        let device = |schedule| Cuda::new(Emulator::new(schedule).with_room(ROOMS[0])).unwrap();
+        let want = bits::<f32>(&device(Schedule::InOrder), (&case, choice), true)?;
+        for schedule in [Schedule::Reverse, Schedule::Skewed(schedule)] {
+            prop_assert_eq!(&bits::<f32>(&device(schedule), (&case, choice), true)?, &want, "{:?}", schedule);
+        }
     });
 }
 
@@ -446,7 +461,7 @@ fn layers_too_large_for_a_block_of_this_device_take_steps() {
     let case = filled(spec, BatchShape::new(3, 2), 1.0, 4);
     let expected = Expected::new::<f32>(&case).unwrap();
     for (kib, kernel) in [(48, "cell_forward_f32"), (160, "sequence_inside_f32_128")] {
-        let room = Room { shared: kib << 10, cluster: 1 };
+        let room = Room { shared: kib << 10, cluster: 1, blocks: 8 };
         let cuda: Device = Cuda::new(Emulator::new(Schedule::InOrder).with_room(room)).unwrap();
         let mut run = Run::<_, f32>::new(&cuda, &case, Mode::Train, KernelChoice::Persistent).unwrap();
         let _ = cuda.runtime().take_launched();

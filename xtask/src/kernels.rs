@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use lstm_cuda::driver::compile::Compiler;
-use lstm_cuda::routing::{self, Kernel};
+use lstm_cuda::routing::{self, Kernel, Meeting};
 
 use self::machine_code::Report;
 use self::toolchain::Toolchain;
@@ -131,7 +131,11 @@ fn problems(table: &Table, hot: &Hot) -> Vec<String> {
         for (index, (report, architecture)) in row.iter().zip(ARCHITECTURES).enumerate() {
             let faults = match report {
                 Some(report) => faults(report, hot),
-                None if hot.is_some_and(|kernel| kernel.clusters) && index < WITHOUT_CLUSTERS => vec![],
+                None if hot.is_some_and(|kernel| kernel.meeting == Meeting::Cluster)
+                    && index < WITHOUT_CLUSTERS =>
+                {
+                    vec![]
+                }
                 None => vec!["is missing".to_owned()],
             };
             problems.extend(faults.into_iter().map(|what| format!("{kernel} on {architecture} {what}")));
@@ -151,10 +155,12 @@ fn faults(report: &Report, hot: Option<&Kernel>) -> Vec<String> {
     let Report { registers, spills, local_in_loops, tensor_products, .. } = *report;
     say(spills > 0, format!("spills {spills} bytes of registers"));
     say(local_in_loops > 0, format!("has {local_in_loops} accesses to local memory in a loop"));
-    // Blocks of a cluster meet before the first step.
-    let fences =
-        if hot.is_some_and(|kernel| kernel.clusters) { report.fences_in_loops } else { report.fences };
-    say(fences > 0, format!("has {fences} memory fences, which nothing here needs"));
+    let (fences, needed) = match hot.map_or(Meeting::None, |kernel| kernel.meeting) {
+        Meeting::None => (report.fences, 0),
+        Meeting::Cluster => (report.fences_in_loops, 0),
+        Meeting::Grid => (report.fences_in_loops, 1),
+    };
+    say(fences > needed, format!("has {fences} memory fences, {needed} of which it needs"));
     let most = hot.map_or(routing::FEW_REGISTERS, |kernel| kernel.registers);
     say(registers > most, format!("uses {registers} registers, more than {most}"));
     if let Some(kernel) = hot {
@@ -217,7 +223,7 @@ mod unit {
     }
 
     fn hot(tensor_cores: bool) -> Hot {
-        [("map_f32", Kernel { name: "map_f32", tensor_cores, registers: 64, clusters: false })].into()
+        [("map_f32", Kernel { name: "map_f32", tensor_cores, registers: 64, meeting: Meeting::None })].into()
     }
 
     #[test]
@@ -251,21 +257,24 @@ mod unit {
     #[test]
     fn kernels_of_clusters_are_missing_where_there_are_none() {
         let report = Some(Report { registers: 32, fences: 2, ..Report::default() });
-        let kernel = |clusters| Kernel { name: "map_f32", tensor_cores: false, registers: 64, clusters };
-        let found = |clusters, row: [Option<Report>; 4]| {
-            problems(&[("map_f32".to_owned(), row.to_vec())].into(), &[("map_f32", kernel(clusters))].into())
+        let kernel = |meeting| Kernel { name: "map_f32", tensor_cores: false, registers: 64, meeting };
+        let found = |meeting, row: [Option<Report>; 4]| {
+            problems(&[("map_f32".to_owned(), row.to_vec())].into(), &[("map_f32", kernel(meeting))].into())
                 .len()
         };
-        assert_eq!(found(true, [None, report, report, report]), 0);
-        assert_eq!(found(true, [None, report, None, report]), 1);
-        assert_eq!(found(false, [None, report, report, report]), 4);
-        let looped = report.map(|report| Report { fences_in_loops: 1, ..report });
-        assert_eq!(found(true, [None, looped, report, report]), 1);
+        use Meeting::{Cluster, Grid, None as Alone};
+        assert_eq!(found(Cluster, [None, report, report, report]), 0);
+        assert_eq!(found(Cluster, [None, report, None, report]), 1);
+        assert_eq!(found(Alone, [None, report, report, report]), 4);
+        let looped = |fences_in_loops| report.map(|report| Report { fences_in_loops, ..report });
+        assert_eq!(found(Cluster, [None, looped(1), report, report]), 1);
+        assert_eq!(found(Grid, [None, looped(1), report, report]), 1);
+        assert_eq!(found(Grid, [report, looped(1), report, looped(2)]), 1);
     }
 
     #[test]
     fn what_routing_launches_is_compiled() {
-        let absent = Kernel { name: "none_f32", tensor_cores: false, registers: 64, clusters: false };
+        let absent = Kernel { name: "none_f32", tensor_cores: false, registers: 64, meeting: Meeting::None };
         let absent = [("none_f32", absent)].into();
         let problems = problems(&table(Report::default()), &absent);
         assert_eq!(problems, ["none_f32, which routing launches, is not compiled"]);

@@ -13,6 +13,10 @@
     static void name(__VA_ARGS__);                                                                          \
     static const emu::Call<name> call_##name(#name, blocks);                                                \
     static void name(__VA_ARGS__)
+#define KERNEL_ON_GRID(threads, name, ...)                                                                  \
+    static void name(__VA_ARGS__);                                                                          \
+    static const emu::Call<name> call_##name(#name, emu::WHOLE_GRID);                                       \
+    static void name(__VA_ARGS__)
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(emu::current->block->shared.data())
 
 #define threadIdx (emu::current->index)
@@ -22,6 +26,8 @@
 
 #define cluster_rank() (emu::current->block->rank)
 #define sync_cluster() emu::cluster_barrier({"sync_cluster", __FILE__, __LINE__})
+#define tell_grid(told) emu::tell_grid(told, {"tell_grid", __FILE__, __LINE__})
+#define hear_grid(told, count) emu::hear_grid(told, count, {"hear_grid", __FILE__, __LINE__})
 #define open_inbox(inbox) emu::open_inbox(inbox, {"open_inbox", __FILE__, __LINE__})
 #define expect_bytes(inbox, bytes) emu::expect_bytes(inbox, bytes, {"expect_bytes", __FILE__, __LINE__})
 #define await_bytes(inbox, parity) emu::await_bytes(inbox, parity, {"await_bytes", __FILE__, __LINE__})

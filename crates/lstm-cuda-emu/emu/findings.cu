@@ -75,3 +75,12 @@ KERNEL_IN_CLUSTER(64, 2, emulator_sent, unsigned* y, unsigned wait) {
     y[blockIdx.x * 64 + threadIdx.x] = words[63 - threadIdx.x];
     sync_cluster();
 }
+
+// Each block of a grid reads what the next one has written, after so many have told of it.
+KERNEL_ON_GRID(64, emulator_passed_on, unsigned* told, unsigned* words, unsigned heard) {
+    unsigned count = blockDim.x * gridDim.x, at = blockIdx.x * blockDim.x + threadIdx.x;
+    words[at] = at;
+    tell_grid(told);
+    hear_grid(told, heard);
+    words[count + at] = words[(at + blockDim.x) % count];
+}

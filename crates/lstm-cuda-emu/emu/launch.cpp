@@ -201,10 +201,11 @@ void run(uint64_t schedule) {
 } // namespace
 } // namespace emu
 
-// Runs a kernel; answers null or what went wrong, valid until the next launch on this thread of the host.
+// Runs a kernel, in clusters of `widest` blocks at most, where it is cooperative with `together` blocks at most; answers null
+// or what went wrong, valid until the next launch on this thread of the host.
 extern "C" const char* emu_launch(const char* name, const unsigned* blocks, const unsigned* threads,
                                   unsigned shared_bytes, void** arguments, const unsigned* sizes, unsigned count,
-                                  uint64_t schedule, unsigned widest) {
+                                  uint64_t schedule, unsigned widest, unsigned together) {
     thread_local std::string answer;
     auto found = emu::entries().find(name);
     if (found == emu::entries().end()) {
@@ -219,8 +220,11 @@ extern "C" const char* emu_launch(const char* name, const unsigned* blocks, cons
     grid.body = found->second.body;
     grid.arguments = arguments;
     grid.error = emu::check_arguments(found->second, sizes, count);
-    grid.cluster = found->second.cluster;
-    if (grid.cluster > widest) grid.error = "the device has no clusters of so many blocks";
+    bool whole = found->second.cluster == emu::WHOLE_GRID;
+    if (whole && !together) grid.error = "its blocks wait for each other, so the launch must be cooperative";
+    if (whole && together && grid.blocks.count() > together) grid.error = "the device cannot run so many blocks at once";
+    grid.cluster = whole ? grid.blocks.count() : found->second.cluster;
+    if (!whole && grid.cluster > widest) grid.error = "the device has no clusters of so many blocks";
     if (grid.blocks.x % grid.cluster != 0) grid.error = "a row of blocks is no whole number of clusters";
     if (grid.threads.count() == 0 || grid.threads.count() > 1024) grid.error = "a block has 1 to 1024 threads";
     if (grid.error.empty()) {

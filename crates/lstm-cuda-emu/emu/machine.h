@@ -14,6 +14,8 @@
 namespace emu {
 
 constexpr unsigned WARP = 32;
+// As the size of a cluster: all blocks run at the same time, and reach nobody else's shared memory.
+constexpr unsigned WHOLE_GRID = 0;
 
 struct Dim {
     unsigned x, y, z;
@@ -105,6 +107,8 @@ struct Grid {
     unsigned cluster = 1; // blocks
     Context scheduler{};
     std::vector<Message> mail;
+    // By the numbers of global memory that blocks wait for: a round ends with each change.
+    std::unordered_map<const unsigned*, Meeting> counts;
     std::string error;
 };
 
@@ -145,6 +149,26 @@ inline void block_barrier(Site site) { barrier(current->block->barrier, grid->th
 
 inline void cluster_barrier(Site site) {
     barrier(current->block->cluster->barrier, grid->cluster * grid->threads.count(), "cluster", site);
+}
+
+// Counts this block up.
+inline void tell_grid(unsigned* told, Site site) {
+    block_barrier(site);
+    if (current->index.x > 0) return;
+    ++*told;
+    ++grid->counts[told].round;
+}
+
+// Waits until so many blocks have been counted.
+inline void hear_grid(const unsigned* told, unsigned count, Site site) {
+    current->site = site;
+    while (current->index.x == 0 && int(*told - count) < 0) {
+        current->waits = &grid->counts[told];
+        current->round = current->waits->round;
+        leave();
+        current->waits = nullptr;
+    }
+    block_barrier(site);
 }
 
 // Offset of a place in the own block's shared memory.

@@ -16,7 +16,7 @@ const ALIGNMENT: usize = 256;
 const POISON: u8 = 0xFF;
 
 /// That of an H100.
-const ROOM: Room = Room { shared: 227 << 10, cluster: 16 };
+const ROOM: Room = Room { shared: 227 << 10, cluster: 16, blocks: 132 };
 
 /// An emulated device.
 pub struct Emulator {
@@ -143,7 +143,7 @@ impl Emulator {
                             format!("{} bytes of shared memory, {} at most", launch.shared, self.room.shared);
                         return Err(Error::Device { op: launch.kernel, message });
                     }
-                    kernel::run(launch, arguments, self.schedule, self.room.cluster)
+                    kernel::run(launch, arguments, self.schedule, self.room)
                         .map_err(|message| Error::Device { op: launch.kernel, message })?;
                 }
                 Work::Gemm(product) => gemm::gemm(product),

@@ -1,6 +1,6 @@
 //! Launches of the compiled kernels.
 
-use lstm_cuda::runtime::Launch;
+use lstm_cuda::runtime::{Launch, Room};
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 
 /// In which order threads run between barriers. Kernels must give the same bits under all of them.
@@ -55,10 +55,11 @@ unsafe extern "C" {
         count: c_uint,
         schedule: u64,
         widest: c_uint,
+        together: c_uint,
     ) -> *const c_char;
 }
 
-/// Runs a kernel to its end, in clusters of `widest` blocks at most.
+/// Runs a kernel to its end on a device with this room.
 ///
 /// # Errors
 /// What the emulator found: no such kernel, other arguments than its own, a deadlock, divergence.
@@ -69,7 +70,7 @@ pub(crate) unsafe fn run(
     launch: &Launch,
     arguments: &[Argument],
     schedule: Schedule,
-    widest: usize,
+    room: Room,
 ) -> Result<(), String> {
     let name = CString::new(launch.kernel).map_err(|e| e.to_string())?;
     let mut pointers: Vec<*mut c_void> =
@@ -81,8 +82,9 @@ pub(crate) unsafe fn run(
         let (grid, block) = (launch.grid.as_ptr(), launch.block.as_ptr());
         let count = sizes.len() as c_uint;
         let (pointers, sizes) = (pointers.as_mut_ptr(), sizes.as_ptr());
-        let (shared, schedule, widest) = (launch.shared, schedule.number(), widest as c_uint);
-        emu_launch(name.as_ptr(), grid, block, shared, pointers, sizes, count, schedule, widest)
+        let (shared, schedule, widest) = (launch.shared, schedule.number(), room.cluster as c_uint);
+        let together = if launch.cooperative { room.blocks as c_uint } else { 0 };
+        emu_launch(name.as_ptr(), grid, block, shared, pointers, sizes, count, schedule, widest, together)
     };
     if answer.is_null() {
         return Ok(());

@@ -10,7 +10,7 @@ const SCHEDULES: [Schedule; 3] = [Schedule::InOrder, Schedule::Reverse, Schedule
 
 /// What a launch of 64 threads answers.
 fn answer(kernel: &'static str, schedule: Schedule, args: &[Arg]) -> String {
-    let launch = Launch { kernel, grid: [1; 3], block: [64, 1, 1], shared: 256 };
+    let launch = Launch { kernel, grid: [1; 3], block: [64, 1, 1], shared: 256, cooperative: false };
     // SAFETY: the kernels called here take numbers, or fail before they start.
     let result = unsafe { Emulator::new(schedule).launch(&launch, args) };
     result.map_or_else(|error| error.to_string(), |()| "nothing".into())
@@ -43,7 +43,7 @@ fn arguments_are_compared_with_parameters() {
 fn written(kernel: &'static str, schedule: Schedule) -> Result<[f32; 64]> {
     let device = Emulator::new(schedule);
     let memory = device.allocate(256)?;
-    let launch = Launch { kernel, grid: [1; 3], block: [64, 1, 1], shared: 256 };
+    let launch = Launch { kernel, grid: [1; 3], block: [64, 1, 1], shared: 256, cooperative: false };
     let mut bytes = [0; 256];
     // SAFETY: the kernels called here write 64 floats to the memory they are given.
     unsafe {
@@ -68,7 +68,13 @@ fn races_differ_between_schedules() {
 fn sent(schedule: Schedule, wait: u32) -> Result<Vec<u32>> {
     let device = Emulator::new(schedule);
     let memory = device.allocate(512)?;
-    let launch = Launch { kernel: "emulator_sent", grid: [2, 1, 1], block: [64, 1, 1], shared: 8 + 256 };
+    let launch = Launch {
+        kernel: "emulator_sent",
+        grid: [2, 1, 1],
+        block: [64, 1, 1],
+        shared: 8 + 256,
+        cooperative: false,
+    };
     let mut bytes = [0; 512];
     // SAFETY: the kernel writes 128 numbers to the memory it is given.
     unsafe {
@@ -94,8 +100,14 @@ fn what_nobody_waits_for_is_noticed() {
 
 #[test]
 fn clusters_wider_than_the_device_allows_are_refused() {
-    let narrow = Emulator::new(Schedule::InOrder).with_room(Room { shared: 1 << 10, cluster: 1 });
-    let launch = Launch { kernel: "emulator_nothing_sent", grid: [2, 1, 1], block: [64, 1, 1], shared: 64 };
+    let narrow = Emulator::new(Schedule::InOrder).with_room(Room { shared: 1 << 10, cluster: 1, blocks: 1 });
+    let launch = Launch {
+        kernel: "emulator_nothing_sent",
+        grid: [2, 1, 1],
+        block: [64, 1, 1],
+        shared: 64,
+        cooperative: false,
+    };
     // SAFETY: the kernel takes a number.
     let answer = unsafe { narrow.launch(&launch, &[Arg::new(4u32)]) }.unwrap_err().to_string();
     assert!(answer.contains("no clusters of so many blocks"), "{answer}");
@@ -110,11 +122,55 @@ fn misused_inboxes_are_named() {
             ("emulator_inbox_closed", 2, "an inbox that nobody has opened"),
             ("emulator_inbox_closed", 3, "no whole number of clusters"),
         ] {
-            let launch = Launch { kernel, grid: [blocks, 1, 1], block: [64, 1, 1], shared: 64 };
+            let launch =
+                Launch { kernel, grid: [blocks, 1, 1], block: [64, 1, 1], shared: 64, cooperative: false };
             // SAFETY: the kernels take a number.
             let result = unsafe { Emulator::new(schedule).launch(&launch, &[Arg::new(4u32)]) };
             let answer = result.unwrap_err().to_string();
             assert!(answer.contains(kernel) && answer.contains(finding), "{schedule:?}: {answer}");
         }
     }
+}
+
+/// What three blocks of 64 threads write that read what the next one has written; each waits for `heard` of them.
+fn passed_on(schedule: Schedule, heard: u32, cooperative: bool) -> Result<Vec<u32>> {
+    let device = Emulator::new(schedule).with_room(Room { shared: 64, cluster: 1, blocks: 3 });
+    let memory = device.allocate(4 + 4 * 2 * 192)?;
+    let (told, words) = (device.address(&memory), device.address(&memory).plus(4));
+    let launch =
+        Launch { kernel: "emulator_passed_on", grid: [3, 1, 1], block: [64, 1, 1], shared: 64, cooperative };
+    let mut bytes = vec![0; 4 * 192];
+    // SAFETY: the kernel counts in the number and writes twice 192 behind it.
+    unsafe {
+        device.clear(told, 4)?;
+        device.launch(&launch, &[Arg::new(told), Arg::new(words), Arg::new(heard)])?;
+        device.download(words.plus(bytes.len()), &mut bytes)?;
+    }
+    Ok(bytes.as_chunks().0.iter().map(|bytes| u32::from_ne_bytes(*bytes)).collect())
+}
+
+#[test]
+fn blocks_of_a_grid_wait_for_each_other() {
+    let expected: Vec<u32> = (64..192).chain(0..64).collect();
+    for schedule in SCHEDULES {
+        assert_eq!(passed_on(schedule, 3, true).unwrap(), expected, "{schedule:?}");
+        let deadlock = passed_on(schedule, 4, true).unwrap_err().to_string();
+        assert!(deadlock.contains("deadlock: 192 of 192 threads"), "{deadlock}");
+        let alone = passed_on(schedule, 3, false).unwrap_err().to_string();
+        assert!(alone.contains("the launch must be cooperative"), "{alone}");
+    }
+    let too_few = (0..8).any(|seed| passed_on(Schedule::Skewed(seed), 1, true).unwrap() != expected);
+    assert!(too_few, "who waits for one block alone reads what another has not written");
+    let narrow = Emulator::new(Schedule::InOrder).with_room(Room { shared: 64, cluster: 1, blocks: 2 });
+    let launch = Launch {
+        kernel: "emulator_passed_on",
+        grid: [3, 1, 1],
+        block: [64, 1, 1],
+        shared: 64,
+        cooperative: true,
+    };
+    // SAFETY: it fails before it starts.
+    let answer = unsafe { narrow.launch(&launch, &[Arg::new(0u64), Arg::new(0u64), Arg::new(3u32)]) };
+    let answer = answer.unwrap_err().to_string();
+    assert!(answer.contains("cannot run so many blocks at once"), "{answer}");
 }

@@ -130,10 +130,31 @@ impl<R: Runtime> Cuda<R> {
     /// As [`Runtime::launch`]; the memory is that of buffers asked for by [`Cuda::at`].
     pub(crate) unsafe fn launch(&self, kernel: &'static str, over: Threads, args: &[Arg]) -> Result<()> {
         let Threads { grid, block, shared } = over;
-        if grid.contains(&0) {
+        // SAFETY: the caller's.
+        unsafe { self.start(Launch { kernel, grid, block, shared, cooperative: false }, args) }
+    }
+
+    /// Starts a kernel whose blocks wait for each other.
+    ///
+    /// # Safety
+    /// As [`Cuda::launch`].
+    pub(crate) unsafe fn launch_together(
+        &self,
+        kernel: &'static str,
+        over: Threads,
+        args: &[Arg],
+    ) -> Result<()> {
+        let Threads { grid, block, shared } = over;
+        // SAFETY: the caller's.
+        unsafe { self.start(Launch { kernel, grid, block, shared, cooperative: true }, args) }
+    }
+
+    /// # Safety
+    /// As [`Cuda::launch`].
+    unsafe fn start(&self, launch: Launch, args: &[Arg]) -> Result<()> {
+        if launch.grid.contains(&0) {
             return Ok(());
         }
-        let launch = Launch { kernel, grid, block, shared };
         // SAFETY: the caller's.
         unsafe { self.submit(Command::Launch(launch, 0..args.len()), args) }
     }

@@ -103,7 +103,10 @@ impl Driver {
             (9 | 10, 0) => WIDE_CLUSTER,
             _ => 8,
         };
-        let room = Room { shared: usize::try_from(shared).unwrap_or(0), cluster };
+        let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let blocks = context.attribute(multiprocessors).map_err(|e| refused(op, e))?;
+        let [shared, blocks] = [shared, blocks].map(|count| usize::try_from(count).unwrap_or(0));
+        let room = Room { shared, cluster, blocks };
         let stream = context.new_stream().map_err(|e| refused(op, e))?;
         let module = context.load_module(Ptx::from_binary(image)).map_err(|e| refused("load kernels", e))?;
         let owner = Arc::new(Owner::new(stream));
@@ -219,9 +222,11 @@ impl Runtime for Driver {
             *param = arg.bytes().as_ptr().cast_mut().cast();
         }
         let ([gx, gy, gz], [bx, by, bz]) = (launch.grid, launch.block);
+        let start =
+            if launch.cooperative { result::launch_cooperative_kernel } else { result::launch_kernel };
         // SAFETY: the caller vouches for the arguments, which the driver copies and does not write; function
         // and stream live as long as `self`.
-        unsafe { result::launch_kernel(function, (gx, gy, gz), (bx, by, bz), launch.shared, stream, filled) }
+        unsafe { start(function, (gx, gy, gz), (bx, by, bz), launch.shared, stream, filled) }
             .map_err(|e| failed(launch, e))
     }
 
@@ -278,7 +283,7 @@ fn sized(op: &'static str, bytes: usize, error: DriverError) -> Error {
 
 /// A launch that the driver refused.
 fn failed(launch: &Launch, error: DriverError) -> Error {
-    let Launch { kernel, grid, block, shared } = launch;
+    let Launch { kernel, grid, block, shared, .. } = launch;
     let message = format!("grid {grid:?}, block {block:?}, {shared} bytes of shared memory: {error}");
     Error::Device { op: kernel, message }
 }

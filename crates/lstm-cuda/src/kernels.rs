@@ -23,6 +23,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("sequence.cuh", include_str!("kernels/sequence.cuh")),
     ("sequence.cu", include_str!("kernels/sequence.cu")),
     ("cluster.cu", include_str!("kernels/cluster.cu")),
+    ("grid.cu", include_str!("kernels/grid.cu")),
     ("loss.cu", include_str!("kernels/loss.cu")),
     ("optimizer.cu", include_str!("kernels/optimizer.cu")),
 ];

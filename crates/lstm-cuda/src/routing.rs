@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub enum Path {
     /// A library product and a pointwise kernel per step.
     Steps,
-    /// One launch for the sequence of each layer that fits into a block or a cluster; the others as [`Path::Steps`].
+    /// One launch for the sequence of each layer that fits on the chip; the others as [`Path::Steps`].
     Persistent,
     /// The operations of [`lstm_tensor::reference`] on this backend's primitives.
     Reference,
@@ -118,15 +118,17 @@ impl Route {
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
         let wide = match self.cluster {
-            1 => [LENDING, LENDING_BACKWARD],
-            8 => [&CLUSTERS[..2], &CLUSTERS_BACKWARD[..2]],
-            _ => [CLUSTERS, CLUSTERS_BACKWARD],
+            1 => 0,
+            8 => 1,
+            _ => 2,
         };
         let pairs: &[&[Pair]] = match (self.path, self.pass) {
             (Path::Steps, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS]],
             (Path::Steps, _) => &[&[CELL_FORWARD]],
-            (Path::Persistent, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD, wide[1]],
-            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES, wide[0]],
+            (Path::Persistent, Pass::Backward) => {
+                &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD, LARGE_BACKWARD[wide]]
+            }
+            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES, LARGE[wide]],
             (Path::Reference, Pass::Backward) => &[LOOPS, &[FILL, SUM_ROWS]],
             // A step has a state before it, so no zeros in the place of one.
             (Path::Reference, Pass::Step) => &[LOOPS, &[ADD_ROW]],
@@ -156,8 +158,19 @@ pub struct Kernel {
     pub tensor_cores: bool,
     /// Registers of a thread at most.
     pub registers: u32,
-    /// Whether it needs clusters, which came with compute capability 9.0.
-    pub clusters: bool,
+    /// How its blocks reach each other.
+    pub meeting: Meeting,
+}
+
+/// How blocks of a launch reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// Not at all, so nothing has to be fenced.
+    None,
+    /// In a cluster, which came with compute capability 9.0; a fence before the first step.
+    Cluster,
+    /// All of them, through global memory; a fence in each step.
+    Grid,
 }
 
 /// Every kernel that a route launches, by its name.
@@ -180,7 +193,7 @@ const HALF_REGISTERS: u32 = 128;
 const ALL_REGISTERS: u32 = 255;
 
 const fn exact(name: &'static str) -> Kernel {
-    Kernel { name, tensor_cores: false, registers: FEW_REGISTERS, clusters: false }
+    Kernel { name, tensor_cores: false, registers: FEW_REGISTERS, meeting: Meeting::None }
 }
 
 const fn holding(name: &'static str) -> Kernel {
@@ -193,11 +206,15 @@ const fn lending(name: &'static str) -> Kernel {
 }
 
 const fn spread(name: &'static str) -> Kernel {
-    Kernel { registers: ALL_REGISTERS, clusters: true, ..exact(name) }
+    Kernel { registers: ALL_REGISTERS, meeting: Meeting::Cluster, ..exact(name) }
 }
 
 const fn spread_and_lending(name: &'static str) -> Kernel {
-    Kernel { registers: HALF_REGISTERS, clusters: true, ..exact(name) }
+    Kernel { registers: HALF_REGISTERS, meeting: Meeting::Cluster, ..exact(name) }
+}
+
+const fn on_grid(name: &'static str) -> Kernel {
+    Kernel { registers: ALL_REGISTERS, meeting: Meeting::Grid, ..exact(name) }
 }
 
 const CELL_FORWARD: Pair = [exact("cell_forward_f32"), exact("cell_forward_f64")];
@@ -220,25 +237,56 @@ const SEQUENCES_BACKWARD: &[Pair] = &[
     [holding("sequence_backward_f32_64"), holding("sequence_backward_f64_64")],
 ];
 
-/// For layers of up to 128 units of f32, where there are no clusters.
-const LENDING: &[Pair] = &[
-    [lending("sequence_inside_f32_128"), holding("sequence_inside_f64_64")],
-    [lending("sequence_f32_128"), holding("sequence_f64_64")],
+/// For larger layers: of f32 in a block and on the grid where there are no clusters; in clusters of 8 blocks at most; in
+/// clusters of 16. Of f64 always on the grid.
+const LARGE: [&[Pair]; 3] = [
+    &[
+        [lending("sequence_inside_f32_128"), GRID_F64],
+        [lending("sequence_f32_128"), GRID_F64],
+        [on_grid("grid_f32_512"), GRID_F64],
+        [on_grid("grid_f32_768"), GRID_F64],
+        [on_grid("grid_f32_1024"), GRID_F64],
+    ],
+    &[
+        [spread("cluster_f32_128"), GRID_F64],
+        [spread("cluster_f32_256"), GRID_F64],
+        [on_grid("grid_f32_512"), GRID_F64],
+        [on_grid("grid_f32_768"), GRID_F64],
+        [on_grid("grid_f32_1024"), GRID_F64],
+    ],
+    &[
+        [spread("cluster_f32_128"), GRID_F64],
+        [spread("cluster_f32_256"), GRID_F64],
+        [spread_and_lending("cluster_f32_512"), GRID_F64],
+        [on_grid("grid_f32_768"), GRID_F64],
+        [on_grid("grid_f32_1024"), GRID_F64],
+    ],
 ];
-const LENDING_BACKWARD: &[Pair] =
-    &[[lending("sequence_backward_f32_128"), holding("sequence_backward_f64_64")]];
+const GRID_F64: Kernel = on_grid("grid_f64_512");
 
-/// For layers of up to 128, 256 and 512 units of f32, where there are.
-const CLUSTERS: &[Pair] = &[
-    [spread("cluster_f32_128"), holding("sequence_f64_64")],
-    [spread("cluster_f32_256"), holding("sequence_f64_64")],
-    [spread_and_lending("cluster_f32_512"), holding("sequence_f64_64")],
+const LARGE_BACKWARD: [&[Pair]; 3] = [
+    &[
+        [lending("sequence_backward_f32_128"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_512"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_768"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_1024"), GRID_BACKWARD_F64],
+    ],
+    &[
+        [spread("cluster_backward_f32_128"), GRID_BACKWARD_F64],
+        [spread("cluster_backward_f32_256"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_512"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_768"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_1024"), GRID_BACKWARD_F64],
+    ],
+    &[
+        [spread("cluster_backward_f32_128"), GRID_BACKWARD_F64],
+        [spread("cluster_backward_f32_256"), GRID_BACKWARD_F64],
+        [spread_and_lending("cluster_backward_f32_512"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_768"), GRID_BACKWARD_F64],
+        [on_grid("grid_backward_f32_1024"), GRID_BACKWARD_F64],
+    ],
 ];
-const CLUSTERS_BACKWARD: &[Pair] = &[
-    [spread("cluster_backward_f32_128"), holding("sequence_backward_f64_64")],
-    [spread("cluster_backward_f32_256"), holding("sequence_backward_f64_64")],
-    [spread_and_lending("cluster_backward_f32_512"), holding("sequence_backward_f64_64")],
-];
+const GRID_BACKWARD_F64: Kernel = on_grid("grid_backward_f64_512");
 
 /// What the reference's loops over steps are made of.
 const LOOPS: &[Pair] = &[

@@ -79,6 +79,8 @@ pub struct Launch {
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory of a block.
     pub shared: u32,
+    /// Whether all blocks run at the same time, so that they may wait for each other.
+    pub cooperative: bool,
 }
 
 /// Element type of a matrix product. Sums are calculated in the same type: never TF32 or half precision.

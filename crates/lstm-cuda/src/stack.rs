@@ -58,10 +58,12 @@ pub(crate) fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode, kernel: Ker
     // A layer's input after dropout; gradients of a layer's output, then of its input; gradient of the cell
     // state.
     let dropped = if spec.has_dropout() { sequence * input } else { 0 };
-    let workspace = match mode {
-        Mode::Infer => vec![],
+    let mut workspace = match mode {
+        Mode::Infer => vec![0; 3],
         Mode::Train => vec![dropped, sequence * input.max(hidden), shape.rows * hidden],
     };
+    // By it the blocks of a grid meet.
+    workspace.push(usize::from(kernel == KernelChoice::Persistent));
     Ok(Plan {
         spec: spec.clone(),
         shape: shape.clone(),
@@ -191,7 +193,8 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
             return None;
         }
         let fit = sequence::Fit::of::<F>(layer.hidden, self.cuda.runtime.room())?;
-        Some(sequence::Sizes { steps, rows: self.plan.shape.rows, units: layer.hidden, fit })
+        let (rows, told) = (self.plan.shape.rows, self.workspace(3));
+        Some(sequence::Sizes { steps, rows, units: layer.hidden, fit, told })
     }
 
     /// A workspace of the plan.

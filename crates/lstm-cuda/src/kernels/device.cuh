@@ -23,6 +23,8 @@ template <class T> struct alignas(16) Four {
 #else
 #define KERNEL_IN_CLUSTER(threads, blocks, name, ...) template <class> DEVICE void name(__VA_ARGS__)
 #endif
+// And for grids whose blocks all run at the same time, so that they may wait for each other.
+#define KERNEL_ON_GRID(threads, name, ...) KERNEL_OF(threads, name, __VA_ARGS__)
 // The block's dynamic shared memory as an array of `type`.
 #define SHARED(type, name)                                                                                  \
     extern __shared__ __align__(16) unsigned char shared_memory[];                                          \
@@ -42,6 +44,24 @@ DEVICE unsigned cluster_rank() {
 
 // Waits for all threads of the cluster; what they wrote before can be read.
 DEVICE void sync_cluster() { asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory"); }
+
+// Counts this block up in a number of global memory; whoever has heard it reads what the block's threads wrote before. All
+// of them meet here.
+DEVICE void tell_grid(unsigned* told) {
+    sync_threads();
+    if (threadIdx.x == 0) asm volatile("red.release.gpu.add.u32 [%0], 1;" ::"l"(told) : "memory");
+}
+
+// Waits until so many have counted, which may go round at 2^32. All threads of the block meet here.
+DEVICE void hear_grid(const unsigned* told, unsigned count) {
+    if (threadIdx.x == 0) {
+        unsigned now;
+        do {
+            asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(now) : "l"(told) : "memory");
+        } while (int(now - count) < 0);
+    }
+    sync_threads();
+}
 
 DEVICE unsigned shared_address(const void* place) { return static_cast<unsigned>(__cvta_generic_to_shared(place)); }
 

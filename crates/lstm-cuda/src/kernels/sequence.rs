@@ -1,8 +1,8 @@
-//! Launches of sequence.cu.
+//! Launches of sequence.cu, cluster.cu and grid.cu.
 
 use super::args;
-use crate::cuda::Threads;
-use crate::runtime::Address;
+use crate::cuda::{Threads, WARP};
+use crate::runtime::{Address, Arg};
 use crate::{Cuda, Runtime};
 use lstm_tensor::{Float, Result};
 
@@ -11,17 +11,34 @@ pub(crate) const INPUTS: usize = 16;
 /// Values between the gates' stretches of shared memory.
 const APART: usize = 8;
 
-/// Weights of a thread of a cluster, and values between the stretches that it receives.
+/// Weights of a thread of a cluster.
 const STRETCH: usize = 128;
-const APART_IN_CLUSTERS: usize = 4;
+/// Values between the stretches that blocks receive from each other.
+const APART_ON_CHIPS: usize = 4;
+
+/// Units of a block that shares a layer with the whole grid, a warp for each.
+const UNITS_ON_GRID: usize = 8;
+/// Rows of a batch that a launch over the whole grid takes, a lane for each.
+const ROWS_ON_GRID: usize = 32;
+/// Of these, how many at a time lie in shared memory: hidden states forward, gradients of gates backward.
+const RECEIVED_ON_GRID: [usize; 2] = [8, 4];
+
+/// What shares a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
+    Block,
+    /// So many blocks, which send to each other's shared memory.
+    Cluster(usize),
+    /// As many blocks as the layer has units for, which meet in global memory.
+    Grid,
+}
 
 /// How the chip holds a layer's recurrent weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fit {
     /// Units that there is room for.
     padded: usize,
-    /// Blocks that share a layer.
-    blocks: usize,
+    spread: Spread,
     /// Weights of a thread in registers; the others lie in shared memory.
     held: usize,
 }
@@ -33,57 +50,97 @@ pub struct Room {
     pub shared: usize,
     /// Blocks of a cluster: 8, 16, or 1 where there are no clusters.
     pub cluster: usize,
+    /// Blocks that surely run at the same time, however many registers they need: multiprocessors.
+    pub blocks: usize,
 }
 
 impl Fit {
     /// The smallest that holds so many units. None where there is none.
     pub(crate) fn of<F: Float>(units: usize, room: Room) -> Option<Self> {
-        let fits: &[[usize; 3]] = match size_of::<F>() {
-            4 => &[[32, 1, 32], [64, 1, 64], [128, 2, 128], [128, 1, 56], [256, 8, 128], [512, 16, 56]],
-            _ => &[[32, 1, 32], [64, 1, 24]],
+        use Spread::{Block, Cluster, Grid};
+        let fits: &[(usize, Spread, usize)] = match size_of::<F>() {
+            4 => &[
+                (32, Block, 32),
+                (64, Block, 64),
+                (128, Cluster(2), 128),
+                (128, Block, 56),
+                (256, Cluster(8), 128),
+                (512, Cluster(16), 56),
+                (512, Grid, 64),
+                (768, Grid, 96),
+                (1024, Grid, 128),
+            ],
+            _ => &[(32, Block, 32), (64, Block, 24), (512, Grid, 64)],
         };
-        let mut fits = fits.iter().map(|&[padded, blocks, held]| Self { padded, blocks, held });
+        let mut fits = fits.iter().map(|&(padded, spread, held)| Self { padded, spread, held });
+        let roomy = |fit: &Self| match fit.spread {
+            Block => true,
+            Cluster(blocks) => blocks <= room.cluster,
+            Grid => units.div_ceil(UNITS_ON_GRID) <= room.blocks,
+        };
         // Backward, more lies in shared memory than forward.
-        let roomy = |fit: &Self| fit.blocks <= room.cluster && fit.backward() * size_of::<F>() <= room.shared;
-        fits.find(|fit| units <= fit.padded && roomy(fit))
+        let lies = |fit: &Self| fit.backward() * size_of::<F>() <= room.shared;
+        fits.find(|fit| units <= fit.padded && roomy(fit) && lies(fit))
     }
 
     /// Whether the kernel multiplies so many inputs itself.
     pub(crate) fn inside(self, inputs: usize) -> bool {
-        self.blocks == 1 && inputs <= INPUTS
+        self.spread == Spread::Block && inputs <= INPUTS
     }
 
     /// Weights of a thread.
     fn weights(self) -> usize {
-        if self.blocks == 1 { self.padded } else { STRETCH }
+        match self.spread {
+            Spread::Block => self.padded,
+            Spread::Cluster(_) => STRETCH,
+            Spread::Grid => self.padded / 8,
+        }
     }
 
     /// Threads of a block.
     fn threads(self) -> usize {
-        4 * self.padded * self.padded / (self.blocks * self.weights())
+        match self.spread {
+            Spread::Block => 4 * self.padded,
+            Spread::Cluster(blocks) => 4 * self.padded * self.padded / (blocks * STRETCH),
+            Spread::Grid => WARP * UNITS_ON_GRID,
+        }
     }
 
-    /// Elements of shared memory of a block: weights of all threads, and `values` that are received, twice.
-    fn elements(self, values: usize) -> usize {
-        // Between stretches lies room, and in front of all are two inboxes of 8 bytes.
-        let received =
-            if self.blocks == 1 { values } else { values / STRETCH * (STRETCH + APART_IN_CLUSTERS) + 2 };
-        2 * received + self.threads() * (self.weights() - self.held)
-    }
-
-    /// Forward, a hidden state is received, and inputs.
+    /// Elements of shared memory of a block forward: hidden states that are received, and what it has no registers for.
     fn forward(self) -> usize {
-        self.elements(if self.blocks == 1 { self.padded + INPUTS } else { self.padded })
+        let lent = self.threads() * (self.weights() - self.held);
+        match self.spread {
+            // Inputs too.
+            Spread::Block => 2 * (self.padded + INPUTS) + lent,
+            Spread::Cluster(_) => Self::inboxes(self.padded) + lent,
+            Spread::Grid => RECEIVED_ON_GRID[0] * 8 * (self.weights() + APART_ON_CHIPS),
+        }
     }
 
-    /// Backward, the gradients of a step's gates.
+    /// Backward, the gradients of a step's gates are received.
     fn backward(self) -> usize {
-        self.elements(if self.blocks == 1 { 4 * (self.padded + APART) } else { 4 * self.padded })
+        let lent = self.threads() * (self.weights() - self.held);
+        match self.spread {
+            Spread::Block => 2 * 4 * (self.padded + APART) + lent,
+            Spread::Cluster(_) => Self::inboxes(4 * self.padded) + lent,
+            Spread::Grid => RECEIVED_ON_GRID[1] * WARP * (self.weights() + APART_ON_CHIPS),
+        }
     }
 
-    fn over<F: Float>(self, rows: usize, shared: usize) -> Threads {
-        let grid = [(rows * self.blocks) as u32, 1, 1];
-        Threads { grid, block: [self.threads() as u32, 1, 1], shared: (shared * size_of::<F>()) as u32 }
+    /// Two places for so many values that are sent, and two inboxes of 8 bytes in front of them.
+    fn inboxes(values: usize) -> usize {
+        2 * (values / STRETCH * (STRETCH + APART_ON_CHIPS) + 2)
+    }
+
+    /// A launch over these rows and units, with so many elements of shared memory.
+    fn over<F: Float>(self, rows: usize, units: usize, shared: usize) -> Threads {
+        let blocks = match self.spread {
+            Spread::Block => rows,
+            Spread::Cluster(blocks) => rows * blocks,
+            Spread::Grid => units.div_ceil(UNITS_ON_GRID),
+        };
+        let (block, shared) = ([self.threads() as u32, 1, 1], (shared * size_of::<F>()) as u32);
+        Threads { grid: [blocks as u32, 1, 1], block, shared }
     }
 }
 
@@ -94,6 +151,32 @@ pub(crate) struct Sizes {
     pub(crate) rows: usize,
     pub(crate) units: usize,
     pub(crate) fit: Fit,
+    /// A number of global memory, 4 bytes, by which the blocks of a grid meet.
+    pub(crate) told: Address,
+}
+
+impl Sizes {
+    /// Launches over the whole grid, one after another; `args` of the first row and the number of rows of each.
+    ///
+    /// # Safety
+    /// As [`Cuda::launch_together`]; `told` is 4 bytes of memory that nobody else uses.
+    unsafe fn on_grid<R: Runtime, const N: usize>(
+        self,
+        cuda: &Cuda<R>,
+        kernel: &'static str,
+        over: Threads,
+        args: impl Fn(u32, u32) -> [Arg; N],
+    ) -> Result<()> {
+        for first in (0..self.rows).step_by(ROWS_ON_GRID) {
+            let args = args(first as u32, ROWS_ON_GRID.min(self.rows - first) as u32);
+            // SAFETY: the caller's promise.
+            unsafe {
+                cuda.clear_bytes(self.told, size_of::<u32>())?;
+                cuda.launch_together(kernel, over, &args)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Operands of [`forward`]; what may be absent is null then.
@@ -126,23 +209,53 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
     operands: Forward,
 ) -> Result<()> {
     let Forward { weights, biases, forget_bias, input, inputs, gates, keep, before, cell, hidden } = operands;
-    let Sizes { steps, rows, units, fit } = sizes;
-    let kernel = match (input == Address::NULL, size_of::<F>(), fit.padded, fit.blocks) {
-        (_, _, 128, 2..) => "cluster_f32_128",
-        (_, _, 256, _) => "cluster_f32_256",
-        (_, _, 512, _) => "cluster_f32_512",
-        (false, 4, 32, _) => "sequence_inside_f32_32",
-        (false, 4, 64, _) => "sequence_inside_f32_64",
-        (false, 4, ..) => "sequence_inside_f32_128",
-        (false, _, 32, _) => "sequence_inside_f64_32",
-        (false, ..) => "sequence_inside_f64_64",
-        (true, 4, 32, _) => "sequence_f32_32",
-        (true, 4, 64, _) => "sequence_f32_64",
-        (true, 4, ..) => "sequence_f32_128",
-        (true, _, 32, _) => "sequence_f64_32",
-        (true, ..) => "sequence_f64_64",
+    let Sizes { steps, rows, units, fit, told } = sizes;
+    let inside = input != Address::NULL;
+    let kernel = match (fit.spread, size_of::<F>(), fit.padded) {
+        (Spread::Grid, 4, 512) => "grid_f32_512",
+        (Spread::Grid, 4, 768) => "grid_f32_768",
+        (Spread::Grid, 4, _) => "grid_f32_1024",
+        (Spread::Grid, ..) => "grid_f64_512",
+        (Spread::Cluster(_), _, 128) => "cluster_f32_128",
+        (Spread::Cluster(_), _, 256) => "cluster_f32_256",
+        (Spread::Cluster(_), ..) => "cluster_f32_512",
+        (Spread::Block, 4, 32) if inside => "sequence_inside_f32_32",
+        (Spread::Block, 4, 64) if inside => "sequence_inside_f32_64",
+        (Spread::Block, 4, _) if inside => "sequence_inside_f32_128",
+        (Spread::Block, _, 32) if inside => "sequence_inside_f64_32",
+        (Spread::Block, _, _) if inside => "sequence_inside_f64_64",
+        (Spread::Block, 4, 32) => "sequence_f32_32",
+        (Spread::Block, 4, 64) => "sequence_f32_64",
+        (Spread::Block, 4, _) => "sequence_f32_128",
+        (Spread::Block, _, 32) => "sequence_f64_32",
+        (Spread::Block, ..) => "sequence_f64_64",
     };
-    if fit.blocks > 1 {
+    let over = fit.over::<F>(rows, units, fit.forward());
+    if fit.spread == Spread::Grid {
+        let args = |first: u32, count: u32| {
+            args![
+                weights[1],
+                biases[0],
+                biases[1],
+                forget_bias,
+                gates,
+                before[0],
+                before[1],
+                cell,
+                hidden,
+                told,
+                steps as u32,
+                rows as u32,
+                first,
+                count,
+                units as u32,
+                u32::from(keep),
+            ]
+        };
+        // SAFETY: the kernel's parameters; the caller's promise.
+        return unsafe { sizes.on_grid(cuda, kernel, over, args) };
+    }
+    if let Spread::Cluster(_) = fit.spread {
         let args = args![
             weights[1],
             biases[0],
@@ -159,7 +272,7 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
             u32::from(keep),
         ];
         // SAFETY: the kernel's parameters; the caller's promise.
-        return unsafe { cuda.launch(kernel, fit.over::<F>(rows, fit.forward()), &args) };
+        return unsafe { cuda.launch(kernel, over, &args) };
     }
     let args = args![
         weights[0],
@@ -180,7 +293,7 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
         u32::from(keep),
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, fit.over::<F>(rows, fit.forward()), &args) }
+    unsafe { cuda.launch(kernel, over, &args) }
 }
 
 /// Operands of [`backward`], `[B, H]` unless said otherwise; what may be absent is null then.
@@ -211,17 +324,45 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
     operands: Backward,
 ) -> Result<()> {
     let Backward { w_hh, gates, cell, cell_before, d_out, d_last, d_before } = operands;
-    let Sizes { steps, rows, units, fit } = sizes;
-    let kernel = match (size_of::<F>(), fit.padded) {
-        (_, 128) if fit.blocks > 1 => "cluster_backward_f32_128",
-        (_, 256) => "cluster_backward_f32_256",
-        (_, 512) => "cluster_backward_f32_512",
-        (4, 32) => "sequence_backward_f32_32",
-        (4, 64) => "sequence_backward_f32_64",
-        (4, _) => "sequence_backward_f32_128",
-        (_, 32) => "sequence_backward_f64_32",
-        _ => "sequence_backward_f64_64",
+    let Sizes { steps, rows, units, fit, told } = sizes;
+    let kernel = match (fit.spread, size_of::<F>(), fit.padded) {
+        (Spread::Grid, 4, 512) => "grid_backward_f32_512",
+        (Spread::Grid, 4, 768) => "grid_backward_f32_768",
+        (Spread::Grid, 4, _) => "grid_backward_f32_1024",
+        (Spread::Grid, ..) => "grid_backward_f64_512",
+        (Spread::Cluster(_), _, 128) => "cluster_backward_f32_128",
+        (Spread::Cluster(_), _, 256) => "cluster_backward_f32_256",
+        (Spread::Cluster(_), ..) => "cluster_backward_f32_512",
+        (Spread::Block, 4, 32) => "sequence_backward_f32_32",
+        (Spread::Block, 4, 64) => "sequence_backward_f32_64",
+        (Spread::Block, 4, _) => "sequence_backward_f32_128",
+        (Spread::Block, _, 32) => "sequence_backward_f64_32",
+        (Spread::Block, ..) => "sequence_backward_f64_64",
     };
+    let over = fit.over::<F>(rows, units, fit.backward());
+    if fit.spread == Spread::Grid {
+        let args = |first: u32, count: u32| {
+            args![
+                w_hh,
+                gates,
+                cell,
+                cell_before,
+                d_out,
+                d_last[0],
+                d_last[1],
+                d_before[0],
+                d_before[1],
+                told,
+                steps as u32,
+                rows as u32,
+                first,
+                count,
+                units as u32,
+            ]
+        };
+        // SAFETY: the kernel's parameters; the caller's promise.
+        return unsafe { sizes.on_grid(cuda, kernel, over, args) };
+    }
     let args = args![
         w_hh,
         gates,
@@ -237,7 +378,7 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
         units as u32,
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, fit.over::<F>(rows, fit.backward()), &args) }
+    unsafe { cuda.launch(kernel, over, &args) }
 }
 
 #[cfg(test)]
@@ -246,26 +387,39 @@ mod tests {
 
     #[test]
     fn a_layer_takes_the_smallest_block_that_the_device_has_room_for() {
-        let room = |kib: usize, cluster| Room { shared: kib << 10, cluster };
-        let fit = |units, room| Fit::of::<f32>(units, room).map(|fit| (fit.padded, fit.blocks));
-        assert_eq!(fit(1, room(48, 1)), Some((32, 1)));
-        assert_eq!(fit(64, room(48, 16)), Some((64, 1)));
+        let room = |kib: usize, cluster, blocks| Room { shared: kib << 10, cluster, blocks };
+        let fit = |units, room| Fit::of::<f32>(units, room).map(|fit| (fit.padded, fit.spread));
         // Consumer cards lend a block 99 KiB, an A100 163, an H100 227.
-        assert_eq!([99, 163].map(|kib| fit(65, room(kib, 1))), [None, Some((128, 1))]);
-        assert_eq!([8, 16].map(|most| fit(65, room(227, most))), [Some((128, 2)); 2]);
-        assert_eq!([1, 8, 16].map(|most| fit(129, room(227, most))), [None, Some((256, 8)), Some((256, 8))]);
-        assert_eq!([1, 8, 16].map(|most| fit(257, room(227, most))), [None, None, Some((512, 16))]);
-        assert_eq!(fit(513, room(1000, 16)), None);
-        let double = |units, room| Fit::of::<f64>(units, room).map(|fit| fit.padded);
-        assert_eq!([33, 65].map(|units| double(units, room(99, 16))), [Some(64), None]);
+        let [plain, consumer, a100, h100] = [(48, 1, 8), (99, 8, 170), (163, 1, 108), (227, 16, 132)]
+            .map(|(kib, cluster, blocks)| room(kib, cluster, blocks));
+        let all = |units| [plain, consumer, a100, h100].map(|room| fit(units, room));
+        let grid = |units| Some((units, Spread::Grid));
+        assert_eq!(all(1), [Some((32, Spread::Block)); 4]);
+        assert_eq!(all(64), [Some((64, Spread::Block)); 4]);
+        let two = Some((128, Spread::Cluster(2)));
+        assert_eq!(all(65), [None, two, Some((128, Spread::Block)), two]);
+        let eight = Some((256, Spread::Cluster(8)));
+        assert_eq!(all(129), [None, eight, grid(512), eight]);
+        assert_eq!(all(257), [None, grid(512), grid(512), Some((512, Spread::Cluster(16)))]);
+        assert_eq!(all(513), [None, grid(768), grid(768), grid(768)]);
+        assert_eq!(all(865), [None, grid(1024), None, grid(1024)]);
+        assert_eq!(all(1025), [None; 4]);
+        let double = |units, room| Fit::of::<f64>(units, room).map(|fit| (fit.padded, fit.spread));
+        assert_eq!(double(33, h100), Some((64, Spread::Block)));
+        assert_eq!([65, 513].map(|units| double(units, h100)), [grid(512), None]);
     }
 
     #[test]
     fn a_block_has_threads_for_all_weights() {
-        for (padded, blocks, held, threads) in
-            [(64, 1, 64, 256), (128, 2, 128, 256), (256, 8, 128, 256), (512, 16, 56, 512)]
-        {
-            let fit = Fit { padded, blocks, held };
+        use Spread::{Block, Cluster, Grid};
+        for (padded, spread, blocks, threads) in [
+            (64, Block, 1, 256),
+            (128, Cluster(2), 2, 256),
+            (256, Cluster(8), 8, 256),
+            (512, Cluster(16), 16, 512),
+            (768, Grid, 96, 256),
+        ] {
+            let fit = Fit { padded, spread, held: 0 };
             assert_eq!(
                 (fit.threads(), fit.threads() * fit.weights() * blocks),
                 (threads, 4 * padded * padded)
