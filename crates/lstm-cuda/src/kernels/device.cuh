@@ -24,7 +24,7 @@ template <class T> struct alignas(16) Four {
 #define KERNEL_IN_CLUSTER(threads, blocks, name, ...) template <class> DEVICE void name(__VA_ARGS__)
 #endif
 // And for grids whose blocks all run at the same time, so that they may wait for each other.
-#define KERNEL_ON_GRID(threads, name, ...) KERNEL_OF(threads, name, __VA_ARGS__)
+#define KERNEL_ON_GRID(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
 // The block's dynamic shared memory as an array of `type`.
 #define SHARED(type, name)                                                                                  \
     extern __shared__ __align__(16) unsigned char shared_memory[];                                          \

@@ -1,56 +1,107 @@
 // A layer's whole sequence in one launch, its recurrent weights spread over all blocks of the grid, which run at the same
 // time. Equations: `lstm_tensor::reference`.
 //
-// Grid: a block for every 8 units, a warp for each, so that layers need no more blocks than they have units for. A thread
-// holds P / 8 weights, all in registers: forward those of a gate's row that meet a stretch of the hidden state, backward those
-// of the unit's column that meet a stretch of one gate's gradients. Up to 32 rows of the batch go together: their sums are made
-// one after another by all lanes, their cells at once, each row's by a lane of its own.
+// Grid: a block for every 8 units, so that a layer needs no more blocks than it has units for. Its 8 warps share what a step
+// brings: each reads an eighth of the hidden states, backward of the gates' gradients, and multiplies it with the weights of
+// all gates of the 8 units, backward of the 8 columns; a thread holds P / 8 weights, all in registers. The parts meet in shared
+// memory. Up to 32 rows of the batch go together: their sums are made one after another, their cells at once, each warp those
+// of a unit, each lane that of a row.
 //
 // What blocks find out in a step they write where it belongs anyway, and count up a number of global memory; all wait until
 // everybody has counted. Nothing is overwritten that somebody may still read, since each step has a place of its own.
 #include "sequence.cuh"
 
 #define GRID_UNITS 8u
-// Rows whose hidden state, or whose gates' gradients, lie in shared memory at the same time.
-#define ROWS_FORWARD 8u
-#define ROWS_BACKWARD 4u
+#define GRID_WARPS 8u
 
-// The sum over `LANES` neighbours in the first of them.
-template <class T, unsigned LANES> DEVICE T sum_to_first(T value) {
-    #pragma unroll
-    for (unsigned by = LANES / 2; by > 0; by /= 2) value += shuffle_down(0xFFFFFFFFu, value, by);
-    return value;
-}
+// What a warp adds up for `OUTS` outputs from `VALUES` values a lane. Lane l counts outputs from its own one on: sum n is that of
+// output n ^ own, so that neighbours keep one half of their sums and give the other away without asking which.
+template <class T, unsigned OUTS, unsigned VALUES> struct Shares {
+    T weights[OUTS * VALUES];
 
-// Shared memory of so many rows of `STRETCHES` stretches each; behind a stretch lie 4 values, so that lanes which read
-// different ones meet in no bank. `of(row, j)` is value j of a row.
-template <class T, unsigned STRETCHES, unsigned LENGTH, class Of> DEVICE void receive_rows(T* received, unsigned rows, Of of) {
-    // Everybody has read the rows before.
-    sync_threads();
-    for (unsigned j = threadIdx.x; j < rows * STRETCHES * LENGTH; j += blockDim.x) {
-        unsigned row = j / (STRETCHES * LENGTH), at = j % (STRETCHES * LENGTH);
-        received[(row * STRETCHES + at / LENGTH) * (LENGTH + 4) + at % LENGTH] = of(row, at);
+    DEVICE static unsigned own() { return threadIdx.x % 32 / (32 / OUTS); }
+
+    // `of(n, k)` is the weight of output n for the lane's value k; there are less than 2^32.
+    template <class Of> DEVICE void load(Of of) {
+        #pragma unroll
+        for (unsigned n = 0; n < OUTS; ++n) {
+            #pragma unroll
+            for (unsigned k = 0; k < VALUES; ++k) weights[n * VALUES + k] = of(n ^ own(), k);
+        }
     }
-    sync_threads();
+
+    // What all lanes together have of each one's own output.
+    DEVICE static T meet(T* sums) {
+        #pragma unroll
+        for (unsigned level = 0; level < 5; ++level) {
+            unsigned by = 16u >> level, kept = OUTS >> (level + 1);
+            #pragma unroll
+            for (unsigned n = 0; n < OUTS / 2; ++n) {
+                if (n < kept) sums[n] += shuffle_from(0xFFFFFFFFu, sums[n + kept], (threadIdx.x % 32) ^ by);
+            }
+            if (kept == 0) sums[0] += shuffle_from(0xFFFFFFFFu, sums[0], (threadIdx.x % 32) ^ by);
+        }
+        return sums[0];
+    }
+
+    // Multiplies rows one after another and leaves the warps' sums at `parts`, `[rows, 8, OUTS]`; from row to row lies one value
+    // more, so that lanes which read different rows meet in no bank. Of the values of a lane, 32 apart, those below `count` are
+    // real. All threads of the block meet at the end.
+    DEVICE void multiply(T* parts, const T* from, u64 stride, unsigned rows, unsigned count) const {
+        unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+        T values[VALUES];
+        #pragma unroll
+        for (unsigned k = 0; k < VALUES; ++k) values[k] = k * 32 + lane < count ? from[k * 32 + lane] : T(0);
+        for (unsigned row = 0; row < rows; ++row) {
+            from += stride;
+            if (row + 1 == rows) count = 0;
+            T sums[OUTS];
+            #pragma unroll
+            for (unsigned n = 0; n < OUTS; ++n) sums[n] = T(0);
+            #pragma unroll
+            for (unsigned k = 0; k < VALUES; ++k) {
+                T value = values[k];
+                // Of the next row.
+                values[k] = k * 32 + lane < count ? from[k * 32 + lane] : T(0);
+                #pragma unroll
+                for (unsigned n = 0; n < OUTS; ++n) sums[n] += weights[n * VALUES + k] * value;
+            }
+            T sum = meet(sums);
+            if (lane % (32 / OUTS) == 0) parts[row * (GRID_WARPS * OUTS + 1) + warp * OUTS + own()] = sum;
+        }
+        sync_threads();
+    }
+};
+
+// The sum of all warps for output n of a row.
+template <class T, unsigned OUTS> DEVICE T of_all_warps(const T* parts, unsigned row, unsigned n) {
+    const T* part = parts + row * (GRID_WARPS * OUTS + 1) + n;
+    T sum = part[0];
+    #pragma unroll
+    for (unsigned warp = 1; warp < GRID_WARPS; ++warp) sum += part[warp * OUTS];
+    return sum;
 }
+
+// How many of a warp's values from `first` on lie below `units`.
+DEVICE unsigned below(unsigned units, unsigned first) { return units > first ? units - first : 0; }
 
 // As `sequence_forward`, for `rows` rows, at most 32, of a batch of so many; `told` is 0.
 template <class T, unsigned P>
 DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, double forget_bias, T* gates,
                          const T* hidden_before, const T* cell_before, T* cell, T* hidden, unsigned* told,
                          unsigned steps, unsigned batch, unsigned first, unsigned rows, unsigned units, unsigned keep) {
-    const unsigned LENGTH = P / 8;
-    SHARED(T, received);
-    unsigned lane = threadIdx.x % 32, gate = lane / 8, stretch = lane % 8;
-    unsigned unit = blockIdx.x * GRID_UNITS + threadIdx.x / 32;
-    bool real = unit < units, of_row = real && lane < rows;
-    Weights<T, 32 * GRID_UNITS, LENGTH, LENGTH> weights;
-    weights.load(received, [&](unsigned k) {
-        unsigned from = stretch * LENGTH + k;
-        return real && from < units ? w_hh[(u64(gate) * units + unit) * units + from] : T(0);
+    SHARED(T, parts);
+    unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, slice = warp * (P / GRID_WARPS);
+    unsigned unit = blockIdx.x * GRID_UNITS + warp;
+    bool of_row = unit < units && lane < rows;
+    // Of a unit the four gates are neighbours.
+    Shares<T, 4 * GRID_UNITS, P / GRID_WARPS / 32> shares;
+    shares.load([&](unsigned n, unsigned k) {
+        unsigned to = blockIdx.x * GRID_UNITS + n / 4, from = slice + k * 32 + lane;
+        return to < units && from < units ? w_hh[(n % 4 * units + to) * units + from] : T(0);
     });
     T shift[4] = {T(0), T(0), T(0), T(0)};
-    if (real) {
+    if (of_row) {
         #pragma unroll
         for (unsigned k = 0; k < 4; ++k) {
             if (bias) shift[k] = bias[k * units + unit];
@@ -65,45 +116,38 @@ DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, dou
         T z[4] = {T(0), T(0), T(0), T(0)};
         if (of_row) {
             #pragma unroll
-            for (unsigned k = 0; k < 4; ++k) z[k] = gates[(at * 4 + k) * units + unit];
+            for (unsigned k = 0; k < 4; ++k) z[k] = shift[k] + gates[(at * 4 + k) * units + unit];
         }
         const T* before = hidden_before;
         if (t) {
             hear_grid(told, t * gridDim.x);
             before = hidden + (u64(t) - 1) * batch * units;
         }
-        for (unsigned from = 0; before && from < rows; from += ROWS_FORWARD) {
-            unsigned count = rows - from < ROWS_FORWARD ? rows - from : ROWS_FORWARD;
-            receive_rows<T, 8, LENGTH>(received, count, [&](unsigned n, unsigned j) {
-                return j < units ? before[u64(first + from + n) * units + j] : T(0);
-            });
-            for (unsigned n = 0; n < count; ++n) {
-                T sum = sum_to_first<T, 8>(weights.times(received + (n * 8 + stretch) * (LENGTH + 4)));
+        if (before) {
+            shares.multiply(parts, before + u64(first) * units + slice, units, rows, below(units, slice));
+            if (of_row) {
                 #pragma unroll
-                for (unsigned k = 0; k < 4; ++k) {
-                    T of_gate = shuffle_from(0xFFFFFFFFu, sum, 8 * k);
-                    if (lane == from + n) z[k] += of_gate;
-                }
+                for (unsigned k = 0; k < 4; ++k) z[k] += of_all_warps<T, 4 * GRID_UNITS>(parts, lane, warp * 4 + k);
             }
         }
-        T i = sigmoid(z[0] + shift[0]), f = sigmoid(z[1] + shift[1]), g = tangent(z[2] + shift[2]), o = sigmoid(z[3] + shift[3]);
-        c = i * g + f * c;
         if (of_row) {
+            T i = sigmoid(z[0]), f = sigmoid(z[1]), g = tangent(z[2]), o = sigmoid(z[3]);
+            c = i * g + f * c;
             hidden[at * units + unit] = o * tangent(c);
             cell[at * units + unit] = c;
-        }
-        if (of_row && keep) {
-            gates[at * 4 * units + unit] = i;
-            gates[(at * 4 + 1) * units + unit] = f;
-            gates[(at * 4 + 2) * units + unit] = g;
-            gates[(at * 4 + 3) * units + unit] = o;
+            if (keep) {
+                gates[at * 4 * units + unit] = i;
+                gates[(at * 4 + 1) * units + unit] = f;
+                gates[(at * 4 + 2) * units + unit] = g;
+                gates[(at * 4 + 3) * units + unit] = o;
+            }
         }
         if (t + 1 < steps) tell_grid(told);
     }
 }
 
 #define GRID_FORWARD(T, type, P)                                                                            \
-    KERNEL_ON_GRID(32 * GRID_UNITS, grid_##type##_##P, const T* w_hh, const T* bias, const T* second_bias,  \
+    KERNEL_ON_GRID(32 * GRID_WARPS, grid_##type##_##P, const T* w_hh, const T* bias, const T* second_bias,  \
                    double forget_bias, T* gates, const T* hidden_before, const T* cell_before, T* cell,     \
                    T* hidden, unsigned* told, unsigned steps, unsigned batch, unsigned first,               \
                    unsigned rows, unsigned units, unsigned keep) {                                          \
@@ -121,15 +165,16 @@ DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_
                           const T* d_hidden_last, const T* d_cell_last, T* d_hidden_before, T* d_cell_before,
                           unsigned* told, unsigned steps, unsigned batch, unsigned first, unsigned rows,
                           unsigned units) {
-    const unsigned LENGTH = P / 8;
-    SHARED(T, received);
-    unsigned lane = threadIdx.x % 32, gate = lane / 8, stretch = lane % 8;
-    unsigned unit = blockIdx.x * GRID_UNITS + threadIdx.x / 32;
-    bool real = unit < units, of_row = real && lane < rows;
-    Weights<T, 32 * GRID_UNITS, LENGTH, LENGTH> weights;
-    weights.load(received, [&](unsigned k) {
-        unsigned from = stretch * LENGTH + k;
-        return real && from < units ? w_hh[(u64(gate) * units + from) * units + unit] : T(0);
+    SHARED(T, parts);
+    unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    unsigned unit = blockIdx.x * GRID_UNITS + warp;
+    bool of_row = unit < units && lane < rows;
+    // A warp's eighth is half of a gate's gradients.
+    unsigned gate = warp / 2, slice = warp % 2 * (P / 2);
+    Shares<T, GRID_UNITS, P / 2 / 32> shares;
+    shares.load([&](unsigned n, unsigned k) {
+        unsigned to = blockIdx.x * GRID_UNITS + n, from = slice + k * 32 + lane;
+        return to < units && from < units ? w_hh[(gate * units + from) * units + to] : T(0);
     });
     u64 row = first + lane, own = row * units + unit;
     T d_cell = of_row && d_cell_last ? d_cell_last[own] : T(0);
@@ -156,25 +201,16 @@ DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_
         if (t == 0 && !d_hidden_before) break;
         tell_grid(told);
         hear_grid(told, (n + 1) * gridDim.x);
-        for (unsigned from = 0; from < rows; from += ROWS_BACKWARD) {
-            unsigned count = rows - from < ROWS_BACKWARD ? rows - from : ROWS_BACKWARD;
-            receive_rows<T, 32, LENGTH>(received, count, [&](unsigned m, unsigned j) {
-                unsigned of_gate = j / P, of_unit = j % P;
-                return of_unit < units ? here[(u64(first + from + m) * 4 + of_gate) * units + of_unit] : T(0);
-            });
-            for (unsigned m = 0; m < count; ++m) {
-                T sum = sum_to_first<T, 32>(weights.times(received + (m * 32 + lane) * (LENGTH + 4)));
-                T of_unit = shuffle_from(0xFFFFFFFFu, sum, 0);
-                if (lane == from + m) d_hidden = of_unit;
-            }
-        }
+        const T* from = here + (u64(first) * 4 + gate) * units + slice;
+        shares.multiply(parts, from, u64(4) * units, rows, below(units, slice));
+        if (of_row) d_hidden = of_all_warps<T, GRID_UNITS>(parts, lane, warp);
     }
     if (of_row && d_hidden_before) d_hidden_before[own] = d_hidden;
     if (of_row && d_cell_before) d_cell_before[own] = d_cell;
 }
 
 #define GRID_BACKWARD(T, type, P)                                                                           \
-    KERNEL_ON_GRID(32 * GRID_UNITS, grid_backward_##type##_##P, const T* w_hh, T* gates, const T* cell,     \
+    KERNEL_ON_GRID(32 * GRID_WARPS, grid_backward_##type##_##P, const T* w_hh, T* gates, const T* cell,     \
                    const T* cell_before, const T* d_out, const T* d_hidden_last, const T* d_cell_last,      \
                    T* d_hidden_before, T* d_cell_before, unsigned* told, unsigned steps, unsigned batch,    \
                    unsigned first, unsigned rows, unsigned units) {                                         \

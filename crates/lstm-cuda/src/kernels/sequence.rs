@@ -11,17 +11,14 @@ pub(crate) const INPUTS: usize = 16;
 /// Values between the gates' stretches of shared memory.
 const APART: usize = 8;
 
-/// Weights of a thread of a cluster.
+/// Weights of a thread of a cluster, and values between the stretches that it receives.
 const STRETCH: usize = 128;
-/// Values between the stretches that blocks receive from each other.
-const APART_ON_CHIPS: usize = 4;
+const APART_IN_CLUSTERS: usize = 4;
 
 /// Units of a block that shares a layer with the whole grid, a warp for each.
 const UNITS_ON_GRID: usize = 8;
 /// Rows of a batch that a launch over the whole grid takes, a lane for each.
 const ROWS_ON_GRID: usize = 32;
-/// Of these, how many at a time lie in shared memory: hidden states forward, gradients of gates backward.
-const RECEIVED_ON_GRID: [usize; 2] = [8, 4];
 
 /// What shares a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +75,7 @@ impl Fit {
             Cluster(blocks) => blocks <= room.cluster,
             Grid => units.div_ceil(UNITS_ON_GRID) <= room.blocks,
         };
-        // Backward, more lies in shared memory than forward.
-        let lies = |fit: &Self| fit.backward() * size_of::<F>() <= room.shared;
+        let lies = |fit: &Self| fit.forward().max(fit.backward()) * size_of::<F>() <= room.shared;
         fits.find(|fit| units <= fit.padded && roomy(fit) && lies(fit))
     }
 
@@ -113,7 +109,8 @@ impl Fit {
             // Inputs too.
             Spread::Block => 2 * (self.padded + INPUTS) + lent,
             Spread::Cluster(_) => Self::inboxes(self.padded) + lent,
-            Spread::Grid => RECEIVED_ON_GRID[0] * 8 * (self.weights() + APART_ON_CHIPS),
+            // The warps' parts of all gates.
+            Spread::Grid => ROWS_ON_GRID * (8 * 4 * UNITS_ON_GRID + 1),
         }
     }
 
@@ -123,13 +120,13 @@ impl Fit {
         match self.spread {
             Spread::Block => 2 * 4 * (self.padded + APART) + lent,
             Spread::Cluster(_) => Self::inboxes(4 * self.padded) + lent,
-            Spread::Grid => RECEIVED_ON_GRID[1] * WARP * (self.weights() + APART_ON_CHIPS),
+            Spread::Grid => ROWS_ON_GRID * (8 * UNITS_ON_GRID + 1),
         }
     }
 
     /// Two places for so many values that are sent, and two inboxes of 8 bytes in front of them.
     fn inboxes(values: usize) -> usize {
-        2 * (values / STRETCH * (STRETCH + APART_ON_CHIPS) + 2)
+        2 * (values / STRETCH * (STRETCH + APART_IN_CLUSTERS) + 2)
     }
 
     /// A launch over these rows and units, with so many elements of shared memory.
