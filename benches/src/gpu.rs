@@ -31,7 +31,7 @@ const LAWS: [(&str, &[&str]); 2] = [
 /// The checks of a compute sanitizer.
 const SANITIZERS: [&str; 4] = ["memcheck", "racecheck", "synccheck", "initcheck"];
 
-/// How both are measured, by name: options of `bench lstm`. The second is for layers that a block or a cluster holds.
+/// How both are measured, by name: options of `bench lstm`. The second is for layers that the chip holds.
 const MANNERS: [(&str, &[&str]); 5] = [
     ("eager-f32", &[]),
     ("persistent-f32", &["--path", "persistent"]),
@@ -41,7 +41,7 @@ const MANNERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Units of a layer that takes one launch for a sequence, at most.
-const HELD: usize = 512;
+const HELD: usize = 1024;
 
 /// What a test program says that found no test of the name asked for.
 const NO_TEST: Option<&str> = Some("running 0 tests");

@@ -1,5 +1,5 @@
 //! Path S: a stack as library products and one pointwise kernel per step; and the persistent path, on which a layer that
-//! fits into a block or a cluster takes one launch of [`sequence`] instead of all of its steps.
+//! fits on the chip takes one launch of [`sequence`] instead of all of its steps.
 //!
 //! Per layer there is one product for the inputs of all steps, then per step a recurrent product and
 //! [`cell`](crate::kernels::cell). Backward turns the gates on the tape into gradients step by step; the
