@@ -223,9 +223,11 @@ extern "C" const char* emu_launch(const char* name, const unsigned* blocks, cons
     bool whole = found->second.cluster == emu::WHOLE_GRID;
     if (whole && !together) grid.error = "its blocks wait for each other, so the launch must be cooperative";
     if (whole && together && grid.blocks.count() > together) grid.error = "the device cannot run so many blocks at once";
+    if (grid.blocks.count() == 0) grid.error = "a grid has at least a block";
+    grid.whole = whole;
     grid.cluster = whole ? grid.blocks.count() : found->second.cluster;
     if (!whole && grid.cluster > widest) grid.error = "the device has no clusters of so many blocks";
-    if (grid.blocks.x % grid.cluster != 0) grid.error = "a row of blocks is no whole number of clusters";
+    if (grid.error.empty() && grid.blocks.x % grid.cluster != 0) grid.error = "a row of blocks is no whole number of clusters";
     if (grid.threads.count() == 0 || grid.threads.count() > 1024) grid.error = "a block has 1 to 1024 threads";
     if (grid.error.empty()) {
         emu::grid = &grid;

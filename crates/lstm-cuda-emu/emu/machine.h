@@ -105,6 +105,7 @@ struct Grid {
     void (*body)(void**);
     void** arguments;
     unsigned cluster = 1; // blocks
+    bool whole = false; // all blocks run at the same time, which makes no cluster of them
     Context scheduler{};
     std::vector<Message> mail;
     // By the numbers of global memory that blocks wait for: a round ends with each change.
@@ -147,7 +148,12 @@ inline void barrier(Meeting& meeting, unsigned threads, const char* whose, Site 
 
 inline void block_barrier(Site site) { barrier(current->block->barrier, grid->threads.count(), "block", site); }
 
+inline void in_cluster(Site site) {
+    if (grid->whole) fail("a grid is no cluster at " + site.text());
+}
+
 inline void cluster_barrier(Site site) {
+    in_cluster(site);
     barrier(current->block->cluster->barrier, grid->cluster * grid->threads.count(), "cluster", site);
 }
 
@@ -216,6 +222,7 @@ inline void await_bytes(const void* inbox, unsigned parity, Site site) {
 // Sends to the same place of another block's shared memory, and to its inbox; it lands some time later.
 template <class T> void send(T value, const T* place, const void* inbox, unsigned rank, Site site) {
     current->site = site;
+    in_cluster(site);
     Cluster& cluster = *current->block->cluster;
     if (rank >= cluster.blocks.size()) fail("a cluster has no such block at " + site.text());
     std::string bytes(reinterpret_cast<const char*>(&value), sizeof(T));

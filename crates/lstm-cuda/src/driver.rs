@@ -105,7 +105,9 @@ impl Driver {
         };
         let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let blocks = context.attribute(multiprocessors).map_err(|e| refused(op, e))?;
-        let [shared, blocks] = [shared, blocks].map(|count| usize::try_from(count).unwrap_or(0));
+        let together = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH;
+        let together = context.attribute(together).map_err(|e| refused(op, e))?;
+        let [shared, blocks] = [shared, together * blocks].map(|count| usize::try_from(count).unwrap_or(0));
         let room = Room { shared, cluster, blocks };
         let stream = context.new_stream().map_err(|e| refused(op, e))?;
         let module = context.load_module(Ptx::from_binary(image)).map_err(|e| refused("load kernels", e))?;

@@ -117,18 +117,11 @@ impl Route {
     /// The kernels that it launches, each for some options of the stack at least.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
-        let wide = match self.cluster {
-            1 => 0,
-            8 => 1,
-            _ => 2,
-        };
         let pairs: &[&[Pair]] = match (self.path, self.pass) {
             (Path::Steps, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS]],
             (Path::Steps, _) => &[&[CELL_FORWARD]],
-            (Path::Persistent, Pass::Backward) => {
-                &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD, LARGE_BACKWARD[wide]]
-            }
-            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES, LARGE[wide]],
+            (Path::Persistent, Pass::Backward) => &[&[CELL_BACKWARD, SUM_ROWS], SEQUENCES_BACKWARD],
+            (Path::Persistent, _) => &[&[CELL_FORWARD], SEQUENCES],
             (Path::Reference, Pass::Backward) => &[LOOPS, &[FILL, SUM_ROWS]],
             // A step has a state before it, so no zeros in the place of one.
             (Path::Reference, Pass::Step) => &[LOOPS, &[ADD_ROW]],
@@ -140,11 +133,26 @@ impl Route {
         };
         let pairs = pairs.iter().copied().flatten().copied().chain(self.dropout.then_some(masks));
         let double = usize::from(self.precision == Precision::F64);
-        let mut kernels: Vec<Kernel> = pairs.map(|pair| pair[double]).collect();
-        // Of f64 fewer weights fit, so sizes share a kernel.
-        kernels.sort_by_key(|kernel| kernel.name);
-        kernels.dedup();
-        kernels
+        pairs.map(|pair| pair[double]).chain(self.large()).collect()
+    }
+
+    /// What the persistent path launches for layers that are too large for all weights to lie in a block's registers.
+    fn large(&self) -> Vec<Kernel> {
+        let devices = match self.cluster {
+            1 => 0,
+            8 => 1,
+            _ => 2,
+        };
+        let all: &[Kernel] = match (self.path, self.precision, self.pass) {
+            (Path::Persistent, Precision::F32, Pass::Backward) => LARGE_BACKWARD[devices],
+            (Path::Persistent, Precision::F32, _) => LARGE[devices],
+            (Path::Persistent, Precision::F64, Pass::Backward) => &[on_grid("grid_backward_f64_512")],
+            (Path::Persistent, Precision::F64, _) => &[on_grid("grid_f64_512")],
+            _ => &[],
+        };
+        // The grid takes no single step.
+        let fits = |kernel: &&Kernel| self.pass != Pass::Step || kernel.meeting != Meeting::Grid;
+        all.iter().filter(fits).copied().collect()
     }
 }
 
@@ -237,56 +245,52 @@ const SEQUENCES_BACKWARD: &[Pair] = &[
     [holding("sequence_backward_f32_64"), holding("sequence_backward_f64_64")],
 ];
 
-/// For larger layers: of f32 in a block and on the grid where there are no clusters; in clusters of 8 blocks at most; in
-/// clusters of 16. Of f64 always on the grid.
-const LARGE: [&[Pair]; 3] = [
+/// For larger layers of f32: in a block and on the grid where there are no clusters; in clusters of 8 blocks at most; of 16.
+const LARGE: [&[Kernel]; 3] = [
     &[
-        [lending("sequence_inside_f32_128"), GRID_F64],
-        [lending("sequence_f32_128"), GRID_F64],
-        [on_grid("grid_f32_512"), GRID_F64],
-        [on_grid("grid_f32_768"), GRID_F64],
-        [on_grid("grid_f32_1024"), GRID_F64],
+        lending("sequence_inside_f32_128"),
+        lending("sequence_f32_128"),
+        on_grid("grid_f32_512"),
+        on_grid("grid_f32_768"),
+        on_grid("grid_f32_1024"),
     ],
     &[
-        [spread("cluster_f32_128"), GRID_F64],
-        [spread("cluster_f32_256"), GRID_F64],
-        [on_grid("grid_f32_512"), GRID_F64],
-        [on_grid("grid_f32_768"), GRID_F64],
-        [on_grid("grid_f32_1024"), GRID_F64],
+        spread("cluster_f32_128"),
+        spread("cluster_f32_256"),
+        on_grid("grid_f32_512"),
+        on_grid("grid_f32_768"),
+        on_grid("grid_f32_1024"),
     ],
     &[
-        [spread("cluster_f32_128"), GRID_F64],
-        [spread("cluster_f32_256"), GRID_F64],
-        [spread_and_lending("cluster_f32_512"), GRID_F64],
-        [on_grid("grid_f32_768"), GRID_F64],
-        [on_grid("grid_f32_1024"), GRID_F64],
-    ],
-];
-const GRID_F64: Kernel = on_grid("grid_f64_512");
-
-const LARGE_BACKWARD: [&[Pair]; 3] = [
-    &[
-        [lending("sequence_backward_f32_128"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_512"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_768"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_1024"), GRID_BACKWARD_F64],
-    ],
-    &[
-        [spread("cluster_backward_f32_128"), GRID_BACKWARD_F64],
-        [spread("cluster_backward_f32_256"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_512"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_768"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_1024"), GRID_BACKWARD_F64],
-    ],
-    &[
-        [spread("cluster_backward_f32_128"), GRID_BACKWARD_F64],
-        [spread("cluster_backward_f32_256"), GRID_BACKWARD_F64],
-        [spread_and_lending("cluster_backward_f32_512"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_768"), GRID_BACKWARD_F64],
-        [on_grid("grid_backward_f32_1024"), GRID_BACKWARD_F64],
+        spread("cluster_f32_128"),
+        spread("cluster_f32_256"),
+        spread_and_lending("cluster_f32_512"),
+        on_grid("grid_f32_768"),
+        on_grid("grid_f32_1024"),
     ],
 ];
-const GRID_BACKWARD_F64: Kernel = on_grid("grid_backward_f64_512");
+const LARGE_BACKWARD: [&[Kernel]; 3] = [
+    &[
+        lending("sequence_backward_f32_128"),
+        on_grid("grid_backward_f32_512"),
+        on_grid("grid_backward_f32_768"),
+        on_grid("grid_backward_f32_1024"),
+    ],
+    &[
+        spread("cluster_backward_f32_128"),
+        spread("cluster_backward_f32_256"),
+        on_grid("grid_backward_f32_512"),
+        on_grid("grid_backward_f32_768"),
+        on_grid("grid_backward_f32_1024"),
+    ],
+    &[
+        spread("cluster_backward_f32_128"),
+        spread("cluster_backward_f32_256"),
+        spread_and_lending("cluster_backward_f32_512"),
+        on_grid("grid_backward_f32_768"),
+        on_grid("grid_backward_f32_1024"),
+    ],
+];
 
 /// What the reference's loops over steps are made of.
 const LOOPS: &[Pair] = &[

@@ -58,12 +58,12 @@ pub(crate) fn plan(spec: &StackSpec, shape: &BatchShape, mode: Mode, kernel: Ker
     // A layer's input after dropout; gradients of a layer's output, then of its input; gradient of the cell
     // state.
     let dropped = if spec.has_dropout() { sequence * input } else { 0 };
-    let mut workspace = match mode {
-        Mode::Infer => vec![0; 3],
-        Mode::Train => vec![dropped, sequence * input.max(hidden), shape.rows * hidden],
+    // By the last the blocks of a grid meet.
+    let told = usize::from(kernel == KernelChoice::Persistent);
+    let workspace = match mode {
+        Mode::Infer => vec![told],
+        Mode::Train => vec![dropped, sequence * input.max(hidden), shape.rows * hidden, told],
     };
-    // By it the blocks of a grid meet.
-    workspace.push(usize::from(kernel == KernelChoice::Persistent));
     Ok(Plan {
         spec: spec.clone(),
         shape: shape.clone(),
@@ -192,8 +192,9 @@ impl<'a, R: Runtime, F: Float> Pass<'a, R, F> {
         if self.plan.kernel != KernelChoice::Persistent {
             return None;
         }
-        let fit = sequence::Fit::of::<F>(layer.hidden, self.cuda.runtime.room())?;
-        let (rows, told) = (self.plan.shape.rows, self.workspace(3));
+        let rows = self.plan.shape.rows;
+        let fit = sequence::Fit::of::<F>(layer.hidden, [steps, rows], self.cuda.runtime.room())?;
+        let told = self.workspace.last().copied().unwrap_or(Address::NULL);
         Some(sequence::Sizes { steps, rows, units: layer.hidden, fit, told })
     }
 

@@ -311,6 +311,6 @@ pub enum KernelChoice {
     Reference,
     /// The backend's own fused kernel.
     Fused,
-    /// One launch for the whole sequence of each layer whose recurrent weights fit into the registers and shared memory of a block, or of a cluster of blocks; on GPUs alone.
+    /// One launch for the whole sequence of each layer whose recurrent weights fit into the registers and shared memory of a block, of a cluster of blocks, or of all blocks that run at once; on GPUs alone.
     Persistent,
 }

@@ -4,15 +4,16 @@
 // Grid: a block for every 8 units, so that a layer needs no more blocks than it has units for. Its 8 warps share what a step
 // brings: each reads an eighth of the hidden states, backward of the gates' gradients, and multiplies it with the weights of
 // all gates of the 8 units, backward of the 8 columns; a thread holds P / 8 weights, all in registers. The parts meet in shared
-// memory. Up to 32 rows of the batch go together: their sums are made one after another, their cells at once, each warp those
-// of a unit, each lane that of a row.
+// memory. The batch has up to 32 rows: their sums are made one after another, their cells at once, each warp those of a unit,
+// each lane that of a row.
 //
 // What blocks find out in a step they write where it belongs anyway, and count up a number of global memory; all wait until
-// everybody has counted. Nothing is overwritten that somebody may still read, since each step has a place of its own.
+// everybody has counted. Nothing is overwritten that somebody may still read: each step has a place of its own, and where the
+// state before the first step lies in the last one's, there are two steps at least, and everybody has counted the first.
 #include "sequence.cuh"
 
+// Units of a block, and warps.
 #define GRID_UNITS 8u
-#define GRID_WARPS 8u
 
 // What a warp adds up for `OUTS` outputs from `VALUES` values a lane. Lane l counts outputs from its own one on: sum n is that of
 // output n ^ own, so that neighbours keep one half of their sums and give the other away without asking which.
@@ -21,7 +22,7 @@ template <class T, unsigned OUTS, unsigned VALUES> struct Shares {
 
     DEVICE static unsigned own() { return threadIdx.x % 32 / (32 / OUTS); }
 
-    // `of(n, k)` is the weight of output n for the lane's value k; there are less than 2^32.
+    // `of(n, k)` is the weight of output n for the lane's value k; there are fewer than 2^32.
     template <class Of> DEVICE void load(Of of) {
         #pragma unroll
         for (unsigned n = 0; n < OUTS; ++n) {
@@ -67,7 +68,7 @@ template <class T, unsigned OUTS, unsigned VALUES> struct Shares {
                 for (unsigned n = 0; n < OUTS; ++n) sums[n] += weights[n * VALUES + k] * value;
             }
             T sum = meet(sums);
-            if (lane % (32 / OUTS) == 0) parts[row * (GRID_WARPS * OUTS + 1) + warp * OUTS + own()] = sum;
+            if (lane % (32 / OUTS) == 0) parts[row * (GRID_UNITS * OUTS + 1) + warp * OUTS + own()] = sum;
         }
         sync_threads();
     }
@@ -75,27 +76,27 @@ template <class T, unsigned OUTS, unsigned VALUES> struct Shares {
 
 // The sum of all warps for output n of a row.
 template <class T, unsigned OUTS> DEVICE T of_all_warps(const T* parts, unsigned row, unsigned n) {
-    const T* part = parts + row * (GRID_WARPS * OUTS + 1) + n;
+    const T* part = parts + row * (GRID_UNITS * OUTS + 1) + n;
     T sum = part[0];
     #pragma unroll
-    for (unsigned warp = 1; warp < GRID_WARPS; ++warp) sum += part[warp * OUTS];
+    for (unsigned warp = 1; warp < GRID_UNITS; ++warp) sum += part[warp * OUTS];
     return sum;
 }
 
 // How many of a warp's values from `first` on lie below `units`.
 DEVICE unsigned below(unsigned units, unsigned first) { return units > first ? units - first : 0; }
 
-// As `sequence_forward`, for `rows` rows, at most 32, of a batch of so many; `told` is 0.
+// As `sequence_forward`, for 32 rows at most; `told` is 0.
 template <class T, unsigned P>
 DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, double forget_bias, T* gates,
                          const T* hidden_before, const T* cell_before, T* cell, T* hidden, unsigned* told,
-                         unsigned steps, unsigned batch, unsigned first, unsigned rows, unsigned units, unsigned keep) {
+                         unsigned steps, unsigned rows, unsigned units, unsigned keep) {
     SHARED(T, parts);
-    unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, slice = warp * (P / GRID_WARPS);
+    unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, slice = warp * (P / GRID_UNITS);
     unsigned unit = blockIdx.x * GRID_UNITS + warp;
     bool of_row = unit < units && lane < rows;
     // Of a unit the four gates are neighbours.
-    Shares<T, 4 * GRID_UNITS, P / GRID_WARPS / 32> shares;
+    Shares<T, 4 * GRID_UNITS, P / GRID_UNITS / 32> shares;
     shares.load([&](unsigned n, unsigned k) {
         unsigned to = blockIdx.x * GRID_UNITS + n / 4, from = slice + k * 32 + lane;
         return to < units && from < units ? w_hh[(n % 4 * units + to) * units + from] : T(0);
@@ -109,10 +110,9 @@ DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, dou
         }
         shift[1] += T(forget_bias);
     }
-    u64 row = first + lane;
-    T c = of_row && cell_before ? cell_before[row * units + unit] : T(0);
+    T c = of_row && cell_before ? cell_before[lane * units + unit] : T(0);
     for (unsigned t = 0; t < steps; ++t) {
-        u64 at = u64(t) * batch + row;
+        u64 at = u64(t) * rows + lane;
         T z[4] = {T(0), T(0), T(0), T(0)};
         if (of_row) {
             #pragma unroll
@@ -121,10 +121,10 @@ DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, dou
         const T* before = hidden_before;
         if (t) {
             hear_grid(told, t * gridDim.x);
-            before = hidden + (u64(t) - 1) * batch * units;
+            before = hidden + (u64(t) - 1) * rows * units;
         }
         if (before) {
-            shares.multiply(parts, before + u64(first) * units + slice, units, rows, below(units, slice));
+            shares.multiply(parts, before + slice, units, rows, below(units, slice));
             if (of_row) {
                 #pragma unroll
                 for (unsigned k = 0; k < 4; ++k) z[k] += of_all_warps<T, 4 * GRID_UNITS>(parts, lane, warp * 4 + k);
@@ -147,12 +147,12 @@ DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, dou
 }
 
 #define GRID_FORWARD(T, type, P)                                                                            \
-    KERNEL_ON_GRID(32 * GRID_WARPS, grid_##type##_##P, const T* w_hh, const T* bias, const T* second_bias,  \
+    KERNEL_ON_GRID(32 * GRID_UNITS, grid_##type##_##P, const T* w_hh, const T* bias, const T* second_bias,  \
                    double forget_bias, T* gates, const T* hidden_before, const T* cell_before, T* cell,     \
-                   T* hidden, unsigned* told, unsigned steps, unsigned batch, unsigned first,               \
-                   unsigned rows, unsigned units, unsigned keep) {                                          \
+                   T* hidden, unsigned* told, unsigned steps, unsigned rows, unsigned units,                \
+                   unsigned keep) {                                                                         \
         grid_forward<T, P>(w_hh, bias, second_bias, forget_bias, gates, hidden_before, cell_before, cell,   \
-                           hidden, told, steps, batch, first, rows, units, keep);                           \
+                           hidden, told, steps, rows, units, keep);                                         \
     }
 GRID_FORWARD(float, f32, 512)
 GRID_FORWARD(float, f32, 768)
@@ -163,8 +163,7 @@ GRID_FORWARD(double, f64, 512)
 template <class T, unsigned P>
 DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_before, const T* d_out,
                           const T* d_hidden_last, const T* d_cell_last, T* d_hidden_before, T* d_cell_before,
-                          unsigned* told, unsigned steps, unsigned batch, unsigned first, unsigned rows,
-                          unsigned units) {
+                          unsigned* told, unsigned steps, unsigned rows, unsigned units) {
     SHARED(T, parts);
     unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     unsigned unit = blockIdx.x * GRID_UNITS + warp;
@@ -176,33 +175,32 @@ DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_
         unsigned to = blockIdx.x * GRID_UNITS + n, from = slice + k * 32 + lane;
         return to < units && from < units ? w_hh[(gate * units + from) * units + to] : T(0);
     });
-    u64 row = first + lane, own = row * units + unit;
+    u64 own = lane * units + unit;
     T d_cell = of_row && d_cell_last ? d_cell_last[own] : T(0);
     T d_hidden = of_row && d_hidden_last ? d_hidden_last[own] : T(0);
     Taken<T> step = {};
-    if (of_row) step = taken(gates, cell, cell_before, d_out, u64(steps) - 1, row, batch, units, unit);
+    if (of_row) step = taken(gates, cell, cell_before, d_out, u64(steps) - 1, lane, rows, units, unit);
     for (unsigned n = 0; n < steps; ++n) {
         unsigned t = steps - 1 - n;
-        T* here = gates + u64(t) * batch * 4 * units;
+        T* here = gates + u64(t) * rows * 4 * units;
         if (of_row) {
             T i = step.gates[0], f = step.gates[1], g = step.gates[2], o = step.gates[3];
             T d = step.d_hidden + d_hidden;
             T squashed = tangent(step.cell);
             d_cell += d * o * (T(1) - squashed * squashed);
-            T* of_gates = here + row * 4 * units + unit;
+            T* of_gates = here + lane * 4 * units + unit;
             of_gates[0] = d_cell * g * i * (T(1) - i);
             of_gates[units] = d_cell * step.before * f * (T(1) - f);
             of_gates[2 * units] = d_cell * i * (T(1) - g * g);
             of_gates[3 * units] = d * squashed * o * (T(1) - o);
             d_cell *= f;
-            if (t) step = taken(gates, cell, cell_before, d_out, u64(t) - 1, row, batch, units, unit);
+            if (t) step = taken(gates, cell, cell_before, d_out, u64(t) - 1, lane, rows, units, unit);
         }
         // Nobody asks for the gradient of a state before the first step that is not there.
         if (t == 0 && !d_hidden_before) break;
         tell_grid(told);
         hear_grid(told, (n + 1) * gridDim.x);
-        const T* from = here + (u64(first) * 4 + gate) * units + slice;
-        shares.multiply(parts, from, u64(4) * units, rows, below(units, slice));
+        shares.multiply(parts, here + gate * units + slice, u64(4) * units, rows, below(units, slice));
         if (of_row) d_hidden = of_all_warps<T, GRID_UNITS>(parts, lane, warp);
     }
     if (of_row && d_hidden_before) d_hidden_before[own] = d_hidden;
@@ -210,12 +208,12 @@ DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_
 }
 
 #define GRID_BACKWARD(T, type, P)                                                                           \
-    KERNEL_ON_GRID(32 * GRID_WARPS, grid_backward_##type##_##P, const T* w_hh, T* gates, const T* cell,     \
+    KERNEL_ON_GRID(32 * GRID_UNITS, grid_backward_##type##_##P, const T* w_hh, T* gates, const T* cell,     \
                    const T* cell_before, const T* d_out, const T* d_hidden_last, const T* d_cell_last,      \
-                   T* d_hidden_before, T* d_cell_before, unsigned* told, unsigned steps, unsigned batch,    \
-                   unsigned first, unsigned rows, unsigned units) {                                         \
+                   T* d_hidden_before, T* d_cell_before, unsigned* told, unsigned steps, unsigned rows,     \
+                   unsigned units) {                                                                        \
         grid_backward<T, P>(w_hh, gates, cell, cell_before, d_out, d_hidden_last, d_cell_last,              \
-                            d_hidden_before, d_cell_before, told, steps, batch, first, rows, units);        \
+                            d_hidden_before, d_cell_before, told, steps, rows, units);                      \
     }
 GRID_BACKWARD(float, f32, 512)
 GRID_BACKWARD(float, f32, 768)

@@ -17,7 +17,7 @@ const APART_IN_CLUSTERS: usize = 4;
 
 /// Units of a block that shares a layer with the whole grid, a warp for each.
 const UNITS_ON_GRID: usize = 8;
-/// Rows of a batch that a launch over the whole grid takes, a lane for each.
+/// Rows of a batch that the grid takes at most, a lane for each.
 const ROWS_ON_GRID: usize = 32;
 
 /// What shares a layer.
@@ -52,8 +52,8 @@ pub struct Room {
 }
 
 impl Fit {
-    /// The smallest that holds so many units. None where there is none.
-    pub(crate) fn of<F: Float>(units: usize, room: Room) -> Option<Self> {
+    /// The smallest that holds so many units, for a sequence of so many steps and rows. None where there is none.
+    pub(crate) fn of<F: Float>(units: usize, [steps, rows]: [usize; 2], room: Room) -> Option<Self> {
         use Spread::{Block, Cluster, Grid};
         let fits: &[(usize, Spread, usize)] = match size_of::<F>() {
             4 => &[
@@ -73,7 +73,8 @@ impl Fit {
         let roomy = |fit: &Self| match fit.spread {
             Block => true,
             Cluster(blocks) => blocks <= room.cluster,
-            Grid => units.div_ceil(UNITS_ON_GRID) <= room.blocks,
+            // All weights must be loaded, which a single step does not pay for.
+            Grid => units.div_ceil(UNITS_ON_GRID) <= room.blocks && rows <= ROWS_ON_GRID && steps > 1,
         };
         let lies = |fit: &Self| fit.forward().max(fit.backward()) * size_of::<F>() <= room.shared;
         fits.find(|fit| units <= fit.padded && roomy(fit) && lies(fit))
@@ -89,7 +90,7 @@ impl Fit {
         match self.spread {
             Spread::Block => self.padded,
             Spread::Cluster(_) => STRETCH,
-            Spread::Grid => self.padded / 8,
+            Spread::Grid => self.padded / UNITS_ON_GRID,
         }
     }
 
@@ -110,7 +111,7 @@ impl Fit {
             Spread::Block => 2 * (self.padded + INPUTS) + lent,
             Spread::Cluster(_) => Self::inboxes(self.padded) + lent,
             // The warps' parts of all gates.
-            Spread::Grid => ROWS_ON_GRID * (8 * 4 * UNITS_ON_GRID + 1),
+            Spread::Grid => ROWS_ON_GRID * (UNITS_ON_GRID * 4 * UNITS_ON_GRID + 1),
         }
     }
 
@@ -120,7 +121,7 @@ impl Fit {
         match self.spread {
             Spread::Block => 2 * 4 * (self.padded + APART) + lent,
             Spread::Cluster(_) => Self::inboxes(4 * self.padded) + lent,
-            Spread::Grid => ROWS_ON_GRID * (8 * UNITS_ON_GRID + 1),
+            Spread::Grid => ROWS_ON_GRID * (UNITS_ON_GRID * UNITS_ON_GRID + 1),
         }
     }
 
@@ -152,27 +153,21 @@ pub(crate) struct Sizes {
     pub(crate) told: Address,
 }
 
-impl Sizes {
-    /// Launches over the whole grid, one after another; `args` of the first row and the number of rows of each.
-    ///
-    /// # Safety
-    /// As [`Cuda::launch_together`]; `told` is 4 bytes of memory that nobody else uses.
-    unsafe fn on_grid<R: Runtime, const N: usize>(
-        self,
-        cuda: &Cuda<R>,
-        kernel: &'static str,
-        over: Threads,
-        args: impl Fn(u32, u32) -> [Arg; N],
-    ) -> Result<()> {
-        for first in (0..self.rows).step_by(ROWS_ON_GRID) {
-            let args = args(first as u32, ROWS_ON_GRID.min(self.rows - first) as u32);
-            // SAFETY: the caller's promise.
-            unsafe {
-                cuda.clear_bytes(self.told, size_of::<u32>())?;
-                cuda.launch_together(kernel, over, &args)?;
-            }
-        }
-        Ok(())
+/// A launch over the whole grid, whose blocks have not counted yet.
+///
+/// # Safety
+/// As [`Cuda::launch_together`]; `told` is 4 bytes of memory that nobody else uses.
+unsafe fn on_grid<R: Runtime>(
+    cuda: &Cuda<R>,
+    told: Address,
+    kernel: &'static str,
+    over: Threads,
+    args: &[Arg],
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        cuda.clear_bytes(told, size_of::<u32>())?;
+        cuda.launch_together(kernel, over, args)
     }
 }
 
@@ -229,28 +224,24 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
     };
     let over = fit.over::<F>(rows, units, fit.forward());
     if fit.spread == Spread::Grid {
-        let args = |first: u32, count: u32| {
-            args![
-                weights[1],
-                biases[0],
-                biases[1],
-                forget_bias,
-                gates,
-                before[0],
-                before[1],
-                cell,
-                hidden,
-                told,
-                steps as u32,
-                rows as u32,
-                first,
-                count,
-                units as u32,
-                u32::from(keep),
-            ]
-        };
+        let args = args![
+            weights[1],
+            biases[0],
+            biases[1],
+            forget_bias,
+            gates,
+            before[0],
+            before[1],
+            cell,
+            hidden,
+            told,
+            steps as u32,
+            rows as u32,
+            units as u32,
+            u32::from(keep),
+        ];
         // SAFETY: the kernel's parameters; the caller's promise.
-        return unsafe { sizes.on_grid(cuda, kernel, over, args) };
+        return unsafe { on_grid(cuda, told, kernel, over, &args) };
     }
     if let Spread::Cluster(_) = fit.spread {
         let args = args![
@@ -338,27 +329,23 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
     };
     let over = fit.over::<F>(rows, units, fit.backward());
     if fit.spread == Spread::Grid {
-        let args = |first: u32, count: u32| {
-            args![
-                w_hh,
-                gates,
-                cell,
-                cell_before,
-                d_out,
-                d_last[0],
-                d_last[1],
-                d_before[0],
-                d_before[1],
-                told,
-                steps as u32,
-                rows as u32,
-                first,
-                count,
-                units as u32,
-            ]
-        };
+        let args = args![
+            w_hh,
+            gates,
+            cell,
+            cell_before,
+            d_out,
+            d_last[0],
+            d_last[1],
+            d_before[0],
+            d_before[1],
+            told,
+            steps as u32,
+            rows as u32,
+            units as u32,
+        ];
         // SAFETY: the kernel's parameters; the caller's promise.
-        return unsafe { sizes.on_grid(cuda, kernel, over, args) };
+        return unsafe { on_grid(cuda, told, kernel, over, &args) };
     }
     let args = args![
         w_hh,
@@ -385,23 +372,26 @@ mod tests {
     #[test]
     fn a_layer_takes_the_smallest_block_that_the_device_has_room_for() {
         let room = |kib: usize, cluster, blocks| Room { shared: kib << 10, cluster, blocks };
-        let fit = |units, room| Fit::of::<f32>(units, room).map(|fit| (fit.padded, fit.spread));
-        // Consumer cards lend a block 99 KiB, an A100 163, an H100 227.
-        let [plain, consumer, a100, h100] = [(48, 1, 8), (99, 8, 170), (163, 1, 108), (227, 16, 132)]
-            .map(|(kib, cluster, blocks)| room(kib, cluster, blocks));
-        let all = |units| [plain, consumer, a100, h100].map(|room| fit(units, room));
+        let fit = |units, room| Fit::of::<f32>(units, [2, 32], room).map(|fit| (fit.padded, fit.spread));
+        // Cards of desks lend a block 99 KiB, an A100 163, an H100 227.
+        let [plain, older, consumer, a100, h100] =
+            [(48, 1, 8), (99, 1, 68), (99, 8, 170), (163, 1, 108), (227, 16, 132)]
+                .map(|(kib, cluster, blocks)| room(kib, cluster, blocks));
+        let all = |units| [plain, older, consumer, a100, h100].map(|room| fit(units, room));
         let grid = |units| Some((units, Spread::Grid));
-        assert_eq!(all(1), [Some((32, Spread::Block)); 4]);
-        assert_eq!(all(64), [Some((64, Spread::Block)); 4]);
+        assert_eq!(all(1), [Some((32, Spread::Block)); 5]);
+        assert_eq!(all(64), [Some((64, Spread::Block)); 5]);
         let two = Some((128, Spread::Cluster(2)));
-        assert_eq!(all(65), [None, two, Some((128, Spread::Block)), two]);
+        assert_eq!(all(65), [None, grid(512), two, Some((128, Spread::Block)), two]);
         let eight = Some((256, Spread::Cluster(8)));
-        assert_eq!(all(129), [None, eight, grid(512), eight]);
-        assert_eq!(all(257), [None, grid(512), grid(512), Some((512, Spread::Cluster(16)))]);
-        assert_eq!(all(513), [None, grid(768), grid(768), grid(768)]);
-        assert_eq!(all(865), [None, grid(1024), None, grid(1024)]);
-        assert_eq!(all(1025), [None; 4]);
-        let double = |units, room| Fit::of::<f64>(units, room).map(|fit| (fit.padded, fit.spread));
+        assert_eq!(all(129), [None, grid(512), eight, grid(512), eight]);
+        assert_eq!(all(257), [None, grid(512), grid(512), grid(512), Some((512, Spread::Cluster(16)))]);
+        assert_eq!(all(545), [None, None, grid(768), grid(768), grid(768)]);
+        assert_eq!(all(865), [None, None, grid(1024), None, grid(1024)]);
+        assert_eq!(all(1025), [None; 5]);
+        // Neither more rows than lanes, nor a single step.
+        assert_eq!([[2, 33], [1, 1]].map(|shape| Fit::of::<f32>(600, shape, h100)), [None; 2]);
+        let double = |units, room| Fit::of::<f64>(units, [2, 32], room).map(|fit| (fit.padded, fit.spread));
         assert_eq!(double(33, h100), Some((64, Spread::Block)));
         assert_eq!([65, 513].map(|units| double(units, h100)), [grid(512), None]);
     }
