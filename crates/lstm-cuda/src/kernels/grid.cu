@@ -89,8 +89,8 @@ DEVICE unsigned below(unsigned units, unsigned first) { return units > first ? u
 // As `sequence_forward`, for 32 rows at most; `told` is 0.
 template <class T, unsigned P>
 DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, double forget_bias, T* gates,
-                         const T* hidden_before, const T* cell_before, T* cell, T* hidden, unsigned* told,
-                         unsigned steps, unsigned rows, unsigned units, unsigned keep) {
+                         const T* hidden_before, const T* cell_before, T* cell, T* hidden, unsigned steps,
+                         unsigned rows, unsigned units, unsigned keep, unsigned* told) {
     SHARED(T, parts);
     unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, slice = warp * (P / GRID_UNITS);
     unsigned unit = blockIdx.x * GRID_UNITS + warp;
@@ -149,10 +149,10 @@ DEVICE void grid_forward(const T* w_hh, const T* bias, const T* second_bias, dou
 #define GRID_FORWARD(T, type, P)                                                                            \
     KERNEL_ON_GRID(32 * GRID_UNITS, grid_##type##_##P, const T* w_hh, const T* bias, const T* second_bias,  \
                    double forget_bias, T* gates, const T* hidden_before, const T* cell_before, T* cell,     \
-                   T* hidden, unsigned* told, unsigned steps, unsigned rows, unsigned units,                \
-                   unsigned keep) {                                                                         \
+                   T* hidden, unsigned steps, unsigned rows, unsigned units, unsigned keep,                 \
+                   unsigned* told) {                                                                        \
         grid_forward<T, P>(w_hh, bias, second_bias, forget_bias, gates, hidden_before, cell_before, cell,   \
-                           hidden, told, steps, rows, units, keep);                                         \
+                           hidden, steps, rows, units, keep, told);                                         \
     }
 GRID_FORWARD(float, f32, 512)
 GRID_FORWARD(float, f32, 768)
@@ -163,7 +163,7 @@ GRID_FORWARD(double, f64, 512)
 template <class T, unsigned P>
 DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_before, const T* d_out,
                           const T* d_hidden_last, const T* d_cell_last, T* d_hidden_before, T* d_cell_before,
-                          unsigned* told, unsigned steps, unsigned rows, unsigned units) {
+                          unsigned steps, unsigned rows, unsigned units, unsigned* told) {
     SHARED(T, parts);
     unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     unsigned unit = blockIdx.x * GRID_UNITS + warp;
@@ -210,10 +210,10 @@ DEVICE void grid_backward(const T* w_hh, T* gates, const T* cell, const T* cell_
 #define GRID_BACKWARD(T, type, P)                                                                           \
     KERNEL_ON_GRID(32 * GRID_UNITS, grid_backward_##type##_##P, const T* w_hh, T* gates, const T* cell,     \
                    const T* cell_before, const T* d_out, const T* d_hidden_last, const T* d_cell_last,      \
-                   T* d_hidden_before, T* d_cell_before, unsigned* told, unsigned steps, unsigned rows,     \
-                   unsigned units) {                                                                        \
+                   T* d_hidden_before, T* d_cell_before, unsigned steps, unsigned rows, unsigned units,     \
+                   unsigned* told) {                                                                        \
         grid_backward<T, P>(w_hh, gates, cell, cell_before, d_out, d_hidden_last, d_cell_last,              \
-                            d_hidden_before, d_cell_before, told, steps, rows, units);                      \
+                            d_hidden_before, d_cell_before, steps, rows, units, told);                      \
     }
 GRID_BACKWARD(float, f32, 512)
 GRID_BACKWARD(float, f32, 768)

@@ -153,19 +153,23 @@ pub(crate) struct Sizes {
     pub(crate) told: Address,
 }
 
-/// A launch over the whole grid, whose blocks have not counted yet.
+/// A launch whose last argument, by which blocks meet, the grid alone takes.
 ///
 /// # Safety
 /// As [`Cuda::launch_together`]; `told` is 4 bytes of memory that nobody else uses.
-unsafe fn on_grid<R: Runtime>(
+unsafe fn spread<R: Runtime>(
     cuda: &Cuda<R>,
-    told: Address,
+    fit: Fit,
     kernel: &'static str,
     over: Threads,
     args: &[Arg],
+    told: Address,
 ) -> Result<()> {
     // SAFETY: the caller's promise.
     unsafe {
+        if fit.spread != Spread::Grid {
+            return cuda.launch(kernel, over, &args[..args.len() - 1]);
+        }
         cuda.clear_bytes(told, size_of::<u32>())?;
         cuda.launch_together(kernel, over, args)
     }
@@ -223,7 +227,7 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
         (Spread::Block, ..) => "sequence_f64_64",
     };
     let over = fit.over::<F>(rows, units, fit.forward());
-    if fit.spread == Spread::Grid {
+    if fit.spread != Spread::Block {
         let args = args![
             weights[1],
             biases[0],
@@ -234,33 +238,14 @@ pub(crate) unsafe fn forward<R: Runtime, F: Float>(
             before[1],
             cell,
             hidden,
+            steps as u32,
+            rows as u32,
+            units as u32,
+            u32::from(keep),
             told,
-            steps as u32,
-            rows as u32,
-            units as u32,
-            u32::from(keep),
         ];
         // SAFETY: the kernel's parameters; the caller's promise.
-        return unsafe { on_grid(cuda, told, kernel, over, &args) };
-    }
-    if let Spread::Cluster(_) = fit.spread {
-        let args = args![
-            weights[1],
-            biases[0],
-            biases[1],
-            forget_bias,
-            gates,
-            before[0],
-            before[1],
-            cell,
-            hidden,
-            steps as u32,
-            rows as u32,
-            units as u32,
-            u32::from(keep),
-        ];
-        // SAFETY: the kernel's parameters; the caller's promise.
-        return unsafe { cuda.launch(kernel, over, &args) };
+        return unsafe { spread(cuda, fit, kernel, over, &args, told) };
     }
     let args = args![
         weights[0],
@@ -328,25 +313,6 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
         (Spread::Block, ..) => "sequence_backward_f64_64",
     };
     let over = fit.over::<F>(rows, units, fit.backward());
-    if fit.spread == Spread::Grid {
-        let args = args![
-            w_hh,
-            gates,
-            cell,
-            cell_before,
-            d_out,
-            d_last[0],
-            d_last[1],
-            d_before[0],
-            d_before[1],
-            told,
-            steps as u32,
-            rows as u32,
-            units as u32,
-        ];
-        // SAFETY: the kernel's parameters; the caller's promise.
-        return unsafe { on_grid(cuda, told, kernel, over, &args) };
-    }
     let args = args![
         w_hh,
         gates,
@@ -360,9 +326,10 @@ pub(crate) unsafe fn backward<R: Runtime, F: Float>(
         steps as u32,
         rows as u32,
         units as u32,
+        told,
     ];
     // SAFETY: the kernel's parameters; the caller's promise.
-    unsafe { cuda.launch(kernel, over, &args) }
+    unsafe { spread(cuda, fit, kernel, over, &args, told) }
 }
 
 #[cfg(test)]
