@@ -40,8 +40,11 @@ const MANNERS: [(&str, &[&str]); 5] = [
     ("graph-tf32", &["--tf32", "--graph"]),
 ];
 
-/// Units of a layer that takes one launch for a sequence, at most.
-const HELD: usize = 1024;
+/// Units of a layer that takes one launch for a sequence, whatever the batch.
+const HELD: usize = 512;
+
+/// Rows of a batch for which larger layers do too.
+const ROWS: usize = 32;
 
 /// What a test program says that found no test of the name asked for.
 const NO_TEST: Option<&str> = Some("running 0 tests");
@@ -72,9 +75,9 @@ impl Folder {
         tasks.push(Task { program: self.python.clone(), ..self.task("latency", "", &[&script], SHORT) });
         for (shapes, manners) in [(core(), &MANNERS[..]), (rest(), &MANNERS[..2])] {
             for shape in &shapes {
-                let small = shape.hidden.iter().all(|units| *units <= HELD);
+                let held = shape.batch <= ROWS || shape.hidden.iter().all(|units| *units <= HELD);
                 let manners: Vec<_> =
-                    manners.iter().filter(|(name, _)| small || *name != MANNERS[1].0).collect();
+                    manners.iter().filter(|(name, _)| held || *name != MANNERS[1].0).collect();
                 tasks.extend(self.cells(&shape.name, &manners));
             }
         }
@@ -271,7 +274,7 @@ mod tests {
         let mut names: Vec<_> = tasks.iter().map(|task| task.name.clone()).collect();
         let first_cell = names.iter().position(|name| name.starts_with("cell-")).unwrap();
         assert!(names[..first_cell].iter().any(|name| name == "repeats_200_times"));
-        assert_eq!(names[first_cell..].len(), 24 * 4 + 66 + 18 + 54);
+        assert_eq!(names[first_cell..].len(), 24 * 4 + 66 + 22 + 62);
         assert_eq!(folder(false).tasks().len() - first_cell, 24 + 66);
         names.sort();
         names.dedup();

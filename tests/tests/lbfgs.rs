@@ -424,6 +424,25 @@ fn a_state_that_does_not_fit_is_refused() {
     assert!(refused(&config.clone().history(1), &case.start).contains("more pairs"));
 }
 
+#[test]
+fn a_state_with_the_search_of_another_configuration_is_refused() {
+    let case = Small::named("quadratic_wolfe");
+    let configs = [case.options.config(), LbfgsConfig::new()];
+    let under_way = |config: &LbfgsConfig| {
+        let mut problem = Problem::<Naive, f64>::new(&Naive, config, &case.start);
+        problem.advance(|x| case.value(x));
+        serde_json::to_value(problem.lbfgs.state(&Naive).unwrap()).unwrap()
+    };
+    for (own, other) in [(0, 1), (1, 0)] {
+        let mut state = under_way(&configs[own]);
+        let mut problem = Problem::<Naive, f64>::new(&Naive, &configs[own], &case.start);
+        problem.lbfgs.restore(&Naive, &serde_json::from_value(state.clone()).unwrap()).unwrap();
+        state["progress"]["phase"] = under_way(&configs[other])["progress"]["phase"].clone();
+        let error = problem.lbfgs.restore(&Naive, &serde_json::from_value(state).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("line searches under way"), "{error}");
+    }
+}
+
 /// Breaks the `bad`-th evaluation (from 1) of every kind, and goes on after it.
 fn breaks(name: &str, bad: usize, loss: f64, slope: f64) {
     let case = Small::named(name);

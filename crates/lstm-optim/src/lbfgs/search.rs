@@ -340,4 +340,20 @@ mod tests {
         let fourth = tried(-0.9);
         assert!(second < fourth && fourth < third, "{second} {fourth} {third}");
     }
+
+    /// Along waves on a slope many searches end at a point before the last.
+    #[test]
+    fn the_gradient_of_an_earlier_point_is_kept() {
+        let mut earlier = 0;
+        for number in 0..3000 {
+            let [slope, height, pitch] = [7, 11, 13].map(|prime| 0.1 + f64::from(number % prime));
+            let wave = |t: f64| {
+                let (sine, cosine) = (pitch * t).sin_cos();
+                (height * (1.0 - cosine) - slope * t, height * pitch * sine - slope)
+            };
+            let (point, tried) = search(wave, 0.2 + f64::from(number % 5), number as u32 % 12);
+            earlier += u32::from(point.slot != Slot::Start && tried.last() != Some(&point.t));
+        }
+        assert!(earlier > 50, "{earlier}");
+    }
 }
