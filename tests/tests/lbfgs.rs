@@ -430,7 +430,7 @@ fn a_state_with_the_search_of_another_configuration_is_refused() {
     let configs = [case.options.config(), LbfgsConfig::new()];
     let under_way = |config: &LbfgsConfig| {
         let mut problem = Problem::<Naive, f64>::new(&Naive, config, &case.start);
-        problem.advance(|x| case.value(x));
+        assert!(matches!(problem.advance(|x| case.value(x)), Advance::Evaluate));
         serde_json::to_value(problem.lbfgs.state(&Naive).unwrap()).unwrap()
     };
     for (own, other) in [(0, 1), (1, 0)] {
