@@ -274,7 +274,7 @@ impl Job for Roll<'_> {
             })
             .collect();
         let mut watch = |learning: Learning, step: u64, report: Option<&Report>| {
-            progress.stage(&stage(learning));
+            progress.stage(&stage(learning), step, ahead(learning));
             progress.observe(step, report)
         };
         loop {
@@ -346,6 +346,12 @@ fn stage(Learning { time, all_rows, network }: Learning) -> String {
         (true, 1) => format!("{which}all rows"),
         (true, of) => format!("{which}all rows, {} of {of}", network.index + 1),
     }
+}
+
+/// Networks that may follow: the rest of this stretch, the same from all rows, and as many each later time.
+fn ahead(Learning { time, all_rows, network }: Learning) -> usize {
+    let stretches = 2 * (time.of - time.index - 1) + usize::from(!all_rows);
+    network.of - network.index - 1 + stretches * network.of
 }
 
 fn cut_short(outcome: Outcome) -> Failure {

@@ -20,7 +20,7 @@ use crate::settings::Say;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The bar until the first report says how many steps there are at most.
 const WITHOUT_LENGTH: &str = "{prefix:<20} step {pos}";
-const WITH_LENGTH: &str = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}, {eta} left";
+const WITH_LENGTH: &str = "{prefix:<20} {wide_bar:.cyan/dim} {pos}/{len} {msg}";
 
 /// What one report says, and of which network.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -83,6 +83,10 @@ impl Setbacks {
 pub(crate) struct Progress {
     display: Display,
     stage: String,
+    /// When its first step here was seen, and which that was: a run that goes on does not begin at the first.
+    since: (Instant, u64),
+    /// Networks of its size that may follow.
+    ahead: usize,
     /// Trial and network under way.
     part: (Option<usize>, usize),
     begun: Instant,
@@ -94,7 +98,7 @@ pub(crate) struct Progress {
 
 enum Display {
     Bar(ProgressBar),
-    Lines { begun: Instant, told: Instant },
+    Lines { told: Instant },
     Nothing,
 }
 
@@ -106,11 +110,13 @@ impl Progress {
         } else if Term::stderr().is_term() {
             Display::Bar(ProgressBar::hidden())
         } else {
-            Display::Lines { begun: now, told: now }
+            Display::Lines { told: now }
         };
         Self {
             display,
             stage: String::new(),
+            since: (now, 0),
+            ahead: 0,
             part: (None, 0),
             begun: now,
             course: Vec::new(),
@@ -183,20 +189,22 @@ impl Progress {
         }
     }
 
-    /// Names the stretch of training that is under way; another name begins another.
-    pub(crate) fn stage(&mut self, stage: &str) {
+    /// Names the network under way at its first step here, and says how many of its size may follow; another name
+    /// begins another.
+    pub(crate) fn stage(&mut self, stage: &str, step: u64, ahead: usize) {
         if self.stage == stage {
             return;
         }
         self.finish();
         stage.clone_into(&mut self.stage);
+        (self.since, self.ahead) = ((Instant::now(), step), ahead);
         match &mut self.display {
             Display::Bar(bar) => {
                 *bar = ProgressBar::no_length()
                     .with_style(style(WITHOUT_LENGTH))
                     .with_prefix(self.stage.clone());
             }
-            Display::Lines { begun, told } => (*begun, *told) = (Instant::now(), Instant::now()),
+            Display::Lines { told } => *told = self.since.0,
             Display::Nothing => {}
         }
     }
@@ -214,15 +222,16 @@ impl Progress {
                         bar.set_style(style(WITH_LENGTH));
                     }
                     bar.set_length(report.max_steps);
-                    bar.set_message(losses(report));
+                    let left = left(report, self.since, self.ahead);
+                    bar.set_message(format!("{}, {left}", losses(report)));
                 }
                 bar.set_position(step);
             }
-            Display::Lines { begun, told } => {
+            Display::Lines { told } => {
                 if let Some(report) = report.filter(|_| told.elapsed() >= INTERVAL) {
-                    let left = begun.elapsed().as_secs_f64() / step as f64 * (report.max_steps - step) as f64;
+                    let left = left(report, self.since, self.ahead);
                     let (stage, most, losses) = (&self.stage, report.max_steps, losses(report));
-                    say(&format!("{stage}: step {step} of {most}, {losses}, at most {left:.0} s left"));
+                    say(&format!("{stage}: step {step} of {most}, {losses}, {left}"));
                     *told = Instant::now();
                 }
             }
@@ -305,6 +314,18 @@ fn losses(report: &Report) -> String {
     match report.validation {
         Some(validation) => format!("loss {:.4}, validation {validation:.4}", report.loss),
         None => format!("loss {:.4}", report.loss),
+    }
+}
+
+/// The longest that a network and those which may follow it will take, by its steps since the first one here: each may
+/// end early.
+fn left(report: &Report, (since, first): (Instant, u64), ahead: usize) -> String {
+    let a_step = since.elapsed().as_secs_f64() / report.step.saturating_sub(first).max(1) as f64;
+    let own = a_step * (report.max_steps - report.step) as f64;
+    let all = own + a_step * (report.max_steps * ahead as u64) as f64;
+    match ahead {
+        0 => format!("at most {own:.0} s left"),
+        _ => format!("at most {own:.0} s left, {all:.0} s with all networks to come"),
     }
 }
 

@@ -385,7 +385,9 @@ impl Job for Learn<'_> {
             .flat_map(|(trial, config)| (0..config.ensemble).map(move |network| (trial, network)))
             .collect();
         let mut watch = |stage: Stage, step: u64, report: Option<&Report>| -> Flow {
-            progress.stage(&format!("trial {} of {}", stage.index + 1, stage.of));
+            // At most all of them learn again from all rows.
+            let ahead = 2 * stage.of - stage.index - 1;
+            progress.stage(&format!("trial {} of {}", stage.index + 1, stage.of), step, ahead);
             if let Some((trial, network)) = parts.get(stage.index) {
                 progress.part(Some(*trial), *network);
             }
@@ -402,10 +404,11 @@ impl Job for Learn<'_> {
         let mut last = 0;
         let mut watch = |stage: Stage, step: u64, report: Option<&Report>| -> Flow {
             last = step;
-            progress.stage(&match stage.of {
+            let name = match stage.of {
                 1 => "training on all rows".to_owned(),
                 of => format!("training on all rows, {} of {of}", stage.index + 1),
-            });
+            };
+            progress.stage(&name, step, stage.of - stage.index - 1);
             progress.part(None, stage.index);
             progress.observe(step, report)
         };
